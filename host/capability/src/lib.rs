@@ -1,0 +1,10 @@
+//! Capabilities of the host. Each has the same rooms: a trait with its contract, the embedded backend, the WIT glue
+//! (`glue.rs`, the only file that sees WIT types and wasmtime) and a conformance suite that any backend can run.
+
+pub mod durable;
+pub mod gate;
+pub mod kv;
+pub mod messaging;
+pub mod outbox;
+pub mod sql;
+pub mod variables;

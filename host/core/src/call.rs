@@ -1,0 +1,83 @@
+//! The two traits that join engine and mesh: the engine calls *out* through [`Call`]; the mesh applies policy and runs
+//! the callee through [`Runner`]. Values are the engine's own type, so nothing here names wasmtime.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use crate::failure::Failure;
+
+/// Which function is called: a component of the manifest, an interface that it exports, a function in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The component's id in the manifest.
+    pub component: Arc<str>,
+    /// Such as `education:courses/seats@1.0.0`.
+    pub interface: Arc<str>,
+    /// Such as `reserve`.
+    pub function: Arc<str>,
+}
+
+/// W3C trace context of one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// 32 hex digits.
+    pub trace_id: Arc<str>,
+    /// 16 hex digits: the span that makes the call.
+    pub span_id: Arc<str>,
+}
+
+impl Trace {
+    /// The `traceparent` header (W3C Trace Context, version 00, sampled).
+    #[must_use]
+    pub fn traceparent(&self) -> String {
+        format!("00-{}-{}-01", self.trace_id, self.span_id)
+    }
+}
+
+/// The saga step that is open while a call is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepScope {
+    /// `<saga key>/<name>#<occurrence>`.
+    pub key: Arc<str>,
+}
+
+/// What travels beside the arguments of a call.
+#[derive(Clone, Debug)]
+pub struct CallContext {
+    /// The component that calls; `None` for the gateway, a subscription, recovery or an operator.
+    pub caller: Option<Arc<str>>,
+    /// When the answer is no longer wanted, on the host clock's monotonic time.
+    pub deadline: Duration,
+    /// Trace context; `None` outside a trace.
+    pub trace: Option<Trace>,
+    /// How many calls lie between the first one and this; bounded against endless recursion.
+    pub depth: u16,
+    /// The saga step this call is part of. Inside a step the step's policy rules, so the mesh does not retry.
+    pub step: Option<StepScope>,
+}
+
+/// One call of one function, with the engine's values as arguments.
+#[derive(Debug)]
+pub struct Invocation<V> {
+    /// What is called.
+    pub target: Target,
+    /// The arguments, in order.
+    pub arguments: Vec<V>,
+    /// What travels beside them.
+    pub context: CallContext,
+}
+
+/// Calls a function, with policy. Dropping the future gives the call up; a durable callee goes on all the same.
+pub trait Call<V>: Send + Sync + 'static {
+    /// Resolves to the function's result values, or to why there are none.
+    fn call(&self, invocation: Invocation<V>) -> BoxFuture<'static, Result<Vec<V>, Failure>>;
+}
+
+/// Runs a function in an instance, without policy beyond the instance's own limits.
+pub trait Runner<V>: Send + Sync + 'static {
+    /// Resolves to the function's result values, or to why there are none. Dropping the future drops the instance.
+    fn run(&self, invocation: Invocation<V>) -> BoxFuture<'static, Result<Vec<V>, Failure>>;
+}

@@ -1,0 +1,13 @@
+//! What every crate of the host shares: ids, errors that know whose fault they are, the clock and the disk behind
+//! traits, the manifest, and the two traits that join the crates: [`Call`] and [`Runner`]. No tokio, no wasmtime.
+
+pub mod call;
+pub mod clock;
+pub mod disk;
+pub mod failure;
+pub mod id;
+pub mod manifest;
+
+pub use call::{Call, CallContext, Invocation, Runner, StepScope, Target, Trace};
+pub use clock::{Clock, SystemClock};
+pub use failure::{Failure, Fault, Outcome, Reason};
