@@ -4,10 +4,12 @@
 pub mod call;
 pub mod clock;
 pub mod disk;
+pub mod failpoint;
 pub mod failure;
 pub mod id;
 pub mod manifest;
 
 pub use call::{Call, CallContext, Invocation, Runner, StepScope, Target, Trace};
 pub use clock::{Clock, SystemClock};
+pub use failpoint::Failpoints;
 pub use failure::{Failure, Fault, Outcome, Reason};
