@@ -178,7 +178,8 @@ mod tests {
 
     #[test]
     fn addresses_that_no_mail_reaches_are_refused() {
-        for text in ["", "x", "@example.com", "a@", "a@b", "a b@example.com", "a..b@example.com", "a@@example.com", "a@-x.org"]
+        for text in
+            ["", "x", "@example.com", "a@", "a@b", "a b@example.com", "a..b@example.com", "a@@example.com", "a@-x.org"]
         {
             assert_eq!(email(text).map_err(|e| e.field), Err("email"), "{text}");
         }

@@ -15,16 +15,59 @@ const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
 /// What is verified when there is no such account, or one without a password: the same work, always refused.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// The passwords that are tried first, in lower case. Those shorter than [`MIN_CHARS`] need no entry.
 const COMMON: [&str; 48] = [
-    "11111111", "12341234", "12345678", "123456789", "1234567890", "123123123", "147258369", "1q2w3e4r", "1q2w3e4r5t",
-    "1qaz2wsx", "87654321", "987654321", "9876543210", "abc12345", "abcd1234", "abcdefgh", "administrator", "admin123",
-    "admin1234", "asdfasdf", "asdfghjkl", "baseball", "changeme", "computer", "dragon123", "football", "iloveyou",
-    "letmein1", "letmein123", "liverpool", "michelle", "password", "password1", "password12", "password123",
-    "password1234", "passw0rd", "p@ssw0rd", "p@ssword", "princess", "qwerty12", "qwerty123", "qwertyui", "qwertyuiop",
-    "starwars", "sunshine", "superman", "welcome1",
+    "11111111",
+    "12341234",
+    "12345678",
+    "123456789",
+    "1234567890",
+    "123123123",
+    "147258369",
+    "1q2w3e4r",
+    "1q2w3e4r5t",
+    "1qaz2wsx",
+    "87654321",
+    "987654321",
+    "9876543210",
+    "abc12345",
+    "abcd1234",
+    "abcdefgh",
+    "administrator",
+    "admin123",
+    "admin1234",
+    "asdfasdf",
+    "asdfghjkl",
+    "baseball",
+    "changeme",
+    "computer",
+    "dragon123",
+    "football",
+    "iloveyou",
+    "letmein1",
+    "letmein123",
+    "liverpool",
+    "michelle",
+    "password",
+    "password1",
+    "password12",
+    "password123",
+    "password1234",
+    "passw0rd",
+    "p@ssw0rd",
+    "p@ssword",
+    "princess",
+    "qwerty12",
+    "qwerty123",
+    "qwertyui",
+    "qwertyuiop",
+    "starwars",
+    "sunshine",
+    "superman",
+    "welcome1",
 ];
 
 /// Whether the password may protect the account with this e-mail. `field` is what the caller knows the password by.
