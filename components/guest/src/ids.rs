@@ -1,0 +1,75 @@
+//! Identifiers: UUIDv7 from the host's clock and random source (both derived from the key inside a saga), and ids
+//! derived from names.
+
+use sha2::{Digest, Sha256};
+use uuid::{Builder, Uuid};
+
+use crate::bindings::wasi::random::random;
+use crate::clock;
+
+/// A new UUIDv7.
+pub fn uuid() -> String {
+    let mut bytes = [0_u8; 10];
+    let (low, high) = (random::get_random_u64().to_be_bytes(), random::get_random_u64().to_be_bytes());
+    for (to, from) in bytes.iter_mut().zip(low.into_iter().chain(high)) {
+        *to = from;
+    }
+    Builder::from_unix_timestamp_millis(clock::now_ms(), &bytes).into_uuid().to_string()
+}
+
+/// The same UUID (version 8) for the same parts, whenever it is asked for.
+pub fn derived(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        // The length stands before each part, so that ("ab", "c") and ("a", "bc") differ.
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let mut bytes = [0_u8; 16];
+    for (to, from) in bytes.iter_mut().zip(hash.finalize()) {
+        *to = from;
+    }
+    Builder::from_custom_bytes(bytes).into_uuid().to_string()
+}
+
+/// Whether the text is a UUID in its usual form.
+pub fn is_uuid(text: &str) -> bool {
+    text.len() == 36 && Uuid::try_parse(text).is_ok()
+}
+
+/// Random bytes that nobody can guess.
+pub fn random_bytes(count: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(count);
+    while bytes.len() < count {
+        bytes.extend(random::get_random_bytes((count - bytes.len()) as u64));
+    }
+    bytes
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    use core::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{derived, is_uuid};
+
+    #[test]
+    fn derived_ids_repeat_and_tell_parts_apart() {
+        assert_eq!(derived(&["a", "b"]), derived(&["a", "b"]));
+        assert_ne!(derived(&["ab", "c"]), derived(&["a", "bc"]));
+        assert!(is_uuid(&derived(&["x"])));
+    }
+
+    #[test]
+    fn other_spellings_of_a_uuid_are_refused() {
+        assert!(is_uuid("0198c0de-0000-7000-8000-000000000001"));
+        assert!(!is_uuid("{0198c0de-0000-7000-8000-000000000001}"));
+        assert!(!is_uuid("0198c0de00007000800000000000000"));
+    }
+}

@@ -1,0 +1,53 @@
+//! Starting a saga from a request: the call goes on after the answer, and is never dropped.
+
+use std::future::Future;
+use std::pin::pin;
+
+use futures::channel::oneshot;
+use futures::future::{Either, select};
+
+use super::{failure_of, handles};
+use crate::Failure;
+use crate::clock;
+
+/// Where a saga stands when the wait for it ends.
+#[derive(Debug)]
+pub enum Started<T> {
+    /// Durably started, and on its way.
+    Running,
+    /// It has answered.
+    Answered(T),
+}
+
+/// Starts a saga by its typed call and answers once the start is durable (or the call has answered).
+pub async fn start<T: 'static>(key: &str, call: impl Future<Output = T> + 'static) -> Result<Started<T>, Failure> {
+    start_and_wait(key, 0, call).await
+}
+
+/// Starts a saga and waits up to `seconds` for its answer; past them, it is durably started and goes on.
+pub async fn start_and_wait<T: 'static>(
+    key: &str,
+    seconds: u32,
+    call: impl Future<Output = T> + 'static,
+) -> Result<Started<T>, Failure> {
+    let (sender, answer) = oneshot::channel();
+    wit_bindgen::spawn_local(async move {
+        // Nobody listens once the wait is over; the saga's journal keeps the answer.
+        let _ = sender.send(call.await);
+    });
+    let mut answer = pin!(answer);
+    if seconds > 0 {
+        let wait = pin!(clock::sleep_ms(u64::from(seconds) * 1000));
+        if let Either::Left((answered, _)) = select(answer.as_mut(), wait).await {
+            return answered.map(Started::Answered).map_err(|_| Failure::unknown("the call ended without an answer"));
+        }
+    }
+    // The call may end first: an answer at once, or a refusal before anything was started.
+    match select(answer, pin!(handles::started(key.to_string()))).await {
+        Either::Left((answered, _)) => {
+            answered.map(Started::Answered).map_err(|_| Failure::unknown("the call ended without an answer"))
+        }
+        Either::Right((Ok(()), _)) => Ok(Started::Running),
+        Either::Right((Err(error), _)) => Err(failure_of(&error)),
+    }
+}

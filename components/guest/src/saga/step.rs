@@ -1,0 +1,262 @@
+//! One step of a saga and its compensation: enter, run, leave, until it is settled. What an attempt came to is
+//! decided here; whether to try again is decided by the journal.
+
+use std::cell::RefCell;
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Saga;
+use crate::bindings::weft::durable::journal;
+use crate::bindings::weft::durable::types::{AttemptResult, Entered, Left, Outcome, Phase, Recording};
+use crate::bindings::weft::durable::types::{RetryPolicy, StepOptions};
+use crate::failure::{Failure, Fallible};
+
+type Local<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// A step's own defaults: 30 s an attempt, three attempts.
+const STEP: StepOptions = StepOptions {
+    timeout_ms: 30_000,
+    retry: RetryPolicy { max_attempts: 3, base_ms: 500, factor_percent: 200, cap_ms: 15_000 },
+};
+/// A compensation tries longer than its step: what it leaves undone needs a person.
+const UNDO: StepOptions = StepOptions {
+    timeout_ms: 15_000,
+    retry: RetryPolicy { max_attempts: 10, base_ms: 500, factor_percent: 200, cap_ms: 15_000 },
+};
+
+/// What a compensation is told of its step.
+#[derive(Debug)]
+pub enum StepOutcome<T> {
+    /// It answered this.
+    Success(T),
+    /// It may or may not have happened.
+    Unknown,
+}
+
+/// What the journal holds of a step, once it is settled; empty as long as it may still be running.
+type Settled = Rc<RefCell<Option<Recording>>>;
+
+/// A registered compensation.
+pub(super) struct Undo {
+    name: String,
+    settled: Settled,
+    attempt: Box<dyn Fn(Option<&Recording>) -> Local<AttemptResult>>,
+}
+
+impl Undo {
+    /// Runs the compensation if its step did or may have done something. `Err` only if the journal stops this run.
+    pub(super) async fn run(&self, saga: &Saga) -> Result<(), Failure> {
+        let recording = self.settled.borrow().clone();
+        if recording.as_ref().is_some_and(|recording| matches!(recording.outcome, Outcome::Error)) {
+            return Ok(());
+        }
+        let attempt = |_key| (self.attempt)(recording.as_ref());
+        settle(saga, &self.name, Phase::Undo, UNDO, attempt).await.map(drop)
+    }
+}
+
+/// A step that runs when it is awaited.
+#[must_use = "a step runs when it is awaited"]
+pub struct Step<'s, T, E, F> {
+    saga: &'s Saga,
+    name: String,
+    key: String,
+    work: F,
+    options: StepOptions,
+    undo: Option<Undo>,
+    settled: Settled,
+    answer: PhantomData<fn() -> Result<T, E>>,
+}
+
+impl Saga {
+    /// A step. `work` gets the step's idempotency key and may run several times, with the same key each time.
+    pub fn step<T, E, F, Fut>(&self, name: &str, work: F) -> Step<'_, T, E, F>
+    where
+        F: Fn(String) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let mut occurrences = self.inner.occurrences.borrow_mut();
+        let occurrence = occurrences.entry(name.to_string()).and_modify(|count| *count += 1).or_insert(1);
+        let key = format!("{}/{name}#{occurrence}", self.key());
+        let (name, settled) = (name.to_string(), Settled::default());
+        Step { saga: self, name, key, work, options: STEP, undo: None, settled, answer: PhantomData }
+    }
+}
+
+impl<T, E, F> Step<'_, T, E, F> {
+    /// Sets the timeout of each attempt.
+    pub fn timeout_ms(mut self, timeout_ms: u32) -> Self {
+        self.options.timeout_ms = timeout_ms;
+        self
+    }
+
+    /// Sets the retry policy.
+    pub fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.options.retry = retry;
+        self
+    }
+
+    /// Sets how many attempts there are in all.
+    pub fn max_attempts(mut self, max_attempts: u32) -> Self {
+        self.options.retry.max_attempts = max_attempts;
+        self
+    }
+
+    /// The compensation. It gets the key of its step and what the step came to, runs only if the step did or may have
+    /// done something, and has to tolerate that nothing was done.
+    pub fn undo<U, Fut, UE>(mut self, undo: U) -> Self
+    where
+        T: DeserializeOwned,
+        U: Fn(String, StepOutcome<T>) -> Fut + 'static,
+        Fut: Future<Output = Result<(), UE>> + 'static,
+        UE: Serialize + Fallible,
+    {
+        let key = self.key.clone();
+        let attempt = move |recording: Option<&Recording>| -> Local<AttemptResult> {
+            let done = recording.filter(|recording| matches!(recording.outcome, Outcome::Success));
+            let value = done.and_then(|recording| serde_json::from_slice(&recording.payload).ok());
+            let undoing = undo(key.clone(), value.map_or(StepOutcome::Unknown, StepOutcome::Success));
+            Box::pin(async move { attempt_result(&undoing.await) })
+        };
+        let (name, settled) = (self.name.clone(), Rc::clone(&self.settled));
+        self.undo = Some(Undo { name, settled, attempt: Box::new(attempt) });
+        self
+    }
+}
+
+impl<'s, T, E, F, Fut> IntoFuture for Step<'s, T, E, F>
+where
+    T: Serialize + DeserializeOwned + 's,
+    E: Serialize + DeserializeOwned + Fallible + 's,
+    F: Fn(String) -> Fut + 's,
+    Fut: Future<Output = Result<T, E>> + 's,
+{
+    type Output = Result<T, E>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<T, E>> + 's>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Self { saga, name, work, options, undo, settled, .. } = self;
+            // Before the step runs: whatever happens to it from here on is compensated.
+            saga.inner.undos.borrow_mut().extend(undo);
+            let attempt = |key| {
+                let running = work(key);
+                async move { attempt_result(&running.await) }
+            };
+            let recording = settle(saga, &name, Phase::Do, options, attempt).await.map_err(E::from_failure)?;
+            let answer = decode(&name, &recording);
+            settled.replace(Some(recording));
+            answer
+        })
+    }
+}
+
+/// Runs attempts until the journal says that the step is settled.
+async fn settle<Fut>(
+    saga: &Saga,
+    name: &str,
+    phase: Phase,
+    options: StepOptions,
+    attempt: impl Fn(String) -> Fut,
+) -> Result<Recording, Failure>
+where
+    Fut: Future<Output = AttemptResult>,
+{
+    let lease = saga.inner.lease;
+    loop {
+        saga.go_on()?;
+        let entered = journal::enter(lease, name.to_string(), phase, options).await;
+        let execution = match entered.map_err(|error| saga.stop(&error))? {
+            Entered::Recorded(recording) => return Ok(recording),
+            Entered::Execute(execution) => execution,
+        };
+        let result = attempt(execution.key).await;
+        let left = journal::leave(lease, name.to_string(), phase, result).await;
+        match left.map_err(|error| saga.stop(&error))? {
+            Left::Settled(recording) => return Ok(recording),
+            Left::Again => {}
+        }
+    }
+}
+
+fn attempt_result<T: Serialize, E: Serialize + Fallible>(result: &Result<T, E>) -> AttemptResult {
+    let encode = |bytes: Result<Vec<u8>, serde_json::Error>| bytes.unwrap_or_default();
+    match result {
+        Ok(value) => AttemptResult::Success(encode(serde_json::to_vec(value))),
+        Err(error) => match error.failure() {
+            None => AttemptResult::Error(encode(serde_json::to_vec(error))),
+            Some(failure) => AttemptResult::Failed((
+                failure.may_have_run(),
+                failure.retry_after_ms,
+                encode(serde_json::to_vec(error)),
+            )),
+        },
+    }
+}
+
+/// The step's answer out of its record: the same on the first run and on every replay.
+fn decode<T: DeserializeOwned, E: DeserializeOwned + Fallible>(name: &str, recording: &Recording) -> Result<T, E> {
+    let undecodable =
+        |error| E::from_failure(Failure::unknown(format!("the record of step {name} cannot be decoded: {error}")));
+    match recording.outcome {
+        Outcome::Success => serde_json::from_slice(&recording.payload).map_err(undecodable),
+        Outcome::Error | Outcome::Unknown => {
+            Err(serde_json::from_slice(&recording.payload).unwrap_or_else(undecodable))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AttemptResult, Outcome, Recording, attempt_result, decode};
+    use crate::Failure;
+
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    enum Error {
+        Full,
+        Unavailable(String),
+    }
+
+    impl crate::Fallible for Error {
+        fn failure(&self) -> Option<&Failure> {
+            None
+        }
+        fn from_failure(failure: Failure) -> Self {
+            Self::Unavailable(failure.message)
+        }
+    }
+
+    fn recording(outcome: Outcome, payload: &[u8]) -> Recording {
+        Recording { outcome, payload: payload.to_vec(), at_ms: 0 }
+    }
+
+    #[test]
+    fn an_attempt_and_its_record_say_the_same() {
+        let AttemptResult::Error(payload) = attempt_result::<(), _>(&Err(Error::Full)) else {
+            panic!("a definite error")
+        };
+        assert_eq!(decode::<(), Error>("s", &recording(Outcome::Error, &payload)), Err(Error::Full));
+        assert_eq!(decode::<(), Error>("s", &recording(Outcome::Unknown, &payload)), Err(Error::Full));
+        let AttemptResult::Success(payload) = attempt_result::<_, Error>(&Ok(5_u32)) else { panic!("a success") };
+        assert_eq!(decode::<u32, Error>("s", &recording(Outcome::Success, &payload)), Ok(5));
+    }
+
+    #[test]
+    fn failures_say_whether_the_callee_may_have_run() {
+        for (failure, may_have_run) in [(Failure::unknown("timeout"), true), (Failure::not_attempted("busy"), false)] {
+            let AttemptResult::Failed((seen, ..)) = attempt_result::<(), _>(&Err(failure)) else { panic!("a failure") };
+            assert_eq!(seen, may_have_run);
+        }
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_a_failure_not_a_success() {
+        assert!(decode::<u32, Error>("s", &recording(Outcome::Success, b"x")).is_err());
+        assert!(matches!(decode::<u32, Error>("s", &recording(Outcome::Unknown, b"")), Err(Error::Unavailable(_))));
+    }
+}
