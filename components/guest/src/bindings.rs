@@ -39,7 +39,7 @@ wit_bindgen::generate!({
     world: "imports",
     generate_all,
     generate_unused_types: true,
-    additional_derives: [Clone, serde::Serialize, serde::Deserialize],
+    additional_derives: [Clone, PartialEq, serde::Serialize, serde::Deserialize],
     additional_derives_ignore: ["store", "fields", "request", "request-options", "response", "cursor", "transaction"],
 });
 

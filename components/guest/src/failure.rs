@@ -60,23 +60,14 @@ impl From<sql::Error> for Failure {
     }
 }
 
-/// Implements [`Fallible`] and `From<sql::Error>` for generated error variants: `fallible!(a::Error, b::Error)`, and
-/// `fallible!(revocable: c::Error)` for those with a case `revoked`.
+/// Implements [`Fallible`] and `From<sql::Error>` for generated error variants.
 #[macro_export]
 macro_rules! fallible {
-    (revocable: $($error:ty),+ $(,)?) => {$(
-        impl $crate::Fallible for $error {
-            $crate::fallible!(@methods);
-            fn revoked() -> Self {
-                Self::Revoked
-            }
-        }
-        $crate::fallible!(@sql $error);
-    )+};
     (@methods) => {
         fn failure(&self) -> ::core::option::Option<&$crate::Failure> {
             match self {
                 Self::Unavailable(failure) => ::core::option::Option::Some(failure),
+                #[allow(unreachable_patterns)]
                 _ => ::core::option::Option::None,
             }
         }
@@ -94,6 +85,20 @@ macro_rules! fallible {
     ($($error:ty),+ $(,)?) => {$(
         impl $crate::Fallible for $error {
             $crate::fallible!(@methods);
+        }
+        $crate::fallible!(@sql $error);
+    )+};
+}
+
+/// [`fallible!`] for errors with a case `revoked`: those of commands that can be undone.
+#[macro_export]
+macro_rules! fallible_revocable {
+    ($($error:ty),+ $(,)?) => {$(
+        impl $crate::Fallible for $error {
+            $crate::fallible!(@methods);
+            fn revoked() -> Self {
+                Self::Revoked
+            }
         }
         $crate::fallible!(@sql $error);
     )+};

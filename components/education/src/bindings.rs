@@ -1,0 +1,56 @@
+//! The interfaces as callers import them, generated once, and how their errors carry failures.
+#![allow(missing_docs, clippy::all, clippy::restriction)]
+
+wit_bindgen::generate!({
+    inline: r"
+        package education:callers@1.0.0;
+        world callers {
+            import education:identity/accounts@1.0.0;
+            import education:identity/registration@1.0.0;
+            import education:identity/passwords@1.0.0;
+            import education:courses/catalog@1.0.0;
+            import education:courses/seats@1.0.0;
+            import education:courses/importing@1.0.0;
+            import education:payments/charges@1.0.0;
+            import education:enrollment/records@1.0.0;
+            import education:enrollment/enrolling@1.0.0;
+            import education:enrollment/cancelling@1.0.0;
+            import education:enrollment/importing@1.0.0;
+            import education:enrollment/import-work@1.0.0;
+            import education:enrollment/import-chunk@1.0.0;
+        }
+    ",
+    path: [
+        "../../wit/weft-call",
+        "../../wit/education-identity",
+        "../../wit/education-courses",
+        "../../wit/education-payments",
+        "../../wit/education-enrollment",
+    ],
+    world: "callers",
+    generate_all,
+    additional_derives: [Clone, PartialEq, serde::Serialize, serde::Deserialize],
+    with: { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types },
+});
+
+mod errors {
+    use super::education::{courses, enrollment, identity, payments};
+
+    weft_guest::fallible_revocable!(
+        identity::accounts::Error,
+        courses::seats::Error,
+        payments::charges::Error,
+        enrollment::records::Error
+    );
+    weft_guest::fallible!(
+        identity::registration::Error,
+        identity::passwords::Error,
+        courses::catalog::Error,
+        courses::importing::Error,
+        enrollment::enrolling::Error,
+        enrollment::cancelling::Error,
+        enrollment::importing::Error,
+        enrollment::import_work::Error,
+        enrollment::import_chunk::Error
+    );
+}

@@ -1,0 +1,38 @@
+//! The data of the platform's events, shared by who publishes and who subscribes.
+
+use serde::{Deserialize, Serialize};
+
+/// Topic of [`Enrolled`].
+pub const ENROLLED_TOPIC: &str = "enrollment.enrolled";
+/// CloudEvents type of [`Enrolled`].
+pub const ENROLLED_TYPE: &str = "education.enrollment.enrolled";
+/// Topic of [`Cancelled`].
+pub const CANCELLED_TOPIC: &str = "enrollment.cancelled";
+/// CloudEvents type of [`Cancelled`].
+pub const CANCELLED_TYPE: &str = "education.enrollment.cancelled";
+
+/// A student is enrolled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// Id of the enrollment.
+    pub enrollment_id: String,
+    /// Account id of the student.
+    pub student_id: String,
+    /// Id of the course.
+    pub course_id: String,
+    /// Title of the course, for the notification's text.
+    pub course_title: String,
+}
+
+/// An enrollment is cancelled, by its student or because enrolling did not come to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancelled {
+    /// Id of the enrollment.
+    pub enrollment_id: String,
+    /// Account id of the student.
+    pub student_id: String,
+    /// Id of the course.
+    pub course_id: String,
+    /// Title of the course, for the notification's text.
+    pub course_title: String,
+}

@@ -1,0 +1,154 @@
+//! The interfaces as providers implement them, one world each, because a world's exports are demanded of whoever links
+//! it. A provider implements `education::exports::seats::Guest` for a type of its own and ends with
+//! `education::exports::seats::export!(Component);`.
+
+/// One world that exports one interface.
+macro_rules! provided {
+    (
+        $(#[$doc:meta])* $name:ident, $world:literal, $module:literal, [$($interface:ident)::+],
+        with { $($key:literal : $path:path),* $(,)? }, $($errors:tt)+
+    ) => {
+        $(#[$doc])*
+        pub mod $name {
+            /// As generated.
+            #[allow(missing_docs, clippy::all, clippy::restriction)]
+            pub mod bindings {
+                wit_bindgen::generate!({
+                    inline: $world,
+                    path: [
+                        "../../wit/weft-call",
+                        "../../wit/education-identity",
+                        "../../wit/education-courses",
+                        "../../wit/education-payments",
+                        "../../wit/education-enrollment",
+                    ],
+                    additional_derives: [Clone, PartialEq, serde::Serialize, serde::Deserialize],
+                    with: { $($key : $path),* },
+                    pub_export_macro: true,
+                    default_bindings_module: $module,
+                });
+            }
+            pub use bindings::exports::education::$($interface)::+::*;
+            pub use bindings::export;
+            $($errors)+ (Error);
+        }
+    };
+}
+
+provided!(
+    /// `education:identity/accounts`.
+    accounts,
+    "package education:provide-accounts@1.0.0; world provide-accounts { export education:identity/accounts@1.0.0; }",
+    "education::exports::accounts::bindings",
+    [identity::accounts],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types, "education:identity/types@1.0.0": crate::identity::types },
+    weft_guest::fallible_revocable!
+);
+provided!(
+    /// `education:identity/registration`.
+    registration,
+    "package education:provide-registration@1.0.0; world provide-registration { export education:identity/registration@1.0.0; }",
+    "education::exports::registration::bindings",
+    [identity::registration],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types, "education:identity/types@1.0.0": crate::identity::types, "education:identity/accounts@1.0.0": crate::identity::accounts },
+    weft_guest::fallible!
+);
+provided!(
+    /// `education:identity/passwords`.
+    passwords,
+    "package education:provide-passwords@1.0.0; world provide-passwords { export education:identity/passwords@1.0.0; }",
+    "education::exports::passwords::bindings",
+    [identity::passwords],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types },
+    weft_guest::fallible!
+);
+provided!(
+    /// `education:courses/catalog`.
+    catalog,
+    "package education:provide-catalog@1.0.0; world provide-catalog { export education:courses/catalog@1.0.0; }",
+    "education::exports::catalog::bindings",
+    [courses::catalog],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types },
+    weft_guest::fallible!
+);
+provided!(
+    /// `education:courses/seats`.
+    seats,
+    "package education:provide-seats@1.0.0; world provide-seats { export education:courses/seats@1.0.0; }",
+    "education::exports::seats::bindings",
+    [courses::seats],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types },
+    weft_guest::fallible_revocable!
+);
+provided!(
+    /// `education:courses/importing`.
+    course_importing,
+    "package education:provide-course-importing@1.0.0; world provide-course-importing { export education:courses/importing@1.0.0; }",
+    "education::exports::course_importing::bindings",
+    [courses::importing],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types },
+    weft_guest::fallible!
+);
+provided!(
+    /// `education:payments/charges`.
+    charges,
+    "package education:provide-charges@1.0.0; world provide-charges { export education:payments/charges@1.0.0; }",
+    "education::exports::charges::bindings",
+    [payments::charges],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types },
+    weft_guest::fallible_revocable!
+);
+provided!(
+    /// `education:enrollment/records`.
+    records,
+    "package education:provide-records@1.0.0; world provide-records { export education:enrollment/records@1.0.0; }",
+    "education::exports::records::bindings",
+    [enrollment::records],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types, "education:enrollment/types@1.0.0": crate::enrollment::types },
+    weft_guest::fallible_revocable!
+);
+provided!(
+    /// `education:enrollment/enrolling`.
+    enrolling,
+    "package education:provide-enrolling@1.0.0; world provide-enrolling { export education:enrollment/enrolling@1.0.0; }",
+    "education::exports::enrolling::bindings",
+    [enrollment::enrolling],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types, "education:enrollment/types@1.0.0": crate::enrollment::types },
+    weft_guest::fallible!
+);
+provided!(
+    /// `education:enrollment/cancelling`.
+    cancelling,
+    "package education:provide-cancelling@1.0.0; world provide-cancelling { export education:enrollment/cancelling@1.0.0; }",
+    "education::exports::cancelling::bindings",
+    [enrollment::cancelling],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types, "education:enrollment/types@1.0.0": crate::enrollment::types },
+    weft_guest::fallible!
+);
+provided!(
+    /// `education:enrollment/importing`.
+    importing,
+    "package education:provide-importing@1.0.0; world provide-importing { export education:enrollment/importing@1.0.0; }",
+    "education::exports::importing::bindings",
+    [enrollment::importing],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types },
+    weft_guest::fallible!
+);
+provided!(
+    /// `education:enrollment/import-work`.
+    import_work,
+    "package education:provide-import-work@1.0.0; world provide-import-work { export education:enrollment/import-work@1.0.0; }",
+    "education::exports::import_work::bindings",
+    [enrollment::import_work],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types },
+    weft_guest::fallible!
+);
+provided!(
+    /// `education:enrollment/import-chunk`.
+    import_chunk,
+    "package education:provide-import-chunk@1.0.0; world provide-import-chunk { export education:enrollment/import-chunk@1.0.0; }",
+    "education::exports::import_chunk::bindings",
+    [enrollment::import_chunk],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types },
+    weft_guest::fallible!
+);
