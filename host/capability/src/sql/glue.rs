@@ -1,0 +1,1 @@
+//! The WIT interface `weft:sql` over a `Database`.
