@@ -1,0 +1,1 @@
+CREATE TABLE bench_steps (step TEXT NOT NULL PRIMARY KEY);
