@@ -8,6 +8,8 @@ pub mod failpoint;
 pub mod failure;
 pub mod id;
 pub mod manifest;
+pub mod outbound;
+pub mod topic;
 
 pub use call::{Call, CallContext, Invocation, Runner, StepScope, Target, Trace};
 pub use clock::{Clock, SystemClock};

@@ -1,1 +1,130 @@
-//! The manifest.
+//! The manifest: Spin's `spin.toml` of version 2, and what Weft adds under `[application.tool.weft]` and
+//! `[component.<id>.tool.weft]`, read and checked as a whole. Reading reports every problem with its line. What
+//! components import and whether they are built is not known here; those who find out report it by
+//! [`Manifest::problem`] and [`Manifest::missing_grant`].
+
+mod application;
+mod auth;
+mod build;
+mod check;
+mod component;
+mod context;
+mod cycle;
+mod diagnostic;
+mod gateway;
+mod grants;
+mod limits;
+mod missing;
+mod names;
+mod pattern;
+mod problems;
+mod route;
+mod section;
+mod source;
+mod subscription;
+mod template;
+mod trigger;
+mod values;
+mod variable;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use application::Application;
+pub use auth::{Auth, KeySource};
+pub use build::Build;
+pub use component::Component;
+pub use context::{Context, Migration};
+pub use diagnostic::{Diagnostic, Located};
+pub use gateway::Gateway;
+pub use grants::{FileMount, Grants};
+pub use limits::{DEFAULT_CALL_DEADLINE_MS, Limits, Reuse};
+pub use missing::MissingGrant;
+pub use pattern::{Captures, MAX_ROUTE_BYTES, PatternError, RoutePattern, Segment};
+pub use route::{Access, Lookup, Method, MethodError, Route, find};
+pub use subscription::{Start, Subscription};
+pub use template::{Template, TemplateError};
+pub use trigger::HttpTrigger;
+pub use values::{ComponentVariables, Variables};
+pub use variable::Variable;
+
+/// The largest manifest, in bytes. It bounds every list in it too.
+pub const MAX_MANIFEST_BYTES: u64 = 4 << 20;
+
+/// A manifest that was read and checked: every reference in it leads somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The file, as it was named.
+    pub path: PathBuf,
+    /// Its folder, to which the paths in it are relative. Paths in this model have it in front already.
+    pub root: PathBuf,
+    /// Name and version.
+    pub application: Application,
+    /// What stands before every route (`[application.trigger.http] base`); `/` by default.
+    pub base: RoutePattern,
+    /// Application variables by name.
+    pub variables: BTreeMap<Arc<str>, Variable>,
+    /// Components that run at each start, in this order; they export `weft:control/startup`.
+    pub startup: Vec<Located<Arc<str>>>,
+    /// Components that Weft leaves out because the host does what they do.
+    pub replaced_by_host: Vec<Located<Arc<str>>>,
+    /// How all components are built, if it says so.
+    pub build: Option<Build>,
+    /// Contexts by name.
+    pub contexts: BTreeMap<Arc<str>, Context>,
+    /// Whose tokens are accepted; without it every route is public.
+    pub auth: Option<Auth>,
+    /// Bounds of the gateway.
+    pub gateway: Gateway,
+    /// Spin's HTTP triggers, in the order of the file.
+    pub triggers: Vec<HttpTrigger>,
+    /// What the gateway serves, in the order of precedence: the first whose path matches decides. See [`find`].
+    pub routes: Vec<Route>,
+    /// Components by id, those in [`Self::replaced_by_host`] included; see [`Self::running`].
+    pub components: BTreeMap<Arc<str>, Component>,
+}
+
+impl Manifest {
+    /// Reads and checks the manifest at `path`.
+    ///
+    /// # Errors
+    /// Every problem of it, in the order of lines.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, Vec<Diagnostic>> {
+        let path = path.as_ref();
+        let refuse = |message: String| vec![Diagnostic::new(path, 0, message)];
+        let size = fs::metadata(path).map_err(|error| refuse(format!("cannot be read: {error}")))?.len();
+        if size > MAX_MANIFEST_BYTES {
+            return Err(refuse(format!("has {size} bytes; a manifest has at most {MAX_MANIFEST_BYTES}")));
+        }
+        let text = fs::read_to_string(path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+        Self::parse(path, &text)
+    }
+
+    /// Reads and checks `text` as the manifest at `path`, which need not exist; files that it names are looked for
+    /// beside it.
+    ///
+    /// # Errors
+    /// Every problem of it, in the order of lines.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<Diagnostic>> {
+        application::read(path, text)
+    }
+
+    /// The components that Weft runs.
+    pub fn running(&self) -> impl Iterator<Item = &Component> {
+        self.components.values().filter(|component| !self.is_replaced(&component.id))
+    }
+
+    /// Whether the host does what this component does, so that it is left out.
+    #[must_use]
+    pub fn is_replaced(&self, component: &str) -> bool {
+        self.replaced_by_host.iter().any(|replaced| &*replaced.value == component)
+    }
+
+    /// A problem on `line` of this manifest, found later than by reading it.
+    #[must_use]
+    pub fn problem(&self, line: usize, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(&self.path, line, message)
+    }
+}

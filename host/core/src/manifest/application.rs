@@ -1,0 +1,170 @@
+//! Reads a whole file: the top level, `[application]` and `[application.tool.weft]`, and hands each table to the file
+//! that knows it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use toml_edit::Document;
+
+use super::auth::Auth;
+use super::build::Build;
+use super::check;
+use super::component::Component;
+use super::context::Context;
+use super::diagnostic::{Diagnostic, Located};
+use super::gateway::Gateway;
+use super::names;
+use super::pattern::RoutePattern;
+use super::problems::Problems;
+use super::route::{self, Rule};
+use super::section::{Entry, Section};
+use super::source::Files;
+use super::trigger;
+use super::variable::Variable;
+use super::{MAX_MANIFEST_BYTES, Manifest};
+
+/// `[application]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Application {
+    /// Its name; events carry it as their source.
+    pub name: Arc<str>,
+    /// Its version; may be empty.
+    pub version: Arc<str>,
+    /// For people; may be empty.
+    pub description: Arc<str>,
+    /// Who made it.
+    pub authors: Vec<Arc<str>>,
+}
+
+/// Everything in `text`, or every problem of it.
+pub(super) fn read(path: &Path, text: &str) -> Result<Manifest, Vec<Diagnostic>> {
+    let problems = Problems::new(path, text);
+    if text.len() as u64 > MAX_MANIFEST_BYTES {
+        return Err(vec![Diagnostic::new(path, 0, format!("a manifest has at most {MAX_MANIFEST_BYTES} bytes"))]);
+    }
+    let document = match Document::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            let line = error.span().map_or(0, |span| problems.line(&span));
+            return Err(vec![Diagnostic::new(path, line, format!("not TOML: {}", error.message().trim()))]);
+        }
+    };
+    let root = Section::root(&problems, document.as_table());
+    let (manifest, rules) = top_level(root, path);
+    check::references(&manifest, &rules, &problems);
+    let routes = route::assemble(&manifest, rules, &problems);
+    if problems.is_empty() { Ok(Manifest { routes, ..manifest }) } else { Err(problems.into_sorted()) }
+}
+
+/// The manifest but for its routes, and the rules that they are made of.
+fn top_level(root: Section<'_>, path: &Path) -> (Manifest, Vec<Rule>) {
+    let files = Files::beside(path);
+    version(&root);
+    let mut manifest = Manifest {
+        path: path.to_owned(),
+        root: files.root().to_owned(),
+        application: Application::default(),
+        base: RoutePattern::default(),
+        variables: BTreeMap::new(),
+        startup: Vec::new(),
+        replaced_by_host: Vec::new(),
+        build: None,
+        contexts: BTreeMap::new(),
+        auth: None,
+        gateway: Gateway::default(),
+        triggers: Vec::new(),
+        routes: Vec::new(),
+        components: BTreeMap::new(),
+    };
+    let rules = match root.section("application") {
+        Some(section) => application(section, &mut manifest, &files),
+        None => {
+            if root.get("application").is_none() {
+                root.report_with_help(1, "there is no [application]", "add [application] with name = \"...\"");
+            }
+            Vec::new()
+        }
+    };
+    manifest.variables = named(root.section("variables"), |name, entry| {
+        Variable::read(name, entry).map(|variable| (variable.name.clone(), variable))
+    });
+    manifest.triggers = root.section("trigger").map(trigger::read).unwrap_or_default();
+    manifest.components = named(root.section("component"), |id, entry| {
+        Component::read(&id, entry, &files).map(|component| (id.value, component))
+    });
+    root.finish();
+    (manifest, rules)
+}
+
+fn named<'a, T>(
+    section: Option<Section<'a>>,
+    read: impl Fn(Located<Arc<str>>, Entry<'a>) -> Option<(Arc<str>, T)>,
+) -> BTreeMap<Arc<str>, T> {
+    let entries = section.map(|section| section.entries()).unwrap_or_default();
+    entries.into_iter().filter_map(|(name, entry)| read(name, entry)).collect()
+}
+
+fn version(root: &Section<'_>) {
+    match root.get("spin_manifest_version") {
+        Some(entry) if entry.is_string() => entry.report("must be 2, a number"),
+        Some(entry) => drop(entry.number(&(2..=2_u32))),
+        None => root.report_with_help(1, "`spin_manifest_version` is missing", "add spin_manifest_version = 2 on top"),
+    }
+}
+
+fn application(section: Section<'_>, manifest: &mut Manifest, files: &Files) -> Vec<Rule> {
+    let text = |key| section.string(key).map(|text| text.value).unwrap_or_default();
+    manifest.application = Application {
+        name: section.required_string("name").map(|name| name.value).unwrap_or_default(),
+        version: text("version"),
+        description: text("description"),
+        authors: section.strings("authors").into_iter().map(|author| author.value).collect(),
+    };
+    section.ignore(&["targets"]);
+    if let Some(trigger) = section.section("trigger") {
+        manifest.base = base(trigger).unwrap_or_default();
+    }
+    // Tables of other tools are theirs.
+    let weft = section.section("tool").and_then(|tool| tool.section("weft"));
+    section.finish_with(|key| {
+        (key == "triggers").then(|| "did you mean `trigger`, as in [application.trigger.http]?".to_owned())
+    });
+    weft.map(|weft| tool(weft, manifest, files)).unwrap_or_default()
+}
+
+/// `[application.trigger.http] base`.
+fn base(section: Section<'_>) -> Option<RoutePattern> {
+    let http = section.section("http");
+    section.finish();
+    let http = http?;
+    let base = http.string("base").and_then(|written| match written.parse::<RoutePattern>() {
+        Ok(base) if !base.is_wildcard() => Some(base),
+        Ok(_) => {
+            http.report(written.line, "the base of all routes has no wildcard");
+            None
+        }
+        Err(error) => {
+            http.report(written.line, format!("the base {:?} is not a path: {error}", &*written.value));
+            None
+        }
+    });
+    http.finish();
+    base
+}
+
+/// `[application.tool.weft]`.
+fn tool(section: Section<'_>, manifest: &mut Manifest, files: &Files) -> Vec<Rule> {
+    let ids = |key| section.names(key, names::is_kebab, "a component's id");
+    manifest.startup = ids("startup");
+    manifest.replaced_by_host = ids("replaced_by_host");
+    manifest.build = section.section("build").map(|table| Build::read(table, files));
+    manifest.contexts = named(section.section("contexts"), |name, entry| {
+        Context::read(name, entry, files).map(|context| (context.name.clone(), context))
+    });
+    manifest.auth = section.section("auth").map(|table| Auth::read(table, files));
+    manifest.gateway = section.section("gateway").map(Gateway::read).unwrap_or_default();
+    let rules = section.section("routes").map(|table| route::read(&table)).unwrap_or_default();
+    section.finish();
+    rules
+}

@@ -1,0 +1,155 @@
+//! Checks what one table says against another: every reference leads to something that can serve it.
+
+use std::sync::Arc;
+
+use super::Manifest;
+use super::auth::KeySource;
+use super::component::Component;
+use super::cycle;
+use super::diagnostic::Located;
+use super::names;
+use super::problems::Problems;
+use super::route::{Access, Rule};
+
+/// Reports every reference that leads nowhere.
+pub(super) fn references(manifest: &Manifest, rules: &[Rule], problems: &Problems) {
+    let check = Check { manifest, problems };
+    check.application();
+    check.triggers();
+    check.rules(rules);
+    for component in manifest.components.values() {
+        check.component(component);
+    }
+    cycle::report(manifest, problems);
+}
+
+struct Check<'m> {
+    manifest: &'m Manifest,
+    problems: &'m Problems,
+}
+
+impl<'m> Check<'m> {
+    /// The component that `id` names; `who` opens the message about its absence.
+    fn find(&self, who: &str, id: &Located<Arc<str>>) -> Option<&'m Component> {
+        let found = self.manifest.components.get(&id.value);
+        if found.is_none() {
+            let ids = self.manifest.components.keys().map(|id| &**id);
+            let help = names::nearest(id, ids).map_or_else(
+                || format!("add [component.{id}] with source = \"file.wasm\""),
+                |near| format!("did you mean {near:?}?"),
+            );
+            self.problems.report_with_help(id.line, format!("{who}: there is no component {:?}", &*id.value), help);
+        }
+        found
+    }
+
+    /// Like [`Self::find`] for a component that Weft has to run.
+    fn running(&self, who: &str, id: &Located<Arc<str>>) -> Option<&'m Component> {
+        let found = self.find(who, id)?;
+        if self.manifest.is_replaced(id) {
+            let message = format!("{who}: component {:?} is in `replaced_by_host` and does not run", &*id.value);
+            self.problems.report_with_help(id.line, message, "take it out of `replaced_by_host`, or remove this");
+        }
+        Some(found)
+    }
+
+    fn application(&self) {
+        for id in &self.manifest.startup {
+            self.running("startup", id);
+        }
+        for id in &self.manifest.replaced_by_host {
+            self.find("replaced_by_host", id);
+        }
+        let keys = self.manifest.auth.iter().flat_map(|auth| &auth.keys);
+        for key in keys {
+            if let KeySource::Variable(name) = &key.value {
+                self.variable("auth", key.line, name);
+            }
+        }
+    }
+
+    fn triggers(&self) {
+        let triggers = &self.manifest.triggers;
+        for (number, trigger) in triggers.iter().enumerate() {
+            self.find("trigger", &trigger.component);
+            for middleware in &trigger.middleware {
+                self.find("middleware", middleware);
+                if !self.manifest.is_replaced(middleware) {
+                    self.problems.report_with_help(
+                        middleware.line,
+                        format!("middleware {:?} is not supported yet", &*middleware.value),
+                        "if the host does the same, add it to [application.tool.weft] replaced_by_host",
+                    );
+                }
+            }
+            let Some(pattern) = &trigger.pattern else { continue };
+            let same = |other: &&super::HttpTrigger| other.pattern.as_ref().is_some_and(|o| o.same_paths(pattern));
+            if let Some(other) = triggers.iter().take(number).find(same) {
+                let message = format!("the route {pattern} matches the same paths as that on line {}", other.line);
+                self.problems.report_with_help(
+                    trigger.line,
+                    message,
+                    "keep one trigger for the path; [application.tool.weft.routes] tells its methods apart",
+                );
+            }
+        }
+    }
+
+    fn rules(&self, rules: &[Rule]) {
+        for rule in rules {
+            self.running("route", &rule.component);
+        }
+        let guarded = rules.iter().find(|rule| rule.access != Access::Public);
+        if let Some(rule) = guarded.filter(|_| self.manifest.auth.is_none()) {
+            self.problems.report_with_help(
+                rule.line,
+                "the route asks for a token, and there is no [application.tool.weft.auth] to check it by",
+                "add that table, or write { component = \"...\", public = true }",
+            );
+        }
+    }
+
+    fn component(&self, component: &Component) {
+        let who = format!("component {:?}", &*component.id);
+        let grants = &component.grants;
+        if let Some(context) = grants.context.as_ref().filter(|name| !self.manifest.contexts.contains_key(&name.value))
+        {
+            let names = self.manifest.contexts.keys().map(|name| &**name);
+            let help = names::nearest(context, names).map_or_else(
+                || format!("add [application.tool.weft.contexts.{context}]"),
+                |near| format!("did you mean {near:?}?"),
+            );
+            let message = format!("{who}: there is no context {:?}", &*context.value);
+            self.problems.report_with_help(context.line, message, help);
+        }
+        for callee in grants.calls.values() {
+            self.running(&format!("{who}: calls"), callee);
+        }
+        for saga in &grants.sagas {
+            if let Some(target) = self.running(&format!("{who}: sagas"), saga).filter(|target| !target.durable) {
+                self.problems.report_with_help(
+                    saga.line,
+                    format!("{who}: sagas: component {:?} is not durable", &*saga.value),
+                    format!("add to [component.{}.tool.weft]: durable = true", target.id),
+                );
+            }
+        }
+        for template in grants.variables.values().chain(&grants.allowed_outbound_hosts) {
+            for name in template.variables() {
+                self.variable(&who, template.line, name);
+            }
+        }
+    }
+
+    fn variable(&self, who: &str, line: usize, name: &str) {
+        if self.manifest.variables.contains_key(name) {
+            return;
+        }
+        let names = self.manifest.variables.keys().map(|name| &**name);
+        let help = names::nearest(name, names).map_or_else(
+            || format!("add under [variables]: {name} = {{ default = \"\" }}"),
+            |near| format!("did you mean `{near}`?"),
+        );
+        self.problems.report_with_help(line, format!("{who}: there is no variable `{name}`"), help);
+    }
+}

@@ -1,0 +1,187 @@
+//! What a component may use: from its `tool.weft` table where it has one, else from Spin's own keys. Both are read by
+//! the same code, so a store means the same in both.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::outbound::AllowedHost;
+use crate::topic::TopicPattern;
+
+use super::diagnostic::Located;
+use super::names;
+use super::section::Section;
+use super::source::Files;
+use super::template::Template;
+
+/// What one component may use; nothing by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// The context whose database it reaches by `weft:sql`.
+    pub context: Option<Located<Arc<str>>>,
+    /// The components it may call, by the full name of the interface that it imports.
+    pub calls: BTreeMap<Arc<str>, Located<Arc<str>>>,
+    /// The topics it may publish to.
+    pub topics: Vec<Located<TopicPattern>>,
+    /// The durable components whose sagas it sees by `weft:durable/handles`.
+    pub sagas: Vec<Located<Arc<str>>>,
+    /// Labels of key-value stores.
+    pub key_value_stores: Vec<Located<Arc<str>>>,
+    /// Labels of `spin:sqlite` databases.
+    pub sqlite_databases: Vec<Located<Arc<str>>>,
+    /// Hosts it may reach; checked where they name no variable. [`super::Variables::outbound_hosts`] has the rest.
+    pub allowed_outbound_hosts: Vec<Located<Template>>,
+    /// Its variables by name.
+    pub variables: BTreeMap<Arc<str>, Located<Template>>,
+    /// Its environment variables.
+    pub environment: BTreeMap<Arc<str>, Arc<str>>,
+    /// Files it may read; of Spin components alone.
+    pub files: Vec<FileMount>,
+    /// Globs of files that [`Self::files`] would show and that stay hidden.
+    pub exclude_files: Vec<Arc<str>>,
+}
+
+/// Files that a component may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileMount {
+    /// Files that match a glob relative to the manifest's folder, shown under the same relative path.
+    Glob(Arc<str>),
+    /// A folder shown at an absolute path.
+    Folder {
+        /// The folder.
+        source: PathBuf,
+        /// Where the component sees it.
+        destination: Arc<str>,
+    },
+}
+
+impl Grants {
+    /// The keys that Spin and `tool.weft` share.
+    pub(super) fn read_shared(section: &Section<'_>) -> Self {
+        Self {
+            key_value_stores: section.names("key_value_stores", names::is_label, "a label (kebab-case or snake_case)"),
+            sqlite_databases: section.names("sqlite_databases", names::is_label, "a label (kebab-case or snake_case)"),
+            allowed_outbound_hosts: outbound_hosts(section),
+            variables: variables(section),
+            environment: environment(section),
+            ..Self::default()
+        }
+    }
+
+    /// Spin's own keys.
+    pub(super) fn read_spin(section: &Section<'_>, files: &Files) -> Self {
+        Self {
+            files: mounts(section, files),
+            exclude_files: section.strings("exclude_files").into_iter().map(|glob| glob.value).collect(),
+            ..Self::read_shared(section)
+        }
+    }
+
+    /// The keys of `tool.weft`.
+    pub(super) fn read_weft(section: &Section<'_>) -> Self {
+        Self {
+            context: section.string("context"),
+            calls: calls(section),
+            topics: topics(section),
+            sagas: section.names("sagas", names::is_kebab, "a component's id"),
+            ..Self::read_shared(section)
+        }
+    }
+}
+
+/// Each string of the array behind `key`, parsed.
+fn parsed<T>(section: &Section<'_>, key: &'static str, what: &str) -> Vec<Located<T>>
+where
+    T: FromStr<Err: Display>,
+{
+    let parse = |text: Located<Arc<str>>| match text.parse() {
+        Ok(value) => Some(Located::new(value, text.line)),
+        Err(error) => {
+            section.report(text.line, format!("`{key}`: {:?} is not {what}: {error}", &*text.value));
+            None
+        }
+    };
+    section.strings(key).into_iter().filter_map(parse).collect()
+}
+
+fn topics(section: &Section<'_>) -> Vec<Located<TopicPattern>> {
+    parsed(section, "topics", "a pattern of topics")
+}
+
+fn outbound_hosts(section: &Section<'_>) -> Vec<Located<Template>> {
+    let hosts: Vec<Located<Template>> = parsed(section, "allowed_outbound_hosts", "an allowed host");
+    for host in hosts.iter().filter(|host| host.is_literal()) {
+        if let Err(error) = host.as_str().parse::<AllowedHost>() {
+            let text = host.as_str();
+            section.report(host.line, format!("`allowed_outbound_hosts`: {text:?} is not an allowed host: {error}"));
+        }
+    }
+    hosts
+}
+
+fn variables(section: &Section<'_>) -> BTreeMap<Arc<str>, Located<Template>> {
+    let mut variables = BTreeMap::new();
+    for (name, entry) in section.section("variables").map(|table| table.entries()).unwrap_or_default() {
+        if !names::is_variable(&name) {
+            entry.report("is no name for a variable (snake_case in lower case)");
+        }
+        let Some(text) = entry.string() else { continue };
+        match text.parse() {
+            Ok(template) => drop(variables.insert(name.value, Located::new(template, name.line))),
+            Err(error) => entry.report(format!("is no template: {error}")),
+        }
+    }
+    variables
+}
+
+fn environment(section: &Section<'_>) -> BTreeMap<Arc<str>, Arc<str>> {
+    let mut environment = BTreeMap::new();
+    for (name, entry) in section.section("environment").map(|table| table.entries()).unwrap_or_default() {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            entry.report("is no name for an environment variable");
+        }
+        if let Some(text) = entry.string() {
+            environment.insert(name.value, text.value);
+        }
+    }
+    environment
+}
+
+fn calls(section: &Section<'_>) -> BTreeMap<Arc<str>, Located<Arc<str>>> {
+    let mut calls = BTreeMap::new();
+    for (interface, entry) in section.section("calls").map(|table| table.entries()).unwrap_or_default() {
+        if !names::is_interface(&interface) {
+            entry.report_with_help(
+                "names no interface",
+                "write the import's full name, such as \"education:courses/seats@1.0.0\"",
+            );
+        } else if ["weft:", "wasi:", "spin:", "fermyon:"].iter().any(|host| interface.starts_with(host)) {
+            entry.report("names an interface of the host, which no component provides");
+        }
+        if let Some(target) = entry.string() {
+            calls.insert(interface.value, target);
+        }
+    }
+    calls
+}
+
+fn mounts(section: &Section<'_>, files: &Files) -> Vec<FileMount> {
+    let items = section.get("files").and_then(|entry| entry.items()).unwrap_or_default();
+    let mount = |entry: super::section::Entry<'_>| {
+        if entry.is_string() {
+            return entry.string().map(|glob| FileMount::Glob(glob.value));
+        }
+        let folder = entry.section()?;
+        let source = folder.required_string("source");
+        let destination = folder.required_string("destination");
+        if let Some(path) = destination.as_ref().filter(|path| !path.starts_with('/')) {
+            folder.report(path.line, format!("the destination {:?} is not an absolute path", &*path.value));
+        }
+        let source = source.and_then(|path| files.inside(&path, folder.problems()));
+        folder.finish();
+        Some(FileMount::Folder { source: source?, destination: destination?.value })
+    };
+    items.into_iter().filter_map(mount).collect()
+}

@@ -1,0 +1,295 @@
+//! Which component serves which method of which path, and for whom: the triggers and the table
+//! `[application.tool.weft.routes]` put together. Serving belongs to the gateway.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::Manifest;
+use super::diagnostic::Located;
+use super::limits::DEADLINE_MS;
+use super::names;
+use super::pattern::{Captures, RoutePattern};
+use super::section::{Entry, Section};
+use super::trigger::HttpTrigger;
+
+/// A method of HTTP, or any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "the names are the methods'")]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Options,
+    /// Every method that has no route of its own on the path; written `*`.
+    Any,
+}
+
+/// An unknown method. Client fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a method is GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS or `*`, in capitals")]
+pub struct MethodError;
+
+/// Who may use a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everyone. A token that is sent all the same is verified, and its identity reaches the function.
+    Public,
+    /// Whoever has a valid token.
+    Authenticated {
+        /// One of these roles is needed; any role will do if there are none.
+        roles: Vec<Arc<str>>,
+        /// All of these permissions are needed.
+        permissions: Vec<Arc<str>>,
+    },
+}
+
+/// One method of one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, the application's base included.
+    pub pattern: RoutePattern,
+    /// The component that serves it.
+    pub component: Arc<str>,
+    /// Who may use it.
+    pub access: Access,
+    /// How long the function may take to answer, in milliseconds: what the route says, else what the component says,
+    /// else the gateway's `request_timeout_ms`.
+    pub deadline_ms: u32,
+    /// The line it stands on: in the routes table, or that of the trigger.
+    pub line: usize,
+}
+
+/// What [`find`] found for a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup<'r, 'p> {
+    /// This route serves it.
+    Found(&'r Route, Captures<'r, 'p>),
+    /// The path has routes, for these methods alone.
+    MethodNotAllowed(Vec<Method>),
+    /// No route has the path.
+    NotFound,
+}
+
+/// The route for a request among `routes` in the order of [`Manifest::routes`]. The path decides first, as in Spin:
+/// the method matters among the routes of the best matching path alone. HEAD is served by GET where it has no route.
+#[must_use]
+pub fn find<'r, 'p>(routes: &'r [Route], method: &str, path: &'p str) -> Lookup<'r, 'p> {
+    let matching = |route: &'r Route| Some((route, route.pattern.matches(path)?));
+    let Some((best, captures)) = routes.iter().find_map(matching) else {
+        return Lookup::NotFound;
+    };
+    let on_path = || routes.iter().filter(|route| route.pattern == best.pattern);
+    let with = |wanted: Method| on_path().find(|route| route.method == wanted);
+    let own = method.parse().ok().and_then(with);
+    let of_get = || with(Method::Get).filter(|_| method == "HEAD");
+    match own.or_else(of_get).or_else(|| with(Method::Any)) {
+        Some(route) => Lookup::Found(route, captures),
+        None => Lookup::MethodNotAllowed(on_path().map(|route| route.method).collect()),
+    }
+}
+
+impl Method {
+    /// As it stands in a request and in the manifest.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+            Self::Any => "*",
+        }
+    }
+}
+
+impl FromStr for Method {
+    type Err = MethodError;
+
+    fn from_str(text: &str) -> Result<Self, MethodError> {
+        let all = [Self::Get, Self::Head, Self::Post, Self::Put, Self::Patch, Self::Delete, Self::Options, Self::Any];
+        all.into_iter().find(|method| method.as_str() == text).ok_or(MethodError)
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One entry of the routes table, not yet joined to its trigger.
+#[derive(Debug)]
+pub(super) struct Rule {
+    method: Method,
+    pattern: RoutePattern,
+    pub(super) component: Located<Arc<str>>,
+    pub(super) access: Access,
+    deadline_ms: Option<u32>,
+    pub(super) line: usize,
+}
+
+/// The entries of `[application.tool.weft.routes]`.
+pub(super) fn read(section: &Section<'_>) -> Vec<Rule> {
+    section.entries().into_iter().filter_map(|(key, entry)| rule(&key, entry)).collect()
+}
+
+fn rule(key: &Located<Arc<str>>, entry: Entry<'_>) -> Option<Rule> {
+    let (method, path) = key.split_once(' ').or_else(|| {
+        entry.report_with_help("is not a method and a path", "write it as \"GET /api/courses\"");
+        None
+    })?;
+    let method = method.parse().map_err(|error| entry.report(format!("names no method: {error}"))).ok();
+    let pattern = path.parse().map_err(|error| entry.report(format!("names no path: {error}"))).ok();
+    if entry.is_string() {
+        let access = Access::Authenticated { roles: Vec::new(), permissions: Vec::new() };
+        let component = entry.string()?;
+        return Some(Rule { method: method?, pattern: pattern?, component, access, deadline_ms: None, line: key.line });
+    }
+    let section = entry.section()?;
+    let component = section.required_string("component");
+    let access = access(&section);
+    let deadline_ms = section.get("deadline_ms").and_then(|entry| entry.number(&DEADLINE_MS));
+    section.finish();
+    Some(Rule { method: method?, pattern: pattern?, component: component?, access, deadline_ms, line: key.line })
+}
+
+fn access(section: &Section<'_>) -> Access {
+    let words = |key| {
+        let names = section.names(key, |name| !name.is_empty() && name.len() <= 128, "a name of 1 to 128 bytes");
+        names.into_iter().map(|name| name.value).collect::<Vec<_>>()
+    };
+    let (roles, permissions) = (words("roles"), words("permissions"));
+    if !section.flag("public", false) {
+        return Access::Authenticated { roles, permissions };
+    }
+    if !roles.is_empty() || !permissions.is_empty() {
+        section.report_with_help(
+            section.line,
+            "a public route asks for no roles and no permissions",
+            "remove `public`, or `roles` and `permissions`",
+        );
+    }
+    Access::Public
+}
+
+/// Joins triggers and rules, and answers the routes in the order of precedence.
+pub(super) fn assemble(manifest: &Manifest, rules: Vec<Rule>, problems: &super::problems::Problems) -> Vec<Route> {
+    let mut routes: Vec<Route> = Vec::new();
+    for rule in &rules {
+        let triggers = manifest.triggers.iter().filter_map(|trigger| trigger.pattern.as_ref());
+        if !triggers.clone().any(|pattern| *pattern == rule.pattern) {
+            no_trigger(rule, triggers, problems);
+        }
+        if let Some(twin) = rules
+            .iter()
+            .find(|other| other.line < rule.line && other.method == rule.method && other.pattern == rule.pattern)
+        {
+            let message = format!("{} {} has a route on line {} already", rule.method, rule.pattern, twin.line);
+            problems.report_with_help(rule.line, message, "remove one of them");
+        }
+        routes.push(of_rule(manifest, rule));
+    }
+    for trigger in &manifest.triggers {
+        let Some(pattern) = &trigger.pattern else { continue };
+        if rules.iter().any(|rule| rule.pattern == *pattern) || manifest.is_replaced(&trigger.component) {
+            continue;
+        }
+        routes.push(of_trigger(manifest, trigger, pattern));
+    }
+    routes.sort_by(|a, b| (&a.pattern, a.method).cmp(&(&b.pattern, b.method)));
+    routes
+}
+
+fn no_trigger<'a>(rule: &Rule, triggers: impl Iterator<Item = &'a RoutePattern>, problems: &super::problems::Problems) {
+    let paths: Vec<String> = triggers.map(ToString::to_string).collect();
+    let path = rule.pattern.to_string();
+    let near = names::nearest(&path, paths.iter().map(String::as_str));
+    let help = near.map_or_else(
+        || format!("add [[trigger.http]] with route = {path:?} and component = {:?}", &*rule.component.value),
+        |near| format!("did you mean {near:?}? Otherwise add a [[trigger.http]] with route = {path:?}"),
+    );
+    problems.report_with_help(rule.line, format!("no [[trigger.http]] has the route {path:?}"), help);
+}
+
+fn of_rule(manifest: &Manifest, rule: &Rule) -> Route {
+    Route {
+        method: rule.method,
+        pattern: rule.pattern.below(&manifest.base),
+        component: rule.component.value.clone(),
+        access: rule.access.clone(),
+        deadline_ms: rule.deadline_ms.unwrap_or_else(|| deadline_ms(manifest, &rule.component)),
+        line: rule.line,
+    }
+}
+
+/// Without a rule the path is Spin's: any method. Where tokens are known at all it still takes one, so that nothing is
+/// public by being forgotten.
+fn of_trigger(manifest: &Manifest, trigger: &HttpTrigger, pattern: &RoutePattern) -> Route {
+    let access = match manifest.auth {
+        Some(_) => Access::Authenticated { roles: Vec::new(), permissions: Vec::new() },
+        None => Access::Public,
+    };
+    Route {
+        method: Method::Any,
+        pattern: pattern.below(&manifest.base),
+        component: trigger.component.value.clone(),
+        access,
+        deadline_ms: deadline_ms(manifest, &trigger.component),
+        line: trigger.line,
+    }
+}
+
+fn deadline_ms(manifest: &Manifest, component: &str) -> u32 {
+    let own = manifest.components.get(component).and_then(|component| component.deadline_ms);
+    own.unwrap_or(manifest.gateway.request_timeout_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(method: &str, path: &str, component: &str) -> Route {
+        Route {
+            method: method.parse().unwrap(),
+            pattern: path.parse().unwrap(),
+            component: component.into(),
+            access: Access::Public,
+            deadline_ms: 5_000,
+            line: 1,
+        }
+    }
+
+    #[test]
+    fn the_path_decides_before_the_method() {
+        let mut routes = vec![
+            route("GET", "/a/:id", "read"),
+            route("POST", "/a/special", "special"),
+            route("PUT", "/a/:id", "write"),
+            route("*", "/...", "rest"),
+        ];
+        routes.sort_by(|a, b| (&a.pattern, a.method).cmp(&(&b.pattern, b.method)));
+        let served = |method: &str, path: &str| match find(&routes, method, path) {
+            Lookup::Found(route, _) => route.component.to_string(),
+            Lookup::MethodNotAllowed(methods) => {
+                methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(",")
+            }
+            Lookup::NotFound => "not found".into(),
+        };
+        assert_eq!(served("GET", "/a/1"), "read");
+        assert_eq!(served("HEAD", "/a/1"), "read");
+        assert_eq!(served("PUT", "/a/1/"), "write");
+        assert_eq!(served("DELETE", "/a/1"), "GET,PUT");
+        assert_eq!(served("GET", "/a/special"), "POST");
+        assert_eq!(served("BREW", "/b"), "rest");
+        assert_eq!(served("get", "/a/1"), "GET,PUT");
+    }
+}
