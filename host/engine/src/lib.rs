@@ -1,1 +1,30 @@
-//! weft-engine.
+//! Runs components: the one wasmtime configuration, loading and linking, instances and their limits. Calls between
+//! functions go out through [`weft_core::Call`]; policy on them is the mesh's, routes and HTTP rules the gateway's.
+
+mod calling;
+mod calls;
+mod capabilities;
+mod check;
+mod config;
+mod engine;
+mod function;
+mod http;
+mod instance;
+mod limits;
+mod linker;
+mod loader;
+mod output;
+mod shared;
+mod spec;
+mod state;
+mod trap;
+mod values;
+mod wasi;
+
+pub use capabilities::Services;
+pub use check::Problem;
+pub use config::EngineOptions;
+pub use engine::{Engine, EngineError};
+pub use loader::LoadError;
+pub use output::LogSink;
+pub use spec::{FunctionSpec, Grants, InstanceSpec, ReuseSpec};

@@ -1,0 +1,105 @@
+//! Typed calls out of an instance: for every imported domain interface that the manifest maps to a component, a host
+//! function that hands the values to [`weft_core::Call`]. Policy is behind that trait; the callee's instance as well.
+
+use std::future::ready;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{Accessor, Linker, LinkerInstance, Val};
+use wasmtime::{AsContextMut, Engine, StoreContextMut};
+
+use weft_core::{Failure, Fault, Invocation, Reason, Target};
+
+use crate::calling::Calling;
+use crate::state::StoreData;
+use crate::values;
+
+/// How many values and bytes of strings and lists one call may carry, roughly; larger data belongs into a store.
+pub(crate) const MAX_CALL_BYTES: usize = 16 * 1024 * 1024;
+
+/// Links all functions of one imported interface to a component.
+pub(crate) fn link_interface(
+    linker: &mut Linker<StoreData>,
+    engine: &Engine,
+    interface: &str,
+    component: &Arc<str>,
+    item: &wasmtime::component::types::ComponentInstance,
+) -> wasmtime::Result<()> {
+    let mut instance = linker.instance(interface)?;
+    let interface: Arc<str> = interface.into();
+    for (name, export) in item.exports(engine) {
+        if let ComponentItem::ComponentFunc(func) = export.ty {
+            let target = Target { component: component.clone(), interface: interface.clone(), function: name.into() };
+            link_function(&mut instance, name, &func, target)?;
+        }
+    }
+    Ok(())
+}
+
+fn link_function(
+    instance: &mut LinkerInstance<'_, StoreData>,
+    name: &str,
+    func: &ComponentFunc,
+    target: Target,
+) -> wasmtime::Result<()> {
+    // The WIT type decides: a plain `func` blocks its caller's instance, an `async func` leaves it running.
+    if func.async_() {
+        instance.func_new_concurrent(name, move |accessor: &Accessor<StoreData>, _, arguments, results| {
+            let outgoing = accessor.with(|mut access| prepare(access.as_context_mut(), &target, arguments));
+            Box::pin(async move { deliver(outgoing.await, results) })
+        })
+    } else {
+        instance.func_new_async(name, move |store: StoreContextMut<'_, StoreData>, _, arguments, results| {
+            let outgoing = prepare(store, &target, arguments);
+            Box::new(async move { deliver(outgoing.await, results) })
+        })
+    }
+}
+
+type Answer = Result<Vec<Val>, Failure>;
+
+fn prepare(mut store: StoreContextMut<'_, StoreData>, target: &Target, arguments: &[Val]) -> BoxFuture<'static, Answer> {
+    let refuse = |message: String| -> BoxFuture<'static, Answer> {
+        Box::pin(ready(Err(Failure::not_attempted(Fault::Guest, Reason::Denied, message))))
+    };
+    if let Err(closed) = store.data().gate.check() {
+        return refuse(closed.to_string());
+    }
+    if size_of_values(arguments) > MAX_CALL_BYTES {
+        return refuse(format!("the arguments are larger than {MAX_CALL_BYTES} bytes"));
+    }
+    let context = match Calling::of(&mut store) {
+        Ok(context) => context,
+        Err(error) => return refuse(error.to_string()),
+    };
+    let invocation = Invocation { target: target.clone(), arguments: arguments.to_vec(), context };
+    store.data().shared.calls.call(invocation)
+}
+
+fn deliver(answer: Answer, results: &mut [Val]) -> wasmtime::Result<()> {
+    let values = answer.unwrap_or_else(|failure| vec![values::unavailable(&failure)]);
+    if values.len() != results.len() {
+        wasmtime::bail!("the callee answered {} values, {} were expected", values.len(), results.len());
+    }
+    for (slot, value) in results.iter_mut().zip(values) {
+        *slot = value;
+    }
+    Ok(())
+}
+
+/// The bytes of all strings and lists, and a little for each value.
+fn size_of_values(values: &[Val]) -> usize {
+    values.iter().map(size_of_value).sum()
+}
+
+fn size_of_value(value: &Val) -> usize {
+    8 + match value {
+        Val::String(text) => text.len(),
+        Val::List(items) | Val::Tuple(items) => size_of_values(items),
+        Val::Record(fields) => fields.iter().map(|(_, value)| size_of_value(value)).sum(),
+        Val::Variant(_, Some(value)) | Val::Option(Some(value)) => size_of_value(value),
+        Val::Result(Ok(Some(value)) | Err(Some(value))) => size_of_value(value),
+        _ => 0,
+    }
+}

@@ -1,0 +1,163 @@
+//! Holds components against what the manifest grants them, before anything runs: every `weft:*` and domain import
+//! needs a grant, every call a provider with the same types, every role (durable, subscriber, startup, HTTP) its
+//! export. Problems name the line to add. What the manifest says by itself is checked in core.
+
+use std::collections::HashMap;
+
+use wasmtime::component::types::{ComponentInstance, ComponentItem};
+use wasmtime::component::{Component, types::ComponentFunc};
+
+use crate::function::Exports;
+use crate::loader::Loaded;
+use crate::spec::FunctionSpec;
+use crate::values;
+
+/// A component that does not fit its manifest entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The component's id.
+    pub component: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to add or change, as a line of the manifest where it is one.
+    pub help: Option<String>,
+}
+
+const RESUMABLE: &str = "weft:durable/resumable@0.1.0";
+
+struct Provider {
+    exports: Exports,
+}
+
+pub(crate) fn check(engine: &wasmtime::Engine, functions: &[(FunctionSpec, Loaded)]) -> Vec<Problem> {
+    let providers: HashMap<&str, Provider> = functions
+        .iter()
+        .map(|(spec, loaded)| (&*spec.id, Provider { exports: Exports::of(&loaded.component, engine) }))
+        .collect();
+    let mut problems = Vec::new();
+    for (spec, loaded) in functions {
+        let mut report = Report { component: &spec.id, problems: &mut problems };
+        check_imports(engine, spec, &loaded.component, &providers, &mut report);
+        let own = providers.get(&*spec.id);
+        for interface in &spec.required_exports {
+            if own.is_none_or(|own| !own.exports.has(interface)) {
+                report.add(format!("does not export {interface}, which its role in the manifest needs"), None);
+            }
+        }
+        if spec.durable && own.is_none_or(|own| !own.exports.has(RESUMABLE)) {
+            let help = "write it with weft_guest's saga macro, or remove `durable = true`".to_owned();
+            report.add(format!("is durable but does not export {RESUMABLE}"), Some(help));
+        }
+        if spec.serves_http && !exports_http(engine, &loaded.component) {
+            report.add("is the target of a route but exports no wasi:http handler".to_owned(), None);
+        }
+    }
+    problems
+}
+
+struct Report<'a> {
+    component: &'a str,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Report<'_> {
+    fn add(&mut self, message: String, help: Option<String>) {
+        self.problems.push(Problem { component: self.component.to_owned(), message, help });
+    }
+}
+
+fn exports_http(engine: &wasmtime::Engine, component: &Component) -> bool {
+    component.component_type().exports(engine).any(|(name, _)| {
+        name.starts_with("wasi:http/handler@0.3") || name.starts_with("wasi:http/incoming-handler@0.2")
+    })
+}
+
+fn check_imports(
+    engine: &wasmtime::Engine,
+    spec: &FunctionSpec,
+    component: &Component,
+    providers: &HashMap<&str, Provider>,
+    report: &mut Report<'_>,
+) {
+    for (name, item) in component.component_type().imports(engine) {
+        let ComponentItem::ComponentInstance(instance) = item.ty else {
+            report.add(format!("imports `{name}`, which is not an interface; the host links interfaces only"), None);
+            continue;
+        };
+        if !has_functions(engine, &instance) {
+            continue;
+        }
+        match package(name) {
+            "wasi" | "spin" | "fermyon" => {}
+            "weft" => check_capability(spec, name, report),
+            _ => check_call(engine, spec, name, &instance, providers, report),
+        }
+    }
+}
+
+fn package(interface: &str) -> &str {
+    interface.split(':').next().unwrap_or_default()
+}
+
+fn has_functions(engine: &wasmtime::Engine, instance: &ComponentInstance) -> bool {
+    instance.exports(engine).any(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
+}
+
+fn check_capability(spec: &FunctionSpec, interface: &str, report: &mut Report<'_>) {
+    let name = interface.split('@').next().unwrap_or_default();
+    let grants = &spec.grants;
+    let missing = match name {
+        "weft:sql/database" => grants.context.is_none().then_some("context = \"<context>\""),
+        "weft:messaging/producer" => grants.topics.is_empty().then_some("topics = [\"<topic>\"]"),
+        "weft:durable/journal" => (!spec.durable).then_some("durable = true"),
+        "weft:durable/handles" => grants.sagas.is_empty().then_some("sagas = [\"<durable component>\"]"),
+        _ => {
+            report.add(format!("imports `{interface}`, which this host does not have"), None);
+            None
+        }
+    };
+    if let Some(line) = missing {
+        let help = format!("add `{line}` under [component.{}.tool.weft]", spec.id);
+        report.add(format!("imports `{interface}`, which it is not granted"), Some(help));
+    }
+}
+
+fn check_call(
+    engine: &wasmtime::Engine,
+    spec: &FunctionSpec,
+    interface: &str,
+    instance: &ComponentInstance,
+    providers: &HashMap<&str, Provider>,
+    report: &mut Report<'_>,
+) {
+    let Some(target) = spec.calls.get(interface) else {
+        let candidates: Vec<&str> =
+            providers.iter().filter(|(_, provider)| provider.exports.has(interface)).map(|(id, _)| *id).collect();
+        let provider = candidates.first().copied().unwrap_or("<component that exports it>");
+        let help = format!("add `\"{interface}\" = \"{provider}\"` under [component.{}.tool.weft.calls]", spec.id);
+        report.add(format!("imports `{interface}`, which it is not granted"), Some(help));
+        return;
+    };
+    let Some(provider) = providers.get(&**target) else {
+        report.add(format!("calls `{interface}` of component {target}, which does not exist"), None);
+        return;
+    };
+    for (name, item) in instance.exports(engine) {
+        let ComponentItem::ComponentFunc(func) = item.ty else { continue };
+        if let Err(error) = values::check_shape(&func) {
+            report.add(format!("calls `{interface}#{name}`, which cannot be called across components: {error}"), None);
+        }
+        match provider.exports.get(interface, name) {
+            None => report.add(format!("calls `{interface}#{name}`, which component {target} does not export"), None),
+            Some(export) if !same_type(&export.ty, &func) => report.add(
+                format!("calls `{interface}#{name}` with other types than component {target} exports it with"),
+                Some("build both components against the same WIT package".to_owned()),
+            ),
+            Some(_) => {}
+        }
+    }
+}
+
+fn same_type(left: &ComponentFunc, right: &ComponentFunc) -> bool {
+    left.params().map(|(_, ty)| ty).eq(right.params().map(|(_, ty)| ty)) && left.results().eq(right.results())
+}

@@ -1,0 +1,66 @@
+//! The one wasmtime configuration. Every component runs under it, durable ones included, so that a component compiles
+//! to one artifact and behaves alike wherever it runs.
+
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// How many instances the process can hold at once, and how large they may grow. Bounds of the whole host;
+/// each function has its own limits below them.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineOptions {
+    /// Component instances at the same time (default 1,000). Past it a call fails as overloaded.
+    pub max_instances: u32,
+    /// The largest linear memory that any function may ask for, in MiB (default 4,096).
+    pub max_memory_mb: u32,
+    /// Milliseconds between two epochs (default 10): the granularity of CPU limits and of fairness between functions.
+    pub epoch_ms: u64,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { max_instances: 1_000, max_memory_mb: 4_096, epoch_ms: 10 }
+    }
+}
+
+/// Core instances that one component may consist of: a Rust component has three (module, shim, fixups), composed
+/// ones and those of other languages have more.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 40;
+/// Bytes of an instance's memory and tables that stay resident between two uses and are zeroed by hand: clearing
+/// them costs less than faulting the pages in again.
+const KEEP_RESIDENT_BYTES: usize = 256 * 1024;
+/// Stack of a guest call. The rest of wasmtime's 2 MiB asynchronous stack is for host functions.
+const MAX_WASM_STACK_BYTES: usize = 512 * 1024;
+
+pub(crate) fn wasmtime_config(options: &EngineOptions) -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .wasm_component_model_async(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(MAX_WASM_STACK_BYTES)
+        // Durable functions are replayed: the same inputs must give the same bits. The cost for others is small,
+        // and one configuration for all is worth more.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        .memory_init_cow(true)
+        // Frames in a trap's log line; no DWARF, which would cost at every load.
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(20))
+        .parallel_compilation(true)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options)));
+    config
+}
+
+fn pool(options: &EngineOptions) -> PoolingAllocationConfig {
+    let instances = options.max_instances;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(4))
+        .total_memories(instances)
+        .total_tables(instances.saturating_mul(3))
+        .total_stacks(instances.saturating_mul(2))
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_memory_size(usize::try_from(options.max_memory_mb).unwrap_or(usize::MAX).saturating_mul(1 << 20))
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(16 * 1024)
+        .max_unused_warm_slots(64);
+    pool
+}

@@ -1,0 +1,227 @@
+//! The engine: holds the application's functions, swaps them when the application changes, keeps the older ones that
+//! durable functions began with. Running them is `instance` and `http`.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures::future::BoxFuture;
+use wasmtime::component::Val;
+
+use weft_core::{Call, CallContext, Clock, Failure, Fault, Invocation, Reason, Target};
+
+use crate::capabilities::Services;
+use crate::check;
+use crate::config::{EngineOptions, wasmtime_config};
+use crate::function::{Exports, Function};
+use crate::http;
+use crate::instance;
+use crate::linker::BaseLinkers;
+use crate::loader::{LoadError, Loaded, Loader};
+use crate::output::LogSink;
+use crate::shared::{CallSlot, Shared};
+use crate::spec::FunctionSpec;
+
+/// Why the engine or a function of it could not be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A component's file.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Components whose imports are not granted or do not fit; all of them.
+    #[error("{} problem(s) in the components", .0.len())]
+    Refused(Vec<check::Problem>),
+    /// wasmtime refused its configuration or a component.
+    #[error("{0}")]
+    Wasmtime(String),
+}
+
+type Functions = HashMap<Arc<str>, Arc<Function>>;
+
+/// Runs the functions of one application. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    loader: Loader,
+    linkers: BaseLinkers,
+    functions: ArcSwap<Functions>,
+    /// Functions that sagas began with and that are no longer current, by component and digest.
+    kept: Mutex<HashMap<(Arc<str>, Arc<str>), Arc<Function>>>,
+}
+
+/// Interface and function by which recovery resumes a saga.
+const RESUMABLE: &str = "weft:durable/resumable@0.1.0";
+
+impl Engine {
+    /// An engine without functions, which keeps its compiled code under `data`.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the machine cannot run it or `data` cannot be written.
+    pub fn new(
+        options: &EngineOptions,
+        data: &Path,
+        clock: Arc<dyn Clock>,
+        services: Services,
+        logs: Arc<dyn LogSink>,
+    ) -> Result<Self, EngineError> {
+        let wasmtime = wasmtime::Engine::new(&wasmtime_config(options)).map_err(wasmtime_error)?;
+        let epoch = Duration::from_millis(options.epoch_ms.max(1));
+        spawn_ticker(wasmtime.weak(), epoch).map_err(|error| {
+            EngineError::Wasmtime(format!("no thread for epochs, without which limits do not hold: {error}"))
+        })?;
+        let linkers = BaseLinkers::new(&wasmtime).map_err(wasmtime_error)?;
+        let loader = Loader::new(wasmtime.clone(), data)?;
+        let shared = Arc::new(Shared { wasmtime, clock, epoch, services, logs, calls: CallSlot::default() });
+        let inner = Inner { shared, loader, linkers, functions: ArcSwap::default(), kept: Mutex::default() };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Says where calls between functions go. To be called once, before the first request.
+    pub fn connect(&self, calls: Arc<dyn Call<Val>>) {
+        if !self.inner.shared.calls.connect(calls) {
+            tracing::error!("calls were connected twice; the first connection stays");
+        }
+    }
+
+    /// Replaces all functions at once. Requests in flight end on the functions that they began with.
+    ///
+    /// # Errors
+    /// [`EngineError`] if any function cannot be loaded or is refused; then nothing is replaced.
+    pub fn deploy(&self, specs: Vec<FunctionSpec>) -> Result<(), EngineError> {
+        let loaded = self.load_all(specs)?;
+        let problems = check::check(&self.inner.shared.wasmtime, &loaded);
+        if !problems.is_empty() {
+            return Err(EngineError::Refused(problems));
+        }
+        let current = self.inner.functions.load();
+        let mut functions = Functions::with_capacity(loaded.len());
+        for (spec, loaded) in loaded {
+            if spec.durable {
+                self.inner.loader.keep(&spec.source, &loaded.digest)?;
+            }
+            let function = self.link(Arc::new(spec), &loaded)?;
+            functions.insert(function.spec.id.clone(), function);
+        }
+        drop(current);
+        self.inner.functions.store(Arc::new(functions));
+        Ok(())
+    }
+
+    /// Loads and checks functions without running or replacing anything.
+    ///
+    /// # Errors
+    /// As [`Engine::deploy`].
+    pub fn check(&self, specs: Vec<FunctionSpec>) -> Result<(), EngineError> {
+        let loaded = self.load_all(specs)?;
+        let problems = check::check(&self.inner.shared.wasmtime, &loaded);
+        if problems.is_empty() { Ok(()) } else { Err(EngineError::Refused(problems)) }
+    }
+
+    fn load_all(&self, specs: Vec<FunctionSpec>) -> Result<Vec<(FunctionSpec, Loaded)>, EngineError> {
+        specs.into_iter().map(|spec| Ok((spec.clone(), self.inner.loader.load(&spec.source)?))).collect()
+    }
+
+    fn link(&self, spec: Arc<FunctionSpec>, loaded: &Loaded) -> Result<Arc<Function>, EngineError> {
+        let wasmtime = &self.inner.shared.wasmtime;
+        let refused = |error: wasmtime::Error| EngineError::Wasmtime(format!("component {}: {error:#}", spec.id));
+        let pre = self.inner.linkers.link(wasmtime, &loaded.component, &spec).map_err(refused)?;
+        let http = http::proxy(&loaded.component, &pre).map_err(refused)?;
+        let exports = Exports::of(&loaded.component, wasmtime);
+        let digest = loaded.digest.clone();
+        Ok(Arc::new(Function { spec, digest, pre, exports, http, shared: self.inner.shared.clone() }))
+    }
+
+    /// The ids of all functions.
+    #[must_use]
+    pub fn function_ids(&self) -> Vec<Arc<str>> {
+        self.inner.functions.load().keys().cloned().collect()
+    }
+
+    /// The digest of a function's component.
+    #[must_use]
+    pub fn digest(&self, component: &str) -> Option<Arc<str>> {
+        self.function(component).map(|function| function.digest.clone())
+    }
+
+    pub(crate) fn function(&self, component: &str) -> Option<Arc<Function>> {
+        self.inner.functions.load().get(component).cloned()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    /// Goes on with a saga on the component that it began with.
+    ///
+    /// # Errors
+    /// [`Failure`] if that component is gone or its run ended without an answer.
+    pub fn resume(&self, component: &str, digest: &str, key: &str) -> BoxFuture<'static, Result<(), Failure>> {
+        let function = match self.version(component, digest) {
+            Ok(function) => function,
+            Err(failure) => return Box::pin(async { Err(failure) }),
+        };
+        let target =
+            Target { component: function.spec.id.clone(), interface: RESUMABLE.into(), function: "resume".into() };
+        let context = CallContext { caller: None, deadline: Duration::MAX, trace: None, depth: 0, step: None };
+        let arguments = vec![Val::String(key.to_owned())];
+        let run = instance::run_in(function, Invocation { target, arguments, context });
+        Box::pin(async move {
+            match run.await?.as_slice() {
+                [Val::Result(Ok(_))] => Ok(()),
+                [Val::Result(Err(Some(error)))] => {
+                    let Val::String(message) = &**error else { return Ok(()) };
+                    Err(Failure::unknown(Fault::Guest, Reason::Unavailable, message.clone()))
+                }
+                _ => Err(Failure::unknown(Fault::Guest, Reason::Internal, "resume answered something else")),
+            }
+        })
+    }
+
+    /// A function at a digest: the current one, or one that was kept.
+    fn version(&self, component: &str, digest: &str) -> Result<Arc<Function>, Failure> {
+        let gone = |message: String| Failure::not_attempted(Fault::Host, Reason::Unavailable, message);
+        let current = self.function(component).ok_or_else(|| gone(format!("there is no component {component}")))?;
+        if *current.digest == *digest {
+            return Ok(current);
+        }
+        let id = (current.spec.id.clone(), Arc::from(digest));
+        if let Some(function) = self.kept().get(&id) {
+            return Ok(function.clone());
+        }
+        let older = self.inner.loader.load_kept(digest).map_err(|error| {
+            gone(format!("the component {component} that this saga began with cannot be loaded: {error}"))
+        })?;
+        let function = self.link(current.spec.clone(), &older).map_err(|error| {
+            gone(format!("the component {component} that this saga began with cannot be linked: {error}"))
+        })?;
+        self.kept().insert(id, function.clone());
+        Ok(function)
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<(Arc<str>, Arc<str>), Arc<Function>>> {
+        self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wasmtime_error(error: wasmtime::Error) -> EngineError {
+    EngineError::Wasmtime(format!("{error:#}"))
+}
+
+/// A thread that counts epochs as long as the engine lives. A thread and not a task: it has to tick while the
+/// runtime's threads are busy in wasm.
+fn spawn_ticker(engine: wasmtime::EngineWeak, epoch: Duration) -> std::io::Result<()> {
+    let ticker = move || {
+        loop {
+            std::thread::sleep(epoch);
+            let Some(engine) = engine.upgrade() else { return };
+            engine.increment_epoch();
+        }
+    };
+    std::thread::Builder::new().name("weft-epoch".to_owned()).spawn(ticker).map(drop)
+}

@@ -1,0 +1,122 @@
+//! One function, ready to run: compiled, linked, its exports looked up once. Making a store for an instance of it is
+//! the hot path of the whole host.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use wasmtime::Store;
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
+
+use weft_capability::gate::Gate;
+use weft_core::CallContext;
+
+use crate::calling::Calling;
+use crate::capabilities::CapabilityStates;
+use crate::http::HttpEntry;
+use crate::limits::{self, InstanceLimits};
+use crate::shared::Shared;
+use crate::spec::FunctionSpec;
+use crate::state::StoreData;
+use crate::wasi;
+
+/// A component of the manifest, ready to run.
+pub(crate) struct Function {
+    pub spec: Arc<FunctionSpec>,
+    pub digest: Arc<str>,
+    pub pre: InstancePre<StoreData>,
+    pub exports: Exports,
+    pub http: Option<HttpEntry>,
+    pub shared: Arc<Shared>,
+}
+
+/// Exported functions by interface and name.
+#[derive(Default)]
+pub(crate) struct Exports(HashMap<String, HashMap<String, Export>>);
+
+/// One exported function.
+#[derive(Clone)]
+pub(crate) struct Export {
+    pub index: ComponentExportIndex,
+    pub results: usize,
+    pub ty: ComponentFunc,
+}
+
+impl Exports {
+    /// All functions in exported interfaces of a component.
+    pub fn of(component: &Component, engine: &wasmtime::Engine) -> Self {
+        let mut exports = Self::default();
+        for (interface, item) in component.component_type().exports(engine) {
+            let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
+            let Some((_, parent)) = component.get_export(None, interface) else { continue };
+            for (name, item) in instance.exports(engine) {
+                let ComponentItem::ComponentFunc(ty) = item.ty else { continue };
+                let Some((_, index)) = component.get_export(Some(&parent), name) else { continue };
+                let results = ty.results().len();
+                let export = Export { index, results, ty };
+                exports.0.entry(interface.to_owned()).or_default().insert(name.to_owned(), export);
+            }
+        }
+        exports
+    }
+
+    /// Looks a function up.
+    pub fn get(&self, interface: &str, function: &str) -> Option<&Export> {
+        self.0.get(interface)?.get(function)
+    }
+
+    /// Whether an interface is exported.
+    pub fn has(&self, interface: &str) -> bool {
+        self.0.contains_key(interface)
+    }
+
+    /// The names of all exported interfaces.
+    pub fn interfaces(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+impl Function {
+    pub fn export(&self, interface: &str, function: &str) -> Option<&Export> {
+        self.exports.get(interface, function)
+    }
+
+    /// A store for an instance that serves one call. `durable_key` is the saga's key if the function is durable.
+    pub fn store(&self, context: CallContext, durable_key: Option<&str>) -> Store<StoreData> {
+        let trace_id = context.trace.as_ref().map(|trace| trace.trace_id.clone());
+        let mut store = self.bare_store(trace_id, durable_key, Some(&context));
+        store.data_mut().calling = Calling::one(context);
+        store
+    }
+
+    /// A store for an instance that serves requests one after another; each brings its own context.
+    pub fn reusable_store(&self) -> Store<StoreData> {
+        self.bare_store(None, None, None)
+    }
+
+    fn bare_store(
+        &self,
+        trace_id: Option<Arc<str>>,
+        durable_key: Option<&str>,
+        context: Option<&CallContext>,
+    ) -> Store<StoreData> {
+        let gate = Gate::new(self.spec.durable);
+        let capabilities = CapabilityStates::new(self, &gate, context);
+        let wasi = wasi::context(self, trace_id, durable_key, &capabilities);
+        let spec = &self.spec.limits;
+        let data = StoreData {
+            function: self.spec.clone(),
+            shared: self.shared.clone(),
+            calling: Calling::default(),
+            gate,
+            limits: InstanceLimits::new(spec.memory_bytes, spec.cpu, self.shared.epoch),
+            capabilities,
+            wasi,
+            http: wasmtime_wasi_http::WasiHttpCtx::new(),
+            table: wasmtime::component::ResourceTable::new(),
+        };
+        let mut store = Store::new(&self.shared.wasmtime, data);
+        limits::install(&mut store);
+        store
+    }
+}

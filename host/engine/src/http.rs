@@ -1,0 +1,238 @@
+//! HTTP requests to functions, WASI 0.3 (`wasi:http/handler`) and 0.2 (`wasi:http/incoming-handler`), over
+//! wasmtime's `ProxyHandler`: a fresh instance for each request, or one that serves several by choice. `ProxyHandler`
+//! has no bound of its own; the mesh's bulkhead stands before it.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use wasmtime::component::{Component, GuestTaskId, InstancePre};
+use wasmtime::{Store, StoreContextMut};
+use wasmtime_wasi_http::handler::{
+    ExpirationError, HandlerState, Instance, InstantiationError, ProxyHandler, ProxyPre, ShouldAccept,
+    WorkerExpiration, WorkerState, WorkerStatus,
+};
+use wasmtime_wasi_http::{WasiBody, WasiHttpView};
+use wasmtime_wasi_http::{p2, p3};
+
+use weft_core::{CallContext, Clock, Failure, Fault, Reason};
+
+use crate::engine::Engine;
+use crate::function::Function;
+use crate::spec::ReuseSpec;
+use crate::state::StoreData;
+use crate::trap;
+
+/// How long a reusable instance waits for another request before it is dropped.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Which `wasi:http` a component exports.
+pub(crate) fn proxy(component: &Component, pre: &InstancePre<StoreData>) -> wasmtime::Result<Option<HttpEntry>> {
+    let exports = |name: &str| component.get_export(None, name).is_some();
+    let proxy = if exports("wasi:http/handler@0.3.0") {
+        Arc::new(ProxyPre::P3(p3::bindings::ServicePre::new(pre.clone())?))
+    } else if component
+        .component_type()
+        .exports(component.engine())
+        .any(|(name, _)| name.starts_with("wasi:http/incoming-handler@0.2"))
+    {
+        Arc::new(ProxyPre::P2(p2::bindings::ProxyPre::new(pre.clone())?))
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(HttpEntry { proxy, handler: Mutex::new(None) }))
+}
+
+/// The HTTP side of a function. The handler is made at the first request.
+pub(crate) struct HttpEntry {
+    proxy: Arc<ProxyPre<StoreData>>,
+    handler: Mutex<Option<ProxyHandler<Handler>>>,
+}
+
+impl HttpEntry {
+    fn handler(&self, function: &Arc<Function>) -> ProxyHandler<Handler> {
+        let mut slot = self.handler.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.get_or_insert_with(|| {
+            ProxyHandler::new(Handler { function: Arc::downgrade(function), proxy: self.proxy.clone() })
+        })
+        .clone()
+    }
+}
+
+impl Engine {
+    /// Serves one request by a function.
+    ///
+    /// # Errors
+    /// [`Failure`] if there is no response: no such function, no room, a trap, a limit, the deadline of `context`.
+    pub async fn serve(
+        &self,
+        component: &str,
+        request: http::Request<WasiBody>,
+        context: CallContext,
+    ) -> Result<http::Response<WasiBody>, Failure> {
+        let function = self.function(component).ok_or_else(|| {
+            let message = format!("there is no component {component}");
+            Failure::not_attempted(Fault::Host, Reason::Unavailable, message)
+        })?;
+        let Some(entry) = &function.http else {
+            let message = format!("component {component} does not serve HTTP");
+            return Err(Failure::not_attempted(Fault::Host, Reason::Unavailable, message));
+        };
+        let (failed, failure) = oneshot::channel();
+        let served = Served { context, failed };
+        match entry.handler(&function).handle(served, request).await {
+            Ok(response) => Ok(response),
+            Err(error) => Err(classify(component, error, failure).await),
+        }
+    }
+}
+
+async fn classify(component: &str, error: wasmtime::Error, failure: oneshot::Receiver<Failure>) -> Failure {
+    if let Some(error) = error.downcast_ref::<InstantiationError<Served>>() {
+        return trap::pool_exhausted(component, &error.error)
+            .unwrap_or_else(|| trap::classify(component, &error.error, None));
+    }
+    if error.is::<ExpirationError>() {
+        return Failure::unknown(Fault::Guest, Reason::Deadline, format!("function {component} took too long"));
+    }
+    // The instance is gone; whoever cleaned it up knows why. The function may also have answered with an error.
+    match failure.await {
+        Ok(failure) => failure,
+        Err(_) => trap::classify(component, &error, None),
+    }
+}
+
+/// What goes with a request to the instance that serves it.
+struct Served {
+    context: CallContext,
+    failed: oneshot::Sender<Failure>,
+}
+
+struct Handler {
+    function: Weak<Function>,
+    proxy: Arc<ProxyPre<StoreData>>,
+}
+
+impl HandlerState for Handler {
+    type StoreData = StoreData;
+    type WorkerExpiration = Expiration;
+    type WorkerState = Worker;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<StoreData, Expiration, Worker>> {
+        let function = self.function.upgrade().ok_or_else(|| wasmtime::format_err!("the function was replaced"))?;
+        let mut store = function.reusable_store();
+        let proxy = self.proxy.instantiate_async(&mut store).await?;
+        let reuse = function.spec.reuse.unwrap_or(ReuseSpec { max_requests: 1, max_concurrent: 1 });
+        let deadline = Arc::new(Mutex::new(Duration::ZERO));
+        let clock = function.shared.clock.clone();
+        let state =
+            Worker { function: function.spec.id.clone(), reuse, clock: clock.clone(), deadline: deadline.clone(), requests: Mutex::default() };
+        let expiration = Expiration { clock, deadline, timer: None };
+        Ok(Instance { store, proxy, view: StoreData::http, expiration, state })
+    }
+}
+
+/// One instance, as long as it lives.
+struct Worker {
+    function: Arc<str>,
+    reuse: ReuseSpec,
+    clock: Arc<dyn Clock>,
+    /// The latest deadline of the requests it has accepted.
+    deadline: Arc<Mutex<Duration>>,
+    requests: Mutex<Vec<oneshot::Sender<Failure>>>,
+}
+
+impl WorkerState for Worker {
+    type StoreData = StoreData;
+    type RequestData = Served;
+
+    fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
+        if total >= self.reuse.max_requests {
+            ShouldAccept::Never
+        } else if concurrent >= self.reuse.max_concurrent {
+            ShouldAccept::No
+        } else {
+            ShouldAccept::Yes
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        mut store: StoreContextMut<'_, StoreData>,
+        served: Served,
+        task: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
+        let now = self.clock.monotonic();
+        let remaining = served.context.deadline.saturating_sub(now);
+        {
+            let mut deadline = self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+            *deadline = served.context.deadline.max(*deadline);
+        }
+        let data = store.data_mut();
+        data.calling.forget_before(now);
+        data.capabilities.serve(&served.context);
+        data.calling.begin(task, served.context);
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.retain(|request| !request.is_closed());
+        requests.push(served.failed);
+        Box::pin(tokio::time::sleep(remaining))
+    }
+
+    fn drop(&self, mut store: Store<StoreData>, result: Result<(), wasmtime::Error>) {
+        let Err(error) = result else { return };
+        let exceeded = store.data_mut().limits.exceeded;
+        let requests = std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner));
+        let waiting: Vec<_> = requests.into_iter().filter(|request| !request.is_closed()).collect();
+        if waiting.is_empty() {
+            return;
+        }
+        let failure = trap::classify(&self.function, &error, exceeded);
+        for request in waiting {
+            // A request that was given up meanwhile needs no reason.
+            let _ = request.send(failure.clone());
+        }
+    }
+}
+
+/// Ends an instance whose deadline has passed, also one that is stuck, and one that is idle.
+struct Expiration {
+    clock: Arc<dyn Clock>,
+    deadline: Arc<Mutex<Duration>>,
+    timer: Option<(Duration, Pin<Box<tokio::time::Sleep>>)>,
+}
+
+// A boxed timer behind `&mut self` alone; nothing is shared.
+impl WorkerExpiration for Expiration {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
+        let due = match status {
+            WorkerStatus::Idle => {
+                let idle = start.elapsed();
+                if idle >= IDLE {
+                    return Poll::Ready(());
+                }
+                self.clock.monotonic() + IDLE.saturating_sub(idle)
+            }
+            WorkerStatus::Requests | WorkerStatus::PostReturn => {
+                *self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+            }
+        };
+        // A timer that fires too early is set again; so it is only made anew when it would fire too late.
+        let stale = self.timer.as_ref().is_none_or(|(at, _)| *at > due);
+        if stale {
+            let remaining = due.saturating_sub(self.clock.monotonic());
+            self.timer = Some((due, Box::pin(tokio::time::sleep(remaining))));
+        }
+        let Some((_, timer)) = &mut self.timer else { return Poll::Pending };
+        if timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.timer = None;
+        if self.clock.monotonic() >= due {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

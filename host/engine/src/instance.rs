@@ -1,0 +1,82 @@
+//! Runs one typed call in a fresh instance, on a task of its own: a store's event loop cannot be driven inside
+//! another's. Dropping the call drops the task and the instance; that a durable function goes on all the same is the
+//! mesh's doing.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio_util::task::AbortOnDropHandle;
+use wasmtime::component::Val;
+
+use weft_core::{CallContext, Failure, Fault, Invocation, Reason, Runner};
+
+use crate::engine::Engine;
+use crate::function::Function;
+use crate::trap;
+
+impl Runner<Val> for Engine {
+    fn run(&self, invocation: Invocation<Val>) -> BoxFuture<'static, Result<Vec<Val>, Failure>> {
+        let Some(function) = self.function(&invocation.target.component) else {
+            let message = format!("there is no component {}", invocation.target.component);
+            return Box::pin(async { Err(Failure::not_attempted(Fault::Host, Reason::Unavailable, message)) });
+        };
+        run_in(function, invocation)
+    }
+}
+
+/// Runs a call in an instance of this very function (recovery chooses an older one than the current).
+pub(crate) fn run_in(
+    function: Arc<Function>,
+    invocation: Invocation<Val>,
+) -> BoxFuture<'static, Result<Vec<Val>, Failure>> {
+    let component = invocation.target.component.clone();
+    let task = AbortOnDropHandle::new(tokio::spawn(call(function, invocation)));
+    Box::pin(async move {
+        task.await.unwrap_or_else(|error| {
+            tracing::error!(%component, %error, "the task of a call ended without an answer");
+            let message = format!("function {component} stopped without an answer");
+            Err(Failure::unknown(Fault::Host, Reason::Internal, message))
+        })
+    })
+}
+
+async fn call(function: Arc<Function>, invocation: Invocation<Val>) -> Result<Vec<Val>, Failure> {
+    let Invocation { target, arguments, context } = invocation;
+    let component = &*target.component;
+    let Some(export) = function.export(&target.interface, &target.function) else {
+        let message = format!("{component} does not export {}#{}", target.interface, target.function);
+        return Err(Failure::not_attempted(Fault::Guest, Reason::Unavailable, message));
+    };
+    let key = function.spec.durable.then(|| durable_key(&arguments)).flatten();
+    let mut store = function.store(unbounded_if_durable(&function, context), key);
+    let instance = match function.pre.instantiate_async(&mut store).await {
+        Ok(instance) => instance,
+        Err(error) => return Err(trap::classify(component, &error, store.data().limits.exceeded)),
+    };
+    let Some(func) = instance.get_func(&mut store, export.index) else {
+        let message = format!("{component} does not export {}", target.function);
+        return Err(Failure::not_attempted(Fault::Guest, Reason::Unavailable, message));
+    };
+    let mut results = vec![Val::Bool(false); export.results];
+    let ran = store
+        .run_concurrent(async |accessor| func.call_concurrent(accessor, &arguments, &mut results).await)
+        .await
+        .and_then(|inner| inner);
+    match ran {
+        Ok(()) => Ok(results),
+        Err(error) => Err(trap::classify(component, &error, store.data().limits.exceeded)),
+    }
+}
+
+/// The first argument of a durable function is its key, the id of the saga.
+fn durable_key(arguments: &[Val]) -> Option<&str> {
+    match arguments.first() {
+        Some(Val::String(key)) => Some(key),
+        _ => None,
+    }
+}
+
+/// A saga has no deadline of its own caller's making: its steps have theirs.
+fn unbounded_if_durable(function: &Function, context: CallContext) -> CallContext {
+    if function.spec.durable { CallContext { deadline: std::time::Duration::MAX, ..context } } else { context }
+}

@@ -1,0 +1,51 @@
+//! What is linked to a component: the base that every component gets (WASI and Spin's interfaces, denied at the call
+//! where nothing is granted), `weft:*` capabilities, and the domain interfaces that the manifest maps to components.
+
+use std::sync::Arc;
+
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, InstancePre, Linker};
+
+use crate::calls;
+use crate::capabilities;
+use crate::spec::FunctionSpec;
+use crate::state::StoreData;
+use crate::wasi;
+
+/// The linkers that all functions start from.
+pub(crate) struct BaseLinkers {
+    common: Linker<StoreData>,
+    durable: Linker<StoreData>,
+}
+
+impl BaseLinkers {
+    pub fn new(engine: &wasmtime::Engine) -> wasmtime::Result<Self> {
+        let mut common = Linker::new(engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut common)?;
+        wasmtime_wasi::p3::add_to_linker(&mut common)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut common)?;
+        wasmtime_wasi_http::p3::add_to_linker(&mut common)?;
+        capabilities::add_to_linker(&mut common)?;
+        let mut durable = common.clone();
+        wasi::refuse_timers(&mut durable)?;
+        Ok(Self { common, durable })
+    }
+
+    /// Links one component. Imports that are neither in the base nor in `calls` are named by wasmtime's error;
+    /// the check of grants has named them before, with the line to add.
+    pub fn link(
+        &self,
+        engine: &wasmtime::Engine,
+        component: &Component,
+        spec: &FunctionSpec,
+    ) -> wasmtime::Result<InstancePre<StoreData>> {
+        let mut linker = if spec.durable { self.durable.clone() } else { self.common.clone() };
+        for (name, item) in component.component_type().imports(engine) {
+            let Some(target) = spec.calls.get(name) else { continue };
+            if let ComponentItem::ComponentInstance(instance) = item.ty {
+                calls::link_interface(&mut linker, engine, name, &Arc::clone(target), &instance)?;
+            }
+        }
+        linker.instantiate_pre(component)
+    }
+}

@@ -1,0 +1,158 @@
+//! From a file to a compiled component: read, digest, compile once, keep the machine code by digest. Also keeps the
+//! bytes of every component that durable functions began with. Knows nothing of grants or linking.
+
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use weft_core::id;
+
+/// A component, compiled, with the SHA-256 of its file.
+#[derive(Clone)]
+pub(crate) struct Loaded {
+    pub component: Component,
+    pub digest: Arc<str>,
+}
+
+/// Why a component could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file is not there.
+    #[error("{} is missing; build it with `weft build`", .0.display())]
+    Missing(PathBuf),
+    /// The file or the cache could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not a component that this host can compile.
+    #[error("{} is not a valid component: {message}", path.display())]
+    Invalid {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+/// Files larger than this are refused: a component of another language's runtime has 10 to 20 MB.
+const MAX_COMPONENT_BYTES: u64 = 256 * 1024 * 1024;
+
+pub(crate) struct Loader {
+    engine: Engine,
+    cache: PathBuf,
+    kept: PathBuf,
+    compatibility: String,
+}
+
+impl Loader {
+    /// A loader that caches under `<data>/cache` and keeps components under `<data>/components`.
+    pub fn new(engine: Engine, data: &Path) -> Result<Self, LoadError> {
+        let (cache, kept) = (data.join("cache"), data.join("components"));
+        for dir in [&cache, &kept] {
+            fs::create_dir_all(dir).map_err(io(dir))?;
+        }
+        let mut hasher = std::hash::DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        let compatibility = format!("{:016x}", hasher.finish());
+        Ok(Self { engine, cache, kept, compatibility })
+    }
+
+    /// Loads the component at `path`; compiles it only if its digest is new.
+    pub fn load(&self, path: &Path) -> Result<Loaded, LoadError> {
+        let size = fs::metadata(path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => LoadError::Missing(path.to_owned()),
+            _ => LoadError::Io { path: path.to_owned(), source },
+        })?;
+        if size.len() > MAX_COMPONENT_BYTES {
+            let message = format!("{} bytes; the limit is {MAX_COMPONENT_BYTES}", size.len());
+            return Err(LoadError::Invalid { path: path.to_owned(), message });
+        }
+        let bytes = fs::read(path).map_err(io(path))?;
+        let digest: Arc<str> = id::digest(&bytes).into();
+        let component = self.compiled(&digest, &bytes, path)?;
+        Ok(Loaded { component, digest })
+    }
+
+    /// Loads a component that was kept by [`Loader::keep`].
+    pub fn load_kept(&self, digest: &str) -> Result<Loaded, LoadError> {
+        self.load(&self.kept_path(digest))
+    }
+
+    /// Keeps the bytes of a component by digest, for durable functions that began with it.
+    pub fn keep(&self, path: &Path, digest: &str) -> Result<(), LoadError> {
+        let target = self.kept_path(digest);
+        if target.exists() {
+            return Ok(());
+        }
+        let bytes = fs::read(path).map_err(io(path))?;
+        if id::digest(&bytes) != digest {
+            let message = "the file changed while it was loaded".to_owned();
+            return Err(LoadError::Invalid { path: path.to_owned(), message });
+        }
+        write_whole(&target, &bytes)
+    }
+
+    fn kept_path(&self, digest: &str) -> PathBuf {
+        self.kept.join(format!("{digest}.wasm"))
+    }
+
+    fn compiled(&self, digest: &str, bytes: &[u8], path: &Path) -> Result<Component, LoadError> {
+        let cached = self.cache.join(format!("{digest}-{}.cwasm", self.compatibility));
+        if let Some(component) = self.cached(&cached) {
+            return Ok(component);
+        }
+        let invalid = |error: wasmtime::Error| LoadError::Invalid {
+            path: path.to_owned(),
+            message: error.root_cause().to_string(),
+        };
+        let component = Component::new(&self.engine, bytes).map_err(invalid)?;
+        let code = component.serialize().map_err(invalid)?;
+        write_whole(&cached, &code)?;
+        // From the file, so that the code is mapped and shared, not held a second time in memory.
+        Ok(self.cached(&cached).unwrap_or(component))
+    }
+
+    #[allow(unsafe_code)]
+    fn cached(&self, path: &Path) -> Option<Component> {
+        if !path.exists() {
+            return None;
+        }
+        // SAFETY: the file lies in the host's own data directory, which is its owner's alone, and was written whole
+        // by `serialize` of this very wasmtime build and configuration (both are part of its name).
+        match unsafe { Component::deserialize_file(&self.engine, path) } {
+            Ok(component) => Some(component),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "compiled code in the cache is unusable; compiling again");
+                None
+            }
+        }
+    }
+}
+
+/// Writes a file so that it is there whole or not at all.
+fn write_whole(target: &Path, bytes: &[u8]) -> Result<(), LoadError> {
+    let partial = target.with_extension(format!("{}.partial", id::new_span_id()));
+    let written = (|| {
+        let mut file = fs::File::create(&partial)?;
+        std::io::Write::write_all(&mut file, bytes)?;
+        file.sync_data()?;
+        fs::rename(&partial, target)
+    })();
+    written.map_err(|source| {
+        // The write's error is the one to report; a leftover partial file is harmless.
+        let _ = fs::remove_file(&partial);
+        LoadError::Io { path: target.to_owned(), source }
+    })
+}
+
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> LoadError + '_ {
+    move |source| LoadError::Io { path: path.to_owned(), source }
+}

@@ -1,0 +1,69 @@
+//! What the engine needs to know of one function: where it is, what it may use, how it is limited. Made from the
+//! manifest by whoever assembles the host, so that the engine does not know the manifest's syntax.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One function of the application.
+#[derive(Clone, Debug)]
+pub struct FunctionSpec {
+    /// The component's id in the manifest.
+    pub id: Arc<str>,
+    /// The component's file.
+    pub source: PathBuf,
+    /// Which component serves which imported interface.
+    pub calls: BTreeMap<String, Arc<str>>,
+    /// What it may use besides calls.
+    pub grants: Grants,
+    /// Whether it exports sagas.
+    pub durable: bool,
+    /// Whether a route leads to it, so that it has to export a `wasi:http` handler.
+    pub serves_http: bool,
+    /// Interfaces that its role in the manifest needs (a subscription, a startup function).
+    pub required_exports: Vec<&'static str>,
+    /// Environment variables.
+    pub environment: Vec<(String, String)>,
+    /// Bounds of one instance.
+    pub limits: InstanceSpec,
+    /// How often one instance is used; `None` for a fresh one each time.
+    pub reuse: Option<ReuseSpec>,
+}
+
+/// What a function may use.
+#[derive(Clone, Debug, Default)]
+pub struct Grants {
+    /// The context whose database `weft:sql` reaches.
+    pub context: Option<Arc<str>>,
+    /// Topics that it may publish to.
+    pub topics: Vec<weft_core::topic::TopicPattern>,
+    /// Key-value store labels.
+    pub key_value_stores: Vec<Arc<str>>,
+    /// `spin:sqlite` database labels.
+    pub sqlite_databases: Vec<Arc<str>>,
+    /// Hosts that it may reach by HTTP.
+    pub outbound: weft_core::outbound::OutboundHosts,
+    /// Variables with their resolved values.
+    pub variables: Arc<BTreeMap<String, String>>,
+    /// Durable components whose sagas it may see.
+    pub sagas: Vec<Arc<str>>,
+}
+
+/// Bounds of one instance.
+#[derive(Clone, Copy, Debug)]
+pub struct InstanceSpec {
+    /// Linear memory, in bytes.
+    pub memory_bytes: usize,
+    /// Processor time of one instance.
+    pub cpu: Duration,
+}
+
+/// How often one instance is used.
+#[derive(Clone, Copy, Debug)]
+pub struct ReuseSpec {
+    /// Requests that one instance serves in its life.
+    pub max_requests: usize,
+    /// Requests that one instance serves at the same time.
+    pub max_concurrent: usize,
+}

@@ -1,0 +1,39 @@
+//! From wasmtime's errors to the host's: what a trap, a passed limit or an exhausted pool means for the caller. The
+//! internals go to the log, never into the answer.
+
+use wasmtime::Trap;
+
+use weft_core::{Failure, Fault, Reason};
+
+use crate::limits::Exceeded;
+
+/// How long to wait before the pool is likely to have room again.
+const OVERLOADED_RETRY_MS: u32 = 1_000;
+
+/// Classifies an error that ended an instance.
+pub(crate) fn classify(component: &str, error: &wasmtime::Error, exceeded: Option<Exceeded>) -> Failure {
+    if let Some(pool) = pool_exhausted(component, error) {
+        return pool;
+    }
+    let (reason, message) = match exceeded {
+        Some(Exceeded::Memory) => (Reason::ResourceLimit, "passed its memory limit"),
+        Some(Exceeded::Table) => (Reason::ResourceLimit, "passed its table limit"),
+        Some(Exceeded::Cpu) => (Reason::CpuLimit, "used up its processor time"),
+        None if is_stack_overflow(error) => (Reason::ResourceLimit, "overflowed its stack"),
+        None => (Reason::Trapped, "stopped without an answer"),
+    };
+    tracing::warn!(component, reason = reason.as_str(), error = ?error, "function failed");
+    Failure::unknown(Fault::Guest, reason, format!("function {component} {message}"))
+}
+
+/// An instance that could not be made because the host holds as many as it can.
+pub(crate) fn pool_exhausted(component: &str, error: &wasmtime::Error) -> Option<Failure> {
+    error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().map(|_| {
+        let message = format!("no room for another instance of {component}");
+        Failure::not_attempted(Fault::Host, Reason::Overloaded, message).retry_after_ms(OVERLOADED_RETRY_MS)
+    })
+}
+
+fn is_stack_overflow(error: &wasmtime::Error) -> bool {
+    matches!(error.downcast_ref::<Trap>(), Some(Trap::StackOverflow))
+}

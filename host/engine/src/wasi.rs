@@ -1,0 +1,89 @@
+//! The WASI context of an instance. Nothing is inherited from the host: no file system, no sockets, no arguments.
+//! A durable function sees the time of the last record of its journal and random bytes derived from its key, so that
+//! a replay sees the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use wasmtime::component::Linker;
+use wasmtime_wasi::clocks::{HostMonotonicClock, HostWallClock};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
+
+use crate::capabilities::SagaClock;
+
+use crate::capabilities::CapabilityStates;
+use crate::function::Function;
+use crate::output::GuestOutput;
+use crate::state::StoreData;
+
+pub(crate) fn context(
+    function: &Function,
+    trace_id: Option<Arc<str>>,
+    durable_key: Option<&str>,
+    capabilities: &CapabilityStates,
+) -> WasiCtx {
+    let output = |stream| GuestOutput {
+        sink: function.shared.logs.clone(),
+        component: function.spec.id.clone(),
+        stream,
+        trace_id: trace_id.clone(),
+    };
+    let mut builder = WasiCtxBuilder::new();
+    builder.stdout(output("stdout")).stderr(output("stderr")).envs(&function.spec.environment);
+    if let Some(key) = durable_key {
+        let seed = seed(key);
+        let clock = ShownTime(capabilities.saga_clock());
+        let mut low = [0_u8; 16];
+        low.iter_mut().zip(seed).for_each(|(to, from)| *to = from);
+        builder
+            .secure_random(StdRng::from_seed(seed))
+            .insecure_random(StdRng::from_seed(seed))
+            .insecure_random_seed(u128::from_le_bytes(low))
+            .wall_clock(clock.clone())
+            .monotonic_clock(clock);
+    }
+    builder.build()
+}
+
+/// The clock of a durable function.
+#[derive(Clone)]
+struct ShownTime(SagaClock);
+
+impl HostWallClock for ShownTime {
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_millis(self.0.now_ms())
+    }
+}
+
+impl HostMonotonicClock for ShownTime {
+    fn resolution(&self) -> u64 {
+        1_000_000
+    }
+
+    fn now(&self) -> u64 {
+        self.0.now_ms().saturating_mul(1_000_000)
+    }
+}
+
+/// In a durable function a wait has to be journaled. WASI's own timers call the process's clock directly, so they are
+/// replaced by a refusal.
+pub(crate) fn refuse_timers(linker: &mut Linker<StoreData>) -> wasmtime::Result<()> {
+    const REFUSAL: &str = "a durable function waits by its saga's `sleep`, which is journaled; \
+                           WASI's timers are not";
+    linker.allow_shadowing(true);
+    let mut monotonic = linker.instance("wasi:clocks/monotonic-clock@0.3.0")?;
+    for name in ["wait-for", "wait-until"] {
+        monotonic.func_new_concurrent(name, |_, _, _, _| {
+            Box::pin(async { Err(wasmtime::format_err!("{REFUSAL}")) })
+        })?;
+    }
+    linker.allow_shadowing(false);
+    Ok(())
+}
+fn seed(_: &str) -> [u8;32] { [0;32] }
