@@ -1,24 +1,63 @@
 //! The manifest over whole files: what a good one resolves to, and word for word what is said about bad ones.
+//! `BLESS=1` writes the words anew.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use weft_core::manifest::{Diagnostic, KeySource, Manifest};
+use proptest::prelude::*;
+use weft_core::manifest::{
+    Access, Diagnostic, FileMount, KeySource, Limits, Lookup, Manifest, MissingGrant, Reuse, Start, Variables, find,
+};
 
-fn folder() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/manifests"))
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests")
 }
 
 fn education() -> Manifest {
-    let path = folder().join("good/education/spin.toml");
-    Manifest::load(path).unwrap_or_else(|problems| panic!("{}", shown(&problems)))
+    Manifest::load(folder().join("good/education/spin.toml")).map_err(|problems| shown(&problems)).unwrap()
 }
 
 fn shown(problems: &[Diagnostic]) -> String {
     problems.iter().map(|problem| format!("{problem}\n")).collect()
 }
 
+/// A manifest that names no files beside it.
+fn parsed(text: &str) -> Manifest {
+    Manifest::parse(Path::new("spin.toml"), text).map_err(|problems| shown(&problems)).unwrap()
+}
+
 #[test]
-fn a_whole_manifest_is_understood() {
+fn bad_manifests_are_refused_in_these_words() {
+    let folder = folder().join("bad");
+    let mut seen = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        seen += 1;
+        let problems = Manifest::load(&path).expect_err(&format!("{} is refused", path.display()));
+        let said = shown(&problems).replace(&format!("{}/", folder.display()), "");
+        let expected = path.with_extension("expected");
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&expected, &said).unwrap();
+        }
+        let golden = fs::read_to_string(&expected).unwrap_or_default();
+        assert_eq!(said, golden, "{} (BLESS=1 refreshes)", expected.display());
+    }
+    assert_eq!(seen, 15, "every bad manifest is looked at");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_said_so() {
+    let problems = Manifest::load("no/such/spin.toml").unwrap_err();
+    assert!(shown(&problems).starts_with("no/such/spin.toml: cannot be read: "), "{}", shown(&problems));
+}
+
+#[test]
+fn the_application_is_understood() {
     let manifest = education();
     let root = folder().join("good/education");
     assert_eq!(manifest.root, root);
@@ -35,4 +74,252 @@ fn a_whole_manifest_is_understood() {
     assert_eq!((auth.leeway_s, &auth.keys[0].value), (30, &KeySource::Variable("jwt_private_key".into())));
     let running: Vec<_> = manifest.running().map(|component| &*component.id).collect();
     assert_eq!(running, ["assets", "courses-create", "courses-list", "enroll", "enrolling", "ensure-admin"]);
+}
+
+#[test]
+fn weft_components_have_what_their_table_grants() {
+    let manifest = education();
+    let list = &manifest.components["courses-list"];
+    assert_eq!(list.source.value, manifest.root.join("components/target/courses_list.wasm"));
+    assert_eq!(list.closed_form.as_ref().unwrap().value, manifest.root.join("dist/spin/courses-list.wasm"));
+    assert!(list.grants.sqlite_databases.is_empty(), "what Spin grants is the closed form's");
+    assert_eq!(list.reuse, Reuse { max_requests: 128, max_concurrent: 16 });
+    assert_eq!(list.limits, Limits { memory_mb: 64, cpu_ms: 500, max_concurrent: 10, max_pending: 0 });
+    let create = &manifest.components["courses-create"];
+    assert_eq!(create.source.value, manifest.root.join("dist/spin/courses-create.wasm"));
+    assert_eq!((create.call_deadline_ms(), list.call_deadline_ms()), (7_000, 10_000));
+    let enroll = &manifest.components["enroll"];
+    assert_eq!(&*enroll.grants.calls["education:courses/seats@1.0.0"].value, "courses-create");
+    let saga = &manifest.components["enrolling"];
+    assert!(saga.durable);
+    let subscription = &saga.subscriptions[0];
+    assert_eq!((subscription.max_attempts, subscription.base_ms, subscription.cap_ms), (5, 1_000, 30_000));
+    assert_eq!((subscription.concurrency, subscription.start), (10, Start::Latest));
+    assert!(subscription.topic.matches("course.published.now"));
+}
+
+#[test]
+fn spin_components_have_what_spin_grants() {
+    let manifest = education();
+    let assets = &manifest.components["assets"];
+    assert!(!assets.is_weft());
+    let folder = FileMount::Folder { source: manifest.root.join("site"), destination: "/".into() };
+    assert_eq!(assets.grants.files, [FileMount::Glob("public/**".into()), folder]);
+    assert_eq!(assets.grants.key_value_stores.len(), 2);
+    assert_eq!(assets.limits, Limits::default());
+    assert_eq!(assets.reuse, Reuse::default());
+    let build = assets.build.as_ref().unwrap();
+    assert_eq!((build.commands.len(), build.workdir.clone()), (2, manifest.root.join("assets")));
+}
+
+#[test]
+fn lines_are_those_of_the_file() {
+    let manifest = education();
+    let text = fs::read_to_string(&manifest.path).unwrap();
+    let line_with = |part: &str| text.lines().position(|line| line.contains(part)).unwrap() + 1;
+    let enroll = &manifest.components["enroll"];
+    assert_eq!(enroll.line, line_with("[component.enroll]"));
+    assert_eq!(enroll.weft_line, Some(line_with("tool.weft.source = \"components/target/enroll.wasm\"")));
+    assert_eq!(enroll.grants.calls["education:courses/seats@1.0.0"].line, line_with("tool.weft.calls"));
+    let list = &manifest.components["courses-list"];
+    assert_eq!(list.weft_line, Some(line_with("[component.courses-list.tool.weft]")));
+    assert_eq!(list.grants.context.as_ref().unwrap().line, line_with("context = \"courses\""));
+    let saga = &manifest.components["enrolling"];
+    assert_eq!(saga.line, line_with("[component.enrolling.tool.weft]"));
+    assert_eq!(saga.subscriptions[0].line, line_with("[[component.enrolling.tool.weft.subscriptions]]"));
+    assert_eq!(manifest.triggers[1].line, line_with("id = \"enroll\"") - 1);
+    assert_eq!(manifest.variables["api_token"].line, line_with("api_token ="));
+}
+
+#[test]
+fn routes_are_the_table_and_the_triggers() {
+    let manifest = education();
+    let served = |method: &str, path: &str| match find(&manifest.routes, method, path) {
+        Lookup::Found(route, _) => (route.component.to_string(), route.deadline_ms),
+        Lookup::MethodNotAllowed(_) => ("method not allowed".into(), 0),
+        Lookup::NotFound => ("not found".into(), 0),
+    };
+    assert_eq!(served("GET", "/api/courses"), ("courses-list".into(), 5_000));
+    assert_eq!(served("POST", "/api/courses"), ("courses-create".into(), 7_000));
+    assert_eq!(served("POST", "/api/courses/7/enroll"), ("enroll".into(), 35_000));
+    assert_eq!(served("DELETE", "/assets/a/b.css"), ("assets".into(), 5_000));
+    assert_eq!(served("DELETE", "/api/courses").0, "method not allowed");
+    assert_eq!(served("GET", "/api").0, "not found");
+    let access = |path: &str, method: &str| match find(&manifest.routes, method, path) {
+        Lookup::Found(route, _) => route.access.clone(),
+        other => unreachable!("{other:?}"),
+    };
+    let roles = vec!["teacher".into(), "admin".into()];
+    assert_eq!(access("/api/courses", "POST"), Access::Authenticated { roles, permissions: vec![] });
+    assert_eq!(access("/api/courses", "GET"), Access::Public);
+    let forgotten = Access::Authenticated { roles: vec![], permissions: vec![] };
+    assert_eq!(access("/assets/x", "GET"), forgotten, "nothing is public by being forgotten");
+}
+
+#[test]
+fn without_authentication_routes_are_public_and_below_the_base() {
+    let manifest = parsed(
+        "spin_manifest_version = 2\napplication = { name = \"x\", trigger.http.base = \"/v1/\" }\n\
+         [[trigger.http]]\nroute = \"/...\"\ncomponent = \"a\"\n[component.a]\nsource = \"a.wasm\"\n",
+    );
+    assert_eq!(manifest.routes[0].pattern.to_string(), "/v1/...");
+    assert_eq!(manifest.routes[0].access, Access::Public);
+    assert!(matches!(find(&manifest.routes, "GET", "/v1"), Lookup::Found(..)));
+    assert!(matches!(find(&manifest.routes, "GET", "/v2"), Lookup::NotFound));
+}
+
+#[test]
+fn later_findings_name_file_line_and_the_line_to_add() {
+    let manifest = education();
+    let list = &manifest.components["courses-list"];
+    let interface = "education:courses/seats@1.0.0";
+    let missing = MissingGrant::Call { interface, provider: Some("courses-create") };
+    let said = manifest.missing_grant(list, missing).to_string();
+    let line = list.weft_line.unwrap();
+    let expected = format!(
+        "{}:{line}: component \"courses-list\": imports {interface} without a grant\n  help: add to \
+         [component.courses-list.tool.weft]: calls = {{ \"{interface}\" = \"courses-create\" }}",
+        manifest.path.display()
+    );
+    assert_eq!(said, expected);
+    let unbuilt = manifest.missing_sources();
+    assert_eq!(unbuilt.len(), 6, "nothing is built, and what the host replaces need not be");
+    assert!(unbuilt.iter().all(|problem| problem.line > 0 && problem.help.is_some()));
+}
+
+#[test]
+fn a_closed_form_is_granted_what_its_parts_are() {
+    let said = shown(&education().closed_form_problems());
+    assert!(
+        said.contains("component \"courses-create\": its closed form for Spin needs sqlite_databases = [\"default\"]")
+    );
+    assert!(!said.contains("courses-list"), "it has what it needs: {said}");
+    let manifest = parsed(
+        "spin_manifest_version = 2\napplication.name = \"x\"\n[component.a]\nsource = \"a.wasm\"\n\
+         key_value_stores = [\"own\"]\ntool.weft = { source = \"b.wasm\", calls = { \"a:b/c@1.0.0\" = \"b\" } }\n\
+         [component.b.tool.weft]\nsource = \"c.wasm\"\nkey_value_stores = [\"other\"]\n\
+         allowed_outbound_hosts = [\"https://x.com\"]\n",
+    );
+    let expected = "spin.toml:3: component \"a\": its closed form for Spin needs key_value_stores = [\"other\"]\n  \
+                    help: write in [component.a]: key_value_stores = [\"other\", \"own\"]\n\
+                    spin.toml:3: component \"a\": its closed form for Spin needs allowed_outbound_hosts = \
+                    [\"https://x.com\"]\n  help: write in [component.a]: allowed_outbound_hosts = [\"https://x.com\"]\n";
+    assert_eq!(shown(&manifest.closed_form_problems()), expected);
+}
+
+fn no_environment(_: &str) -> Option<String> {
+    None
+}
+
+#[test]
+fn variables_come_from_overrides_environment_or_defaults() {
+    let manifest = education();
+    let environment = |name: &str| match name {
+        "SPIN_VARIABLE_API_TOKEN" => Some("t0ken".to_owned()),
+        "SPIN_VARIABLE_API_HOST" => Some("environment.example.com".to_owned()),
+        _ => None,
+    };
+    let overrides = BTreeMap::from([("api_host".to_owned(), "override.example.com".to_owned())]);
+    let values = Variables::resolve(&manifest, &environment, &BTreeMap::new()).unwrap();
+    assert_eq!(values.get("api_host"), Some("environment.example.com"));
+    assert_eq!(values.get("admin_email"), Some(""));
+    assert_eq!(values.get("nobody"), None);
+    let values = Variables::resolve(&manifest, &environment, &overrides).unwrap();
+    assert_eq!(values.get("api_host"), Some("override.example.com"));
+    assert!(values.is_secret("api_token") && !values.is_secret("api_host"));
+    let enroll = &manifest.components["enroll"];
+    let own = values.of_component(&manifest, enroll).unwrap();
+    assert_eq!((own.get("token"), own.get("plain"), own.get("api_token")), (Some("Bearer t0ken"), Some("text"), None));
+    let hosts = values.outbound_hosts(&manifest, enroll).unwrap();
+    assert!(hosts.allows("https", "override.example.com", None));
+    assert!(!hosts.allows("https", "api.example.com", None));
+    assert!(!format!("{manifest:?} {values:?} {own:?}").contains("t0ken"), "no secret is shown");
+}
+
+#[test]
+fn what_has_no_value_is_reported() {
+    let manifest = education();
+    let overrides = BTreeMap::from([("nobody".to_owned(), String::new())]);
+    let problems = Variables::resolve(&manifest, &no_environment, &overrides).unwrap_err();
+    let said = shown(&problems);
+    assert_eq!(problems.len(), 2, "{said}");
+    assert!(
+        said.contains("`api_token` is required and has no value\n  help: set SPIN_VARIABLE_API_TOKEN=..."),
+        "{said}"
+    );
+    assert!(said.contains("there is no variable `nobody`"), "{said}");
+}
+
+#[test]
+fn a_value_that_makes_no_host_is_reported_without_the_value() {
+    let manifest = education();
+    let overrides = [("api_token", "t"), ("api_host", "s3cret host")];
+    let overrides = overrides.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let values = Variables::resolve(&manifest, &no_environment, &overrides).unwrap();
+    let said = shown(&values.outbound_hosts(&manifest, &manifest.components["enroll"]).unwrap_err());
+    assert!(said.contains("\"https://{{ api_host }}\"") && !said.contains("s3cret"), "{said}");
+}
+
+#[test]
+fn secret_defaults_are_not_shown() {
+    let manifest = parsed(
+        "spin_manifest_version = 2\napplication.name = \"x\"\n[variables]\nkey = { default = \"s3cret\", secret = true }\n",
+    );
+    assert!(!format!("{manifest:?}").contains("s3cret"));
+}
+
+#[test]
+fn depth_is_no_danger() {
+    for open in ["[", "{a=", "a.", "[a."] {
+        let deep = format!("a = {}", open.repeat(200_000));
+        assert!(Manifest::parse(Path::new("spin.toml"), &deep).is_err());
+        assert!(Manifest::parse(Path::new("spin.toml"), &open.repeat(200_000)).is_err());
+    }
+    let header = format!("[{}a]\nb = 1\n", "a.".repeat(200_000));
+    assert!(Manifest::parse(Path::new("spin.toml"), &header).is_err());
+}
+
+/// Text that is near enough to a manifest to get past the first check.
+fn near_manifest() -> impl Strategy<Value = String> {
+    let good = fs::read_to_string(folder().join("good/education/spin.toml")).unwrap();
+    let lines: Vec<String> = good.lines().map(str::to_owned).collect();
+    let values = ["1", "-1", "\"x\"", "[]", "{}", "[{}]", "true", "1.5", "2020-01-01", "[[1]]", "{ a = 1 }", "\"{{\""];
+    let edit = (any::<prop::sample::Index>(), prop::sample::select(values.to_vec()), any::<u8>());
+    prop::collection::vec(edit, 1..6).prop_map(move |edits| {
+        let mut lines = lines.clone();
+        for (at, value, kind) in edits {
+            let at = at.index(lines.len());
+            let line = lines[at].clone();
+            match (kind % 4, line.split_once(" = ")) {
+                (0 | 1, Some((key, _))) => lines[at] = format!("{key} = {value}"),
+                (2, _) => drop(lines.remove(at)),
+                _ => lines.swap(0, at),
+            }
+        }
+        lines.join("\n")
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_manifest_or_a_list_of_problems(text in any::<String>()) {
+        check(&text);
+    }
+
+    #[test]
+    fn a_damaged_manifest_is_a_manifest_or_a_list_of_problems(text in near_manifest()) {
+        check(&text);
+    }
+}
+
+fn check(text: &str) {
+    let path = folder().join("good/education/spin.toml");
+    match Manifest::parse(&path, text) {
+        Ok(manifest) => assert!(manifest.components.values().all(|component| !component.source.as_os_str().is_empty())),
+        Err(problems) => {
+            assert!(!problems.is_empty());
+            let lines = text.lines().count();
+            assert!(problems.iter().all(|problem| problem.line <= lines + 1 && !problem.message.is_empty()));
+        }
+    }
 }

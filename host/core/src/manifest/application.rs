@@ -93,7 +93,9 @@ fn top_level(root: Section<'_>, path: &Path) -> (Manifest, Vec<Rule>) {
     manifest.components = named(root.section("component"), |id, entry| {
         Component::read(&id, entry, &files).map(|component| (id.value, component))
     });
-    root.finish();
+    root.finish_with(|key| {
+        (key == "spin_version").then(|| "this is a manifest of version 1; bring it to version 2 first".to_owned())
+    });
     (manifest, rules)
 }
 
@@ -107,8 +109,8 @@ fn named<'a, T>(
 
 fn version(root: &Section<'_>) {
     match root.get("spin_manifest_version") {
-        Some(entry) if entry.is_string() => entry.report("must be 2, a number"),
-        Some(entry) => drop(entry.number(&(2..=2_u32))),
+        Some(entry) if entry.is_integer(2) => {}
+        Some(entry) => entry.report("must be 2: Weft reads manifests of that version alone"),
         None => root.report_with_help(1, "`spin_manifest_version` is missing", "add spin_manifest_version = 2 on top"),
     }
 }

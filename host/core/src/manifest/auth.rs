@@ -65,8 +65,8 @@ fn key(entry: Entry<'_>, files: &Files) -> Option<Located<KeySource>> {
     let (variable, pem, jwks) = (section.string("variable"), section.string("pem"), section.string("jwks"));
     let source = match (variable, pem, jwks) {
         (Some(name), None, None) => Some(KeySource::Variable(name.value)),
-        (None, Some(file), None) => files.existing(&file, section.problems()).map(KeySource::Pem),
-        (None, None, Some(file)) => files.existing(&file, section.problems()).map(KeySource::Jwks),
+        (None, Some(file), None) => files.existing(&file, &section).map(KeySource::Pem),
+        (None, None, Some(file)) => files.existing(&file, &section).map(KeySource::Jwks),
         _ => {
             section.report(section.line, "a key has one of `variable`, `pem` and `jwks`");
             None

@@ -30,7 +30,7 @@ impl Build {
             }
         };
         let workdir = section.string("workdir");
-        let workdir = workdir.and_then(|folder| files.inside(&folder, section.problems()));
+        let workdir = workdir.and_then(|folder| files.inside(&folder, &section));
         let build = Self {
             commands,
             workdir: workdir.unwrap_or_else(|| files.root().to_owned()),

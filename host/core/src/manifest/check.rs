@@ -71,10 +71,11 @@ impl<'m> Check<'m> {
     fn triggers(&self) {
         let triggers = &self.manifest.triggers;
         for (number, trigger) in triggers.iter().enumerate() {
-            self.find("trigger", &trigger.component);
+            if !trigger.component.is_empty() {
+                self.find("trigger", &trigger.component);
+            }
             for middleware in &trigger.middleware {
-                self.find("middleware", middleware);
-                if !self.manifest.is_replaced(middleware) {
+                if self.find("middleware", middleware).is_some() && !self.manifest.is_replaced(middleware) {
                     self.problems.report_with_help(
                         middleware.line,
                         format!("middleware {:?} is not supported yet", &*middleware.value),

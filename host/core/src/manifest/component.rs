@@ -16,6 +16,9 @@ use super::subscription::Subscription;
 const WEFT_KEYS: [&str; 9] =
     ["context", "calls", "topics", "sagas", "durable", "subscriptions", "reuse", "limits", "deadline_ms"];
 
+/// Keys that mean something in `[component.<id>.tool.weft.limits]` alone.
+const LIMIT_KEYS: [&str; 4] = ["memory_mb", "cpu_ms", "max_concurrent", "max_pending"];
+
 /// A component of the manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Component {
@@ -25,7 +28,8 @@ pub struct Component {
     pub description: Arc<str>,
     /// The component that Weft runs; it may not be built yet.
     pub source: Located<PathBuf>,
-    /// The closed form for Spin, where `tool.weft` names a source of its own beside it.
+    /// What Spin runs, where there is a `tool.weft` table: the component composed with its providers. It is `source`
+    /// itself if `tool.weft` names none.
     pub closed_form: Option<Located<PathBuf>>,
     /// How it is built, if it says so.
     pub build: Option<Build>,
@@ -99,11 +103,8 @@ impl Component {
                 None
             }
         };
-        let (source, closed_form) = match (weft_source, spin_source) {
-            (Some(own), closed) => (Some(own), closed),
-            (None, spin) => (spin, None),
-        };
-        component.closed_form = closed_form;
+        component.closed_form = spin_source.clone().filter(|_| component.is_weft());
+        let source = weft_source.or(spin_source);
         match source {
             Some(source) => component.source = source,
             None if section.get("source").is_some() => {}
@@ -118,7 +119,7 @@ impl Component {
     /// Reads `tool.weft`, and answers its source.
     fn read_weft(&mut self, section: Section<'_>, files: &Files) -> Option<Located<PathBuf>> {
         let source = section.string("source");
-        let source = source.and_then(|path| Some(Located::new(files.inside(&path, section.problems())?, path.line)));
+        let source = source.and_then(|path| Some(Located::new(files.inside(&path, &section)?, path.line)));
         self.grants = Grants::read_weft(&section);
         self.durable = section.flag("durable", false);
         let subscriptions = section.get("subscriptions").and_then(|entry| entry.items()).unwrap_or_default();
@@ -127,7 +128,7 @@ impl Component {
         self.limits = section.section("limits").map(Limits::read).unwrap_or_default();
         self.deadline_ms = section.get("deadline_ms").and_then(|entry| entry.number(&DEADLINE_MS));
         self.check_weft(&section);
-        section.finish();
+        section.finish_with(|key| LIMIT_KEYS.contains(&key).then(|| format!("`{key}` stands in `limits`")));
         source
     }
 
@@ -158,7 +159,7 @@ fn source(section: &Section<'_>, files: &Files) -> Option<Located<PathBuf>> {
         return None;
     }
     let path = entry.string()?;
-    Some(Located::new(files.inside(&path, section.problems())?, path.line))
+    Some(Located::new(files.inside(&path, section)?, path.line))
 }
 
 /// Keys of Spin that would change what the component does and that Weft does not have.

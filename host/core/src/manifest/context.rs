@@ -41,7 +41,7 @@ impl Context {
         }
         let section = entry.section()?;
         let written = section.string("migrations");
-        let folder = written.and_then(|path| Some(Located::new(files.inside(&path, section.problems())?, path.line)));
+        let folder = written.and_then(|path| Some(Located::new(files.inside(&path, &section)?, path.line)));
         let migrations = folder.as_ref().map(|folder| migrations(folder, section.problems())).unwrap_or_default();
         let context = Self { name: name.value, folder, migrations, line: section.line };
         section.finish();

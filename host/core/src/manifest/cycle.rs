@@ -10,6 +10,9 @@ use super::problems::Problems;
 pub(super) fn report(manifest: &Manifest, problems: &Problems) {
     let mut done = BTreeSet::new();
     for start in manifest.components.keys() {
+        if done.contains(start) {
+            continue;
+        }
         // Iterative, since a manifest may chain more components than the stack has room for.
         let mut path: Vec<Step<'_>> = vec![Step::into(manifest, start)];
         while let Some(step) = path.last_mut() {

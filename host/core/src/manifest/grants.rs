@@ -99,7 +99,8 @@ where
     let parse = |text: Located<Arc<str>>| match text.parse() {
         Ok(value) => Some(Located::new(value, text.line)),
         Err(error) => {
-            section.report(text.line, format!("`{key}`: {:?} is not {what}: {error}", &*text.value));
+            let name = section.name(key);
+            section.report(text.line, format!("`{name}`: {:?} is not {what}: {error}", &*text.value));
             None
         }
     };
@@ -114,8 +115,8 @@ fn outbound_hosts(section: &Section<'_>) -> Vec<Located<Template>> {
     let hosts: Vec<Located<Template>> = parsed(section, "allowed_outbound_hosts", "an allowed host");
     for host in hosts.iter().filter(|host| host.is_literal()) {
         if let Err(error) = host.as_str().parse::<AllowedHost>() {
-            let text = host.as_str();
-            section.report(host.line, format!("`allowed_outbound_hosts`: {text:?} is not an allowed host: {error}"));
+            let (name, text) = (section.name("allowed_outbound_hosts"), host.as_str());
+            section.report(host.line, format!("`{name}`: {text:?} is not an allowed host: {error}"));
         }
     }
     hosts
@@ -179,7 +180,7 @@ fn mounts(section: &Section<'_>, files: &Files) -> Vec<FileMount> {
         if let Some(path) = destination.as_ref().filter(|path| !path.starts_with('/')) {
             folder.report(path.line, format!("the destination {:?} is not an absolute path", &*path.value));
         }
-        let source = source.and_then(|path| files.inside(&path, folder.problems()));
+        let source = source.and_then(|path| files.inside(&path, &folder));
         folder.finish();
         Some(FileMount::Folder { source: source?, destination: destination?.value })
     };

@@ -38,13 +38,18 @@ impl Manifest {
     pub fn missing_grant(&self, component: &Component, missing: MissingGrant<'_>) -> Diagnostic {
         let (what, line) = match missing {
             MissingGrant::Context => {
-                let context = self.contexts.keys().next().map_or("<context>", |name| name);
+                let mut contexts = self.contexts.keys();
+                let context = match (contexts.next(), contexts.next()) {
+                    (Some(only), None) => only,
+                    _ => "<context>",
+                };
                 ("imports weft:sql without a context".to_owned(), Some(format!("context = {context:?}")))
             }
-            MissingGrant::Call { interface, provider } => (
-                format!("imports {interface} without a grant"),
-                Some(format!("calls = {{ {interface:?} = {:?} }}", provider.unwrap_or("<component that exports it>"))),
-            ),
+            MissingGrant::Call { interface, provider } => {
+                let call = format!("{interface:?} = {:?}", provider.unwrap_or("<component that exports it>"));
+                let line = if component.grants.calls.is_empty() { format!("calls = {{ {call} }}") } else { call };
+                (format!("imports {interface} without a grant"), Some(line))
+            }
             MissingGrant::Topics => (
                 "imports weft:messaging/producer without a topic".to_owned(),
                 Some("topics = [\"<topic or pattern>\"]".to_owned()),
@@ -66,8 +71,10 @@ impl Manifest {
         };
         let at = component.weft_line.unwrap_or(component.line);
         let problem = self.problem(at, format!("component {:?}: {what}", &*component.id));
+        let is_further_call = matches!(missing, MissingGrant::Call { .. }) && !component.grants.calls.is_empty();
+        let table = if is_further_call { "tool.weft.calls" } else { "tool.weft" };
         match line {
-            Some(line) => problem.with_help(format!("add to [component.{}.tool.weft]: {line}", component.id)),
+            Some(line) => problem.with_help(format!("add to [component.{}.{table}]: {line}", component.id)),
             None => problem,
         }
     }

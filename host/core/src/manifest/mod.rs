@@ -7,6 +7,7 @@ mod application;
 mod auth;
 mod build;
 mod check;
+mod closed_form;
 mod component;
 mod context;
 mod cycle;

@@ -53,10 +53,11 @@ fn is_version(version: &str) -> bool {
 /// The candidate that `name` was most likely meant to be; `None` if none is near.
 pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (name.chars().count() / 3).max(1);
+    let is_start = |candidate: &str| name.len() >= 3 && candidate.starts_with(name);
     candidates
         .into_iter()
         .map(|candidate| (distance(name, candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
+        .filter(|(distance, candidate)| *distance <= allowed || is_start(candidate))
         .min()
         .map(|(_, candidate)| candidate)
 }
@@ -109,6 +110,7 @@ mod tests {
     fn nearest_is_near() {
         assert_eq!(nearest("memroy_mb", ["memory_mb", "cpu_ms"]), Some("memory_mb"));
         assert_eq!(nearest("nam", ["name", "base"]), Some("name"));
+        assert_eq!(nearest("max_body", ["max_body_bytes", "cpu_ms"]), Some("max_body_bytes"));
         assert_eq!(nearest("frobnicate", ["memory_mb", "cpu_ms"]), None);
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("", "abc"), 3);

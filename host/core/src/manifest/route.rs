@@ -15,14 +15,20 @@ use super::trigger::HttpTrigger;
 
 /// A method of HTTP, or any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs, reason = "the names are the methods'")]
 pub enum Method {
+    /// Reads.
     Get,
+    /// Reads the header alone.
     Head,
+    /// Does what the function says.
     Post,
+    /// Replaces.
     Put,
+    /// Changes a part.
     Patch,
+    /// Deletes.
     Delete,
+    /// Asks what may be done.
     Options,
     /// Every method that has no route of its own on the path; written `*`.
     Any,
@@ -184,15 +190,13 @@ fn access(section: &Section<'_>) -> Access {
 /// Joins triggers and rules, and answers the routes in the order of precedence.
 pub(super) fn assemble(manifest: &Manifest, rules: Vec<Rule>, problems: &super::problems::Problems) -> Vec<Route> {
     let mut routes: Vec<Route> = Vec::new();
-    for rule in &rules {
+    for (number, rule) in rules.iter().enumerate() {
         let triggers = manifest.triggers.iter().filter_map(|trigger| trigger.pattern.as_ref());
         if !triggers.clone().any(|pattern| *pattern == rule.pattern) {
             no_trigger(rule, triggers, problems);
         }
-        if let Some(twin) = rules
-            .iter()
-            .find(|other| other.line < rule.line && other.method == rule.method && other.pattern == rule.pattern)
-        {
+        let same = |other: &&Rule| other.method == rule.method && other.pattern == rule.pattern;
+        if let Some(twin) = rules.iter().take(number).find(same) {
             let message = format!("{} {} has a route on line {} already", rule.method, rule.pattern, twin.line);
             problems.report_with_help(rule.line, message, "remove one of them");
         }

@@ -61,7 +61,8 @@ impl<'a> Node<'a> {
             Self::Table(_) => "a table",
             Self::Tables(_) | Self::Value(Value::Array(_)) => "an array",
             Self::Value(Value::String(_)) => "a string",
-            Self::Value(Value::Integer(_) | Value::Float(_)) => "a number",
+            Self::Value(Value::Integer(_)) => "a number",
+            Self::Value(Value::Float(_)) => "a fraction",
             Self::Value(Value::Boolean(_)) => "a truth value",
             Self::Value(Value::Datetime(_)) => "a date",
             Self::Value(Value::InlineTable(_)) => "a table",
@@ -96,7 +97,8 @@ impl<'a> Section<'a> {
         self.problems.report_with_help(line, format!("{}{message}", self.subject), help);
     }
 
-    fn name(&self, key: &str) -> String {
+    /// What `key` is called in messages.
+    pub(super) fn name(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
@@ -228,6 +230,10 @@ impl<'a> Entry<'a> {
 
     pub(super) fn is_string(&self) -> bool {
         matches!(self.node, Node::Value(Value::String(_)))
+    }
+
+    pub(super) fn is_integer(&self, number: i64) -> bool {
+        matches!(self.node, Node::Value(Value::Integer(written)) if *written.value() == number)
     }
 
     pub(super) fn is_table(&self) -> bool {

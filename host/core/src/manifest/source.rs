@@ -1,9 +1,10 @@
 //! Files that a manifest names: paths are relative to its folder.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::diagnostic::Located;
-use super::problems::Problems;
+use super::section::Section;
 
 /// The manifest's folder.
 #[derive(Clone, Debug)]
@@ -22,20 +23,20 @@ impl Files {
     }
 
     /// The file or folder that `written` names, whether or not it exists.
-    pub(super) fn inside(&self, written: &Located<impl AsRef<str>>, problems: &Problems) -> Option<PathBuf> {
-        let text = written.value.as_ref();
+    pub(super) fn inside(&self, written: &Located<Arc<str>>, section: &Section<'_>) -> Option<PathBuf> {
+        let text = &*written.value;
         if text.is_empty() {
-            problems.report(written.line, "an empty path names no file");
+            section.report(written.line, "an empty path names no file");
             return None;
         }
         Some(if text == "." { self.root.clone() } else { self.root.join(text) })
     }
 
     /// Like [`Self::inside`] for a file that has to be there.
-    pub(super) fn existing(&self, written: &Located<impl AsRef<str>>, problems: &Problems) -> Option<PathBuf> {
-        let path = self.inside(written, problems)?;
+    pub(super) fn existing(&self, written: &Located<Arc<str>>, section: &Section<'_>) -> Option<PathBuf> {
+        let path = self.inside(written, section)?;
         if !path.is_file() {
-            problems.report(written.line, format!("there is no file {}", path.display()));
+            section.report(written.line, format!("there is no file {}", path.display()));
         }
         Some(path)
     }

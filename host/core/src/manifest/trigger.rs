@@ -54,7 +54,9 @@ fn http(section: Section<'_>) -> Option<HttpTrigger> {
     executor(&section);
     let line = section.line;
     section.finish();
-    Some(HttpTrigger { id, component: component?, pattern: pattern?, middleware, line })
+    // Its absence is reported; the path stays known, so that the routes table is not blamed for it.
+    let component = component.unwrap_or_else(|| Located::new("".into(), line));
+    Some(HttpTrigger { id, component, pattern: pattern?, middleware, line })
 }
 
 /// The route; the inner `None` for a private one.

@@ -33,6 +33,11 @@ impl Variable {
         if !names::is_variable(&name) {
             entry.report("is no name for a variable (snake_case in lower case)");
         }
+        if let Some(text) = entry.is_string().then(|| entry.string()).flatten() {
+            let help = format!("write {name} = {{ default = {:?} }}", &*text.value);
+            entry.report_with_help("must be a table, not a string", help);
+            return None;
+        }
         let section = entry.section()?;
         let default = section.string("default").map(|default| default.value);
         let required = section.flag("required", false);

@@ -1,0 +1,89 @@
+//! Whether the closed forms for Spin are granted what they need there: a component composed with its providers has the
+//! grants of Spin's own keys alone, so these must cover what `tool.weft` grants to any of them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Manifest;
+use super::component::Component;
+use super::diagnostic::{Diagnostic, Located};
+use super::grants::Grants;
+
+/// Where the adapters for Spin keep every context, journal and outbox.
+const ADAPTER_DATABASE: &str = "default";
+
+impl Manifest {
+    /// What Spin's keys lack for the closed forms; nothing for an application that has none.
+    #[must_use]
+    pub fn closed_form_problems(&self) -> Vec<Diagnostic> {
+        let with_closed_form = self.running().filter(|component| component.closed_form.is_some());
+        with_closed_form.flat_map(|component| self.lacks(component)).collect()
+    }
+
+    fn lacks(&self, component: &Component) -> Vec<Diagnostic> {
+        let Some(spin) = &component.closed_form_grants else { return Vec::new() };
+        let parts = self.composed(component);
+        let grants = || parts.iter().map(|part| &part.grants);
+        let mut databases: BTreeSet<&str> = labels(grants(), |grants| &grants.sqlite_databases);
+        if parts.iter().any(|part| part.durable || uses_adapter(&part.grants)) {
+            databases.insert(ADAPTER_DATABASE);
+        }
+        let stores = labels(grants(), |grants| &grants.key_value_stores);
+        let hosts = hosts(grants());
+        let own_databases = labels([spin], |grants| &grants.sqlite_databases);
+        let own_stores = labels([spin], |grants| &grants.key_value_stores);
+        let own_hosts = self::hosts([spin]);
+        [
+            ("sqlite_databases", databases, own_databases),
+            ("key_value_stores", stores, own_stores),
+            ("allowed_outbound_hosts", hosts, own_hosts),
+        ]
+        .into_iter()
+        .filter_map(|(key, needed, own)| self.lack(component, key, &needed, &own))
+        .collect()
+    }
+
+    fn lack(
+        &self,
+        component: &Component,
+        key: &str,
+        needed: &BTreeSet<&str>,
+        own: &BTreeSet<&str>,
+    ) -> Option<Diagnostic> {
+        let missing: Vec<_> = needed.difference(own).collect();
+        let all: Vec<_> = needed.union(own).collect();
+        let id = &component.id;
+        let message = format!("component {:?}: its closed form for Spin needs {key} = {missing:?}", &**id);
+        (!missing.is_empty()).then(|| {
+            self.problem(component.line, message).with_help(format!("write in [component.{id}]: {key} = {all:?}"))
+        })
+    }
+
+    /// The component and all that it calls, and they in turn.
+    fn composed<'m>(&'m self, component: &'m Component) -> Vec<&'m Component> {
+        let mut parts: Vec<&Component> = vec![component];
+        let mut next = 0;
+        while let Some(part) = parts.get(next) {
+            next += 1;
+            let callees = part.grants.calls.values().filter_map(|callee| self.components.get(&callee.value));
+            let fresh: Vec<_> = callees.filter(|callee| parts.iter().all(|part| part.id != callee.id)).collect();
+            parts.extend(fresh);
+        }
+        parts
+    }
+}
+
+fn labels<'g>(
+    grants: impl IntoIterator<Item = &'g Grants>,
+    list: impl Fn(&'g Grants) -> &'g Vec<Located<Arc<str>>>,
+) -> BTreeSet<&'g str> {
+    grants.into_iter().flat_map(list).map(|label| &*label.value).collect()
+}
+
+fn hosts<'g>(grants: impl IntoIterator<Item = &'g Grants>) -> BTreeSet<&'g str> {
+    grants.into_iter().flat_map(|grants| &grants.allowed_outbound_hosts).map(|host| host.as_str()).collect()
+}
+
+fn uses_adapter(grants: &Grants) -> bool {
+    grants.context.is_some() || !grants.topics.is_empty() || !grants.sagas.is_empty()
+}
