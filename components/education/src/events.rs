@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Topic of [`Registered`].
+pub const REGISTERED_TOPIC: &str = "identity.user-registered";
+/// CloudEvents type of [`Registered`].
+pub const REGISTERED_TYPE: &str = "education.identity.user-registered";
 /// Topic of [`Enrolled`].
 pub const ENROLLED_TOPIC: &str = "enrollment.enrolled";
 /// CloudEvents type of [`Enrolled`].
@@ -10,6 +14,17 @@ pub const ENROLLED_TYPE: &str = "education.enrollment.enrolled";
 pub const CANCELLED_TOPIC: &str = "enrollment.cancelled";
 /// CloudEvents type of [`Cancelled`].
 pub const CANCELLED_TYPE: &str = "education.enrollment.cancelled";
+
+/// Somebody has an account now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// Id of the account.
+    pub user_id: String,
+    /// The account's e-mail.
+    pub email: String,
+    /// The account's name.
+    pub name: String,
+}
 
 /// A student is enrolled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -46,6 +46,15 @@ pub fn random_bytes(count: usize) -> Vec<u8> {
     bytes
 }
 
+/// As many random bytes as the array holds.
+pub fn random_array<const N: usize>() -> [u8; N] {
+    let mut array = [0_u8; N];
+    for (to, from) in array.iter_mut().zip(random_bytes(N)) {
+        *to = from;
+    }
+    array
+}
+
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     use core::fmt::Write as _;

@@ -96,6 +96,14 @@ impl Request {
         self.user().ok_or_else(Problem::unauthorized)
     }
 
+    /// The client's IP address, as far as the gateway can vouch for it: the peer, or what the trusted proxy in front
+    /// of us saw as its own peer. What stands further left in `X-Forwarded-For` anybody could have written.
+    pub fn client_address(&self) -> Option<&str> {
+        let mut nearest_first = self.header("x-forwarded-for")?.rsplit(',').map(str::trim);
+        let peer = nearest_first.next();
+        nearest_first.next().or(peer)
+    }
+
     /// Seconds to wait for the outcome (RFC 7240 `Prefer: wait=N`), at most 30; `None` if the client does not ask.
     pub fn prefer_wait(&self) -> Option<u32> {
         let mut preferences =
@@ -240,6 +248,14 @@ mod tests {
         let user = user.unwrap();
         assert!(user.is_admin());
         assert_eq!(user.permissions, ["a", "b"]);
+    }
+
+    #[test]
+    fn the_client_is_the_peer_or_what_the_nearest_proxy_saw() {
+        let address = |chain: &str| request("/", &[("x-forwarded-for", chain)]).client_address().map(str::to_string);
+        assert_eq!(address("192.0.2.1").as_deref(), Some("192.0.2.1"));
+        assert_eq!(address("forged, 192.0.2.1, 10.0.0.1").as_deref(), Some("192.0.2.1"));
+        assert!(request("/", &[]).client_address().is_none());
     }
 
     #[test]
