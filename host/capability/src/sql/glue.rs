@@ -1,1 +1,407 @@
-//! The WIT interface `weft:sql` over a `Database`.
+//! The WIT interface `weft:sql` over a [`Database`]. It asks the gate and the grants before each effect and turns
+//! types; what the calls mean is the backend's business. Calls of one instance run together.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use wasmtime::component::{Access, Accessor, HasData, Linker, Resource, ResourceTable};
+
+use weft_core::topic::TopicPattern;
+
+use super::error::{ConstraintKind, SqlError};
+use super::{Commit, Cursor, Database, Revocation, Transaction};
+use crate::gate::{Closed, Gate, TransactionGuard};
+use bindings::weft::sql::{database, types as wit};
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: ["../../wit/weft-sql"],
+        inline: "package weft:sql-host; world host { import weft:sql/database@0.1.0; }",
+        world: "weft:sql-host/host",
+        with: {
+            "weft:sql/database.cursor": super::OpenCursor,
+            "weft:sql/database.transaction": super::OpenTransaction,
+        },
+        imports: { default: trappable },
+        require_store_data_send: true,
+    });
+}
+
+/// What one instance has of the sql capability.
+pub struct SqlState {
+    database: Option<Arc<dyn Database>>,
+    gate: Gate,
+    topics: Arc<[TopicPattern]>,
+    owner: Arc<str>,
+    traceparent: Option<String>,
+    correlation_id: Option<String>,
+    table: ResourceTable,
+}
+
+impl SqlState {
+    /// The state of an instance of the component `owner`. Without a `database` every call is denied; events may go to
+    /// topics that one of `topics` covers.
+    #[must_use]
+    pub fn new(database: Option<Arc<dyn Database>>, gate: Gate, topics: Arc<[TopicPattern]>, owner: Arc<str>) -> Self {
+        let table = ResourceTable::new();
+        Self { database, gate, topics, owner, traceparent: None, correlation_id: None, table }
+    }
+
+    /// Says which call runs now: its W3C trace context goes with its events, and so does the correlation id where an
+    /// event names none.
+    pub fn set_call(&mut self, traceparent: Option<String>, correlation_id: Option<String>) {
+        self.traceparent = traceparent;
+        self.correlation_id = correlation_id;
+    }
+
+    /// The database, if an effect is permitted now.
+    fn enter(&self) -> Result<Arc<dyn Database>, SqlError> {
+        self.gate.check().map_err(closed)?;
+        self.granted()
+    }
+
+    fn granted(&self) -> Result<Arc<dyn Database>, SqlError> {
+        self.database.clone().ok_or_else(|| {
+            SqlError::Denied(format!(
+                "no database is granted: add `context = \"...\"` to [component.{}.tool.weft]",
+                self.owner
+            ))
+        })
+    }
+
+    fn outgoing(&self, events: Vec<wit::OutgoingEvent>) -> Result<Vec<super::OutgoingEvent>, SqlError> {
+        let outgoing = |event: wit::OutgoingEvent| {
+            if !self.topics.iter().any(|pattern| pattern.matches(&event.topic)) {
+                return Err(SqlError::Denied(format!(
+                    "the topic `{}` is not granted: add it to `topics` in [component.{}.tool.weft]",
+                    event.topic, self.owner
+                )));
+            }
+            Ok(super::OutgoingEvent {
+                topic: event.topic,
+                kind: event.type_,
+                subject: event.subject,
+                ordering_key: event.ordering_key,
+                correlation_id: event.correlation_id.or_else(|| self.correlation_id.clone()),
+                traceparent: self.traceparent.clone(),
+                data: event.data,
+            })
+        };
+        events.into_iter().map(outgoing).collect()
+    }
+}
+
+/// Links `weft:sql` into `linker`; `state` finds an instance's state.
+///
+/// # Errors
+/// If the interface is linked already.
+pub fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    state: fn(&mut T) -> &mut SqlState,
+) -> wasmtime::Result<()> {
+    wit::add_to_linker::<T, Sql>(linker, state)?;
+    database::add_to_linker::<T, Sql>(linker, state)
+}
+
+/// Tells wasmtime what the host functions see of a store.
+struct Sql;
+
+impl HasData for Sql {
+    type Data<'a> = &'a mut SqlState;
+}
+
+/// A cursor in the table of an instance.
+pub struct OpenCursor {
+    columns: Vec<String>,
+    cursor: Arc<Mutex<Box<dyn Cursor>>>,
+}
+
+/// A transaction in the table of an instance; empty once it has ended.
+pub struct OpenTransaction(Arc<Mutex<Option<Live>>>);
+
+/// While it lives, the gate is closed for all else.
+struct Live {
+    transaction: Box<dyn Transaction>,
+    _guard: TransactionGuard,
+}
+
+type Answer<T> = wasmtime::Result<Result<T, wit::Error>>;
+
+/// Looks at the state of the instance, between waits.
+fn with<T, R>(store: &Accessor<T, Sql>, look: impl FnOnce(&mut SqlState) -> R) -> R {
+    store.with(|mut access: Access<'_, T, Sql>| look(access.get()))
+}
+
+fn answer<T, W: From<T>>(result: Result<T, SqlError>) -> Answer<W> {
+    Ok(result.map(W::from).map_err(wit::Error::from))
+}
+
+impl wit::Host for &mut SqlState {}
+impl database::Host for SqlState {}
+
+impl<T: Send> database::HostWithStore<T> for Sql {
+    async fn recorded(store: &Accessor<T, Self>, key: wit::OperationKey) -> Answer<Option<wit::Committed>> {
+        let recorded = async { with(store, |state| state.enter())?.recorded(key.into()).await };
+        answer::<_, Option<wit::Committed>>(recorded.await.map(|found| found.map(wit::Committed::from)))
+    }
+
+    async fn commit(
+        store: &Accessor<T, Self>,
+        key: wit::OperationKey,
+        fingerprint: String,
+        statements: Vec<wit::Statement>,
+        events: Vec<wit::OutgoingEvent>,
+        value: Vec<u8>,
+    ) -> Answer<wit::Committed> {
+        let commit = async {
+            let (database, events) = with(store, |state| Ok((state.enter()?, state.outgoing(events)?)))?;
+            let statements = statements.into_iter().map(super::Statement::from).collect();
+            database.commit(Commit { key: key.into(), fingerprint, statements, events, answer: value }).await
+        };
+        answer(commit.await)
+    }
+
+    async fn revoke(
+        store: &Accessor<T, Self>,
+        key: wit::OperationKey,
+        statements: Vec<wit::Statement>,
+        events: Vec<wit::OutgoingEvent>,
+    ) -> Answer<bool> {
+        let revoke = async {
+            let (database, events) = with(store, |state| Ok((state.enter()?, state.outgoing(events)?)))?;
+            let statements = statements.into_iter().map(super::Statement::from).collect();
+            database.revoke(Revocation { key: key.into(), statements, events }).await
+        };
+        answer(revoke.await)
+    }
+
+    async fn query(store: &Accessor<T, Self>, sql: String, parameters: Vec<wit::Value>) -> Answer<wit::Rows> {
+        let query = async { with(store, |state| state.enter())?.query(sql, plain(parameters)).await };
+        answer(query.await)
+    }
+
+    async fn open(store: &Accessor<T, Self>, sql: String, parameters: Vec<wit::Value>) -> Answer<Resource<OpenCursor>> {
+        let open = async { with(store, |state| state.enter())?.open(sql, plain(parameters)).await };
+        match open.await {
+            Ok(cursor) => {
+                let columns = cursor.columns().to_vec();
+                let open = OpenCursor { columns, cursor: Arc::new(Mutex::new(cursor)) };
+                Ok(Ok(with(store, |state| state.table.push(open))?))
+            }
+            Err(error) => Ok(Err(error.into())),
+        }
+    }
+
+    async fn begin(store: &Accessor<T, Self>) -> Answer<Resource<OpenTransaction>> {
+        let begin = async {
+            let (guard, database, owner) = with(store, |state| {
+                let database = state.granted()?;
+                Ok((state.gate.open_transaction().map_err(closed)?, database, Arc::clone(&state.owner)))
+            })?;
+            Ok(Live { transaction: database.begin(owner).await?, _guard: guard })
+        };
+        match begin.await {
+            Ok(live) => {
+                let open = OpenTransaction(Arc::new(Mutex::new(Some(live))));
+                Ok(Ok(with(store, |state| state.table.push(open))?))
+            }
+            Err::<_, SqlError>(error) => Ok(Err(error.into())),
+        }
+    }
+}
+
+impl database::HostCursor for SqlState {
+    fn columns(&mut self, cursor: Resource<OpenCursor>) -> wasmtime::Result<Vec<String>> {
+        Ok(self.table.get(&cursor)?.columns.clone())
+    }
+
+    fn drop(&mut self, cursor: Resource<OpenCursor>) -> wasmtime::Result<()> {
+        self.table.delete(cursor)?;
+        Ok(())
+    }
+}
+
+impl<T: Send> database::HostCursorWithStore<T> for Sql {
+    async fn next(
+        store: &Accessor<T, Self>,
+        cursor: Resource<OpenCursor>,
+        max_rows: u32,
+    ) -> Answer<Vec<Vec<wit::Value>>> {
+        let cursor = with(store, |state| state.table.get(&cursor).map(|open| Arc::clone(&open.cursor)))?;
+        let next = async {
+            with(store, |state| state.enter())?;
+            cursor.lock().await.next(max_rows).await
+        };
+        Ok(next.await.map(wit_rows).map_err(wit::Error::from))
+    }
+}
+
+impl database::HostTransaction for SqlState {
+    fn drop(&mut self, transaction: Resource<OpenTransaction>) -> wasmtime::Result<()> {
+        self.table.delete(transaction)?;
+        Ok(())
+    }
+}
+
+fn live<T>(
+    store: &Accessor<T, Sql>,
+    transaction: &Resource<OpenTransaction>,
+) -> wasmtime::Result<Arc<Mutex<Option<Live>>>> {
+    Ok(with(store, |state| state.table.get(transaction).map(|open| Arc::clone(&open.0)))?)
+}
+
+/// Opens the gate again as soon as it is known that the transaction has ended.
+fn settle<R>(slot: &mut Option<Live>, result: Result<R, SqlError>) -> Result<R, SqlError> {
+    if matches!(result, Err(SqlError::TransactionClosed)) {
+        *slot = None;
+    }
+    result
+}
+
+impl<T: Send> database::HostTransactionWithStore<T> for Sql {
+    async fn query(
+        store: &Accessor<T, Self>,
+        transaction: Resource<OpenTransaction>,
+        sql: String,
+        parameters: Vec<wit::Value>,
+    ) -> Answer<wit::Rows> {
+        let live = live(store, &transaction)?;
+        let mut slot = live.lock().await;
+        let result = match slot.as_mut() {
+            Some(live) => live.transaction.query(sql, plain(parameters)).await,
+            None => Err(SqlError::TransactionClosed),
+        };
+        answer(settle(&mut slot, result))
+    }
+
+    async fn execute(
+        store: &Accessor<T, Self>,
+        transaction: Resource<OpenTransaction>,
+        sql: String,
+        parameters: Vec<wit::Value>,
+    ) -> Answer<u64> {
+        let live = live(store, &transaction)?;
+        let mut slot = live.lock().await;
+        let result = match slot.as_mut() {
+            Some(live) => live.transaction.execute(sql, plain(parameters)).await,
+            None => Err(SqlError::TransactionClosed),
+        };
+        answer(settle(&mut slot, result))
+    }
+
+    async fn commit(
+        store: &Accessor<T, Self>,
+        transaction: Resource<OpenTransaction>,
+        events: Vec<wit::OutgoingEvent>,
+    ) -> Answer<()> {
+        let live = live(store, &transaction)?;
+        let taken = live.lock().await.take();
+        let commit = async {
+            let live = taken.ok_or(SqlError::TransactionClosed)?;
+            let events = with(store, |state| state.outgoing(events))?;
+            live.transaction.commit(events).await
+        };
+        answer(commit.await)
+    }
+
+    async fn rollback(store: &Accessor<T, Self>, transaction: Resource<OpenTransaction>) -> Answer<()> {
+        let live = live(store, &transaction)?;
+        let taken = live.lock().await.take();
+        let rollback = async { taken.ok_or(SqlError::TransactionClosed)?.transaction.rollback().await };
+        answer(rollback.await)
+    }
+}
+
+fn closed(closed: Closed) -> SqlError {
+    match closed {
+        Closed::OutsideStep => SqlError::Denied(closed.to_string()),
+        Closed::TransactionOpen => SqlError::TransactionOpen,
+    }
+}
+
+fn plain(values: Vec<wit::Value>) -> Vec<super::Value> {
+    values.into_iter().map(super::Value::from).collect()
+}
+
+fn wit_rows(rows: Vec<super::Row>) -> Vec<Vec<wit::Value>> {
+    rows.into_iter().map(|row| row.into_iter().map(wit::Value::from).collect()).collect()
+}
+
+impl From<wit::Value> for super::Value {
+    fn from(value: wit::Value) -> Self {
+        match value {
+            wit::Value::Null => Self::Null,
+            wit::Value::Boolean(boolean) => Self::Boolean(boolean),
+            wit::Value::Int64(integer) => Self::Int64(integer),
+            wit::Value::Float64(float) => Self::Float64(float),
+            wit::Value::Text(text) => Self::Text(text),
+            wit::Value::Blob(blob) => Self::Blob(blob),
+        }
+    }
+}
+
+impl From<super::Value> for wit::Value {
+    fn from(value: super::Value) -> Self {
+        match value {
+            super::Value::Null => Self::Null,
+            super::Value::Boolean(boolean) => Self::Boolean(boolean),
+            super::Value::Int64(integer) => Self::Int64(integer),
+            super::Value::Float64(float) => Self::Float64(float),
+            super::Value::Text(text) => Self::Text(text),
+            super::Value::Blob(blob) => Self::Blob(blob),
+        }
+    }
+}
+
+impl From<wit::Statement> for super::Statement {
+    fn from(statement: wit::Statement) -> Self {
+        let wit::Statement { sql, parameters, expected_rows } = statement;
+        Self { sql, parameters: plain(parameters), expected_rows }
+    }
+}
+
+impl From<wit::OperationKey> for super::OperationKey {
+    fn from(key: wit::OperationKey) -> Self {
+        Self { owner: key.owner, key: key.key }
+    }
+}
+
+impl From<super::Committed> for wit::Committed {
+    fn from(committed: super::Committed) -> Self {
+        let super::Committed { fingerprint, answer, committed_at_ms } = committed;
+        Self { fingerprint, answer, committed_at_ms }
+    }
+}
+
+impl From<super::Rows> for wit::Rows {
+    fn from(rows: super::Rows) -> Self {
+        Self { columns: rows.columns, rows: wit_rows(rows.rows) }
+    }
+}
+
+impl From<SqlError> for wit::Error {
+    fn from(error: SqlError) -> Self {
+        match error {
+            SqlError::KeyReused => Self::KeyReused,
+            SqlError::Revoked => Self::Revoked,
+            SqlError::Constraint { kind, subject, statement } => {
+                let kind = match kind {
+                    ConstraintKind::Unique => wit::ConstraintKind::Unique,
+                    ConstraintKind::ForeignKey => wit::ConstraintKind::ForeignKey,
+                    ConstraintKind::NotNull => wit::ConstraintKind::NotNull,
+                    ConstraintKind::Check => wit::ConstraintKind::Check,
+                };
+                Self::Constraint(wit::ConstraintViolation { kind, subject, statement })
+            }
+            SqlError::UnexpectedRows { statement, expected, actual } => {
+                Self::UnexpectedRows(wit::UnexpectedRows { statement, expected, actual })
+            }
+            SqlError::Invalid(text) => Self::Invalid(text),
+            SqlError::Denied(text) => Self::Denied(text),
+            SqlError::TooLarge(text) => Self::TooLarge(text),
+            SqlError::TransactionOpen => Self::TransactionOpen,
+            SqlError::TransactionClosed => Self::TransactionClosed,
+            SqlError::Unavailable { maybe_done, message, .. } => Self::Unavailable((maybe_done, message)),
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! The suite that every backend of the sql capability has to pass.
