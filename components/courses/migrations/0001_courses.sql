@@ -1,4 +1,5 @@
--- Courses. `price` is in minor units of `currency` (ISO 4217). `search` is what a query is matched with, in lower case.
+-- Courses. `price` is in minor units of `currency` (ISO 4217). `prerequisites` is a JSON array of
+-- course ids; courses are never deleted. `search` is what a query is matched with, in lower case.
 -- `created_at` is RFC 3339 in UTC.
 CREATE TABLE courses_courses (
     id          TEXT    NOT NULL PRIMARY KEY,
@@ -9,18 +10,12 @@ CREATE TABLE courses_courses (
     capacity    BIGINT  NOT NULL CHECK (capacity > 0),
     price       BIGINT  NOT NULL CHECK (price >= 0),
     currency    TEXT    NOT NULL,
+    prerequisites TEXT  NOT NULL,
     published   BOOLEAN NOT NULL,
     seats_taken BIGINT  NOT NULL DEFAULT 0 CHECK (seats_taken >= 0),
     search      TEXT    NOT NULL,
     created_at  TEXT    NOT NULL,
     CHECK (seats_taken <= capacity)
-);
-
-CREATE TABLE courses_prerequisites (
-    course_id       TEXT   NOT NULL REFERENCES courses_courses (id),
-    prerequisite_id TEXT   NOT NULL REFERENCES courses_courses (id),
-    position        BIGINT NOT NULL,
-    PRIMARY KEY (course_id, prerequisite_id)
 );
 
 -- A seat that is held. `reserved_by` is the key of the call that took it, by which that call is undone.

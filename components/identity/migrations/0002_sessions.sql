@@ -2,7 +2,9 @@
 CREATE TABLE identity_refresh_families (
     id         TEXT   NOT NULL PRIMARY KEY,
     account_id TEXT   NOT NULL REFERENCES identity_accounts (id) ON DELETE CASCADE,
-    ended_at_ms BIGINT
+    -- When the last of its tokens expires.
+    expires_at_ms BIGINT NOT NULL,
+    ended_at_ms   BIGINT
 );
 CREATE INDEX identity_refresh_families_account ON identity_refresh_families (account_id);
 
@@ -14,7 +16,6 @@ CREATE TABLE identity_refresh_tokens (
     used_at_ms    BIGINT
 );
 CREATE INDEX identity_refresh_tokens_family ON identity_refresh_tokens (family_id);
-CREATE INDEX identity_refresh_tokens_expiry ON identity_refresh_tokens (expires_at_ms);
 
 -- The last five failed logins by e-mail and address, oldest first; 0 stands for none. One row, so that one UPDATE
 -- decides whether another attempt is let through, however many arrive at once.

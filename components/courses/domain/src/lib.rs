@@ -1,9 +1,9 @@
-//! The rules of the courses context: what a course may be, who sees it, what a price is, and how lists are paged and
-//! searched. Storage and time are the operations' business.
+//! The rules of the courses context: what a course may be, who sees it, what a price is, and what a search
+//! finds. Storage and time are the operations' business.
 
 pub mod course;
 pub mod money;
-pub mod page;
+pub mod search;
 
 /// A value that a field must not have.
 #[derive(Clone, Debug, PartialEq, Eq)]

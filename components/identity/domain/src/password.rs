@@ -2,6 +2,7 @@
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use sha2::{Digest, Sha256};
 
 use crate::Invalid;
 
@@ -115,6 +116,16 @@ pub fn hash(password: &str, salt: &[u8; 16]) -> Result<String, Invalid> {
     Ok(hash.to_string())
 }
 
+/// The salt of a request that may be repeated under its key and has to come to the same hash each time. Keys differ
+/// from request to request, which is all that a salt needs.
+#[must_use]
+pub fn derived_salt(key: &str) -> [u8; 16] {
+    let digest = Sha256::new().chain_update("password salt\0").chain_update(key).finalize();
+    let mut salt = [0; 16];
+    salt.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+    salt
+}
+
 /// Whether `password` is the one that `stored` was made from. Without a stored hash it works as long and answers no.
 #[must_use]
 pub fn verify(password: &str, stored: Option<&str>) -> bool {
@@ -185,6 +196,11 @@ mod tests {
             if check("password", &password, EMAIL).is_ok() {
                 prop_assert!(password.chars().count() >= MIN_CHARS && password.len() <= MAX_BYTES);
             }
+        }
+
+        #[test]
+        fn a_derived_salt_repeats_and_differs_by_key(one in "[a-f0-9]{8}", other in "[a-f0-9]{8}") {
+            prop_assert_eq!(derived_salt(&one) == derived_salt(&other), one == other);
         }
 
         #[test]

@@ -1,7 +1,5 @@
-//! The rules of the notifications context: which event tells whom what, and how a user's list is paged. Delivery and
-//! storage are the operations' business.
-
-pub mod page;
+//! The rules of the notifications context: which event tells whom what. Delivery and storage are the operations'
+//! business.
 
 use serde::Deserialize;
 
@@ -13,7 +11,7 @@ const INSERT_MAX_CHARS: usize = 200;
 pub struct Notification {
     /// Whom it is for.
     pub user_id: String,
-    /// The event's type, by which a client may choose a picture.
+    /// The event's topic, by which a client may choose a picture.
     pub kind: String,
     /// One line.
     pub title: String,
@@ -32,10 +30,10 @@ struct Data {
     course_title: String,
 }
 
-/// What to tell of an event with that type and that JSON; `None` for a type that concerns no user.
+/// What to tell of an event on that topic with that JSON; `None` for a topic that concerns no user.
 ///
 /// # Errors
-/// If the event is of a type that we know and its data is not what that type has: it never will be.
+/// If we know the topic and the data is not what its events have: it never will be.
 pub fn from_event(kind: &str, data: &[u8]) -> Result<Option<Notification>, String> {
     let Some(wording) = wording(kind) else { return Ok(None) };
     let data: Data = serde_json::from_slice(data).map_err(|error| format!("data of {kind}: {error}"))?;
@@ -54,19 +52,12 @@ fn wording(kind: &str) -> Option<Wording> {
             |data| ("Welcome", format!("Welcome, {}. Your account is ready.", short(&data.name, "student")))
         }
         "enrollment.enrolled" => |data| ("Enrolled", format!("You are enrolled in {}.", course(data))),
-        "enrollment.enrollment-failed" => |data| {
-            (
-                "Enrollment not completed",
-                format!("Your enrollment in {} could not be completed. Nothing was charged.", course(data)),
-            )
-        },
         "enrollment.cancelled" => |data| {
             (
                 "Enrollment cancelled",
                 format!("Your enrollment in {} is cancelled. What you paid is refunded.", course(data)),
             )
         },
-        "enrollment.completed" => |data| ("Course completed", format!("You have completed {}.", course(data))),
         _ => return None,
     })
 }
@@ -113,7 +104,7 @@ mod tests {
         #[test]
         fn text_from_elsewhere_stays_short_and_printable(title in "\\PC{0,400}", control in "[\\x00-\\x1f]{0,3}") {
             let data = json!({"student_id": USER, "course_title": format!("{control}{title}{control}")}).to_string();
-            for kind in ["enrollment.enrolled", "enrollment.cancelled", "enrollment.completed", "enrollment.enrollment-failed"] {
+            for kind in ["enrollment.enrolled", "enrollment.cancelled"] {
                 let notification = from_event(kind, data.as_bytes()).unwrap().unwrap();
                 prop_assert!(notification.body.chars().count() < INSERT_MAX_CHARS + 120);
                 prop_assert!(!notification.body.chars().any(char::is_control));

@@ -1,0 +1,53 @@
+//! GET /api/notifications: what one has been told, newest first.
+
+use serde::Serialize;
+use weft_guest::http::{Problem, Request, Response};
+use weft_guest::sql::{Error, Row, query};
+use weft_guest::{cursor, params};
+
+const LIMIT_DEFAULT: u32 = 20;
+const LIMIT_MAX: u32 = 100;
+/// Sorts after every id.
+const NEWEST: &str = "g";
+
+#[derive(Serialize)]
+struct Item {
+    id: String,
+    kind: String,
+    title: String,
+    body: String,
+    created_at: String,
+}
+
+#[derive(Serialize)]
+struct Page {
+    items: Vec<Item>,
+    next_cursor: Option<String>,
+}
+
+async fn handle(request: Request) -> Result<Response, Problem> {
+    let user = request.require_user()?;
+    let limit = request.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
+    let [before] = request.cursor::<1>()?.unwrap_or_else(|| [NEWEST.to_owned()]);
+    let text = "SELECT id, kind, title, body, created_at FROM notifications_notifications \
+                WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
+    // One more than asked for tells whether there is a next page.
+    let rows = query(text, params![user.id, before, limit + 1]).await?;
+    let mut items = rows.iter().map(item).collect::<Result<Vec<_>, _>>()?;
+    let more = items.len() > limit as usize;
+    items.truncate(limit as usize);
+    let next_cursor = items.last().filter(|_| more).map(|last| cursor::encode(&[&last.id]));
+    Ok(Response::json(200, &Page { items, next_cursor }))
+}
+
+fn item(row: &Row) -> Result<Item, Error> {
+    Ok(Item {
+        id: row.text("id")?,
+        kind: row.text("kind")?,
+        title: row.text("title")?,
+        body: row.text("body")?,
+        created_at: row.text("created_at")?,
+    })
+}
+
+weft_guest::http_handler!(handle);
