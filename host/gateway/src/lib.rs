@@ -1,1 +1,27 @@
-//! weft-gateway.
+//! The HTTP edge of the house: a listener, a stack that every request goes down (request id, trace, limits, route,
+//! token, deadline), and problem details for whatever goes wrong on the way. What stands behind it is a tower service;
+//! the gateway knows nothing of components but their names.
+//!
+//! Start at [`Gateway::serve`]; the stack is in `stack/mod.rs`.
+
+mod auth;
+mod body;
+mod connection;
+mod deadline;
+mod health;
+mod problem;
+mod record;
+mod route;
+mod server;
+mod settings;
+mod shared;
+mod stack;
+
+pub use auth::{AuthSettings, Identity, KeyError, KeySet, Revocations};
+pub use body::{Answer, BodyError, BoxError, RequestBody, ResponseBody, full};
+pub use health::HealthCheck;
+pub use problem::Problem;
+pub use route::{RouteMatch, RouteTable};
+pub use server::{BindError, ConfigError, Drained, Gateway, bind};
+pub use settings::{Limits, Settings};
+pub use stack::Upstream;

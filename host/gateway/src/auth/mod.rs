@@ -1,0 +1,155 @@
+//! Access tokens (JWT, RFC 7519 and the advice of RFC 8725): from an `Authorization` header to an [`Identity`]. Who
+//! may do what with it is the route's business, and issuing tokens the identity functions'.
+//!
+//! A token must be signed by one of our keys with that key's own algorithm (EdDSA or RS256), and carry our issuer and
+//! audience, a subject, an expiry, and `type` (or `typ`) `access`. Whatever a token's header says about where to find
+//! a key (`jku`, `jwk`, `x5u`, `x5c`) is ignored. Times are whole seconds.
+
+mod cache;
+mod identity;
+mod keys;
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
+use sha2::{Digest as _, Sha256};
+
+use crate::problem::Problem;
+use cache::{TokenCache, TokenHash};
+use identity::Claims;
+pub use identity::Identity;
+pub use keys::{KeyError, KeySet};
+
+/// Longest token, in bytes.
+const TOKEN_BYTES: usize = 8 * 1024;
+
+/// Which tokens are void although they are genuine. Asked with every request, so it must answer from memory.
+pub trait Revocations: Send + Sync + 'static {
+    /// Tokens of `subject` issued in this second (since the Unix epoch) or before are void. `iat` counts whole seconds,
+    /// so a token issued later within that second is void as well, rather than an older one valid.
+    fn not_before(&self, subject: &str) -> Option<u64>;
+}
+
+/// What a token must carry.
+pub struct AuthSettings {
+    /// The `iss` claim.
+    pub issuer: String,
+    /// The `aud` claim, or one of them.
+    pub audience: String,
+    /// How far clocks may differ, in seconds.
+    pub leeway_s: u64,
+    /// Who signs.
+    pub keys: KeySet,
+    /// Which tokens are void.
+    pub revocations: Option<Arc<dyn Revocations>>,
+}
+
+impl fmt::Debug for AuthSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthSettings")
+            .field("issuer", &self.issuer)
+            .field("audience", &self.audience)
+            .field("leeway_s", &self.leeway_s)
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Verifies tokens.
+#[derive(Debug)]
+pub(crate) struct Authenticator {
+    settings: AuthSettings,
+    eddsa: Validation,
+    rs256: Validation,
+    cache: TokenCache,
+}
+
+impl Authenticator {
+    pub fn new(settings: AuthSettings) -> Self {
+        let validation = |algorithm| {
+            let mut validation = Validation::new(algorithm);
+            validation.set_issuer(&[&settings.issuer]);
+            validation.set_audience(&[&settings.audience]);
+            validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
+            // Times are checked below, on the host's clock.
+            (validation.validate_exp, validation.validate_nbf) = (false, false);
+            validation
+        };
+        let (eddsa, rs256) = (validation(Algorithm::EdDSA), validation(Algorithm::RS256));
+        Self { settings, eddsa, rs256, cache: TokenCache::default() }
+    }
+
+    /// The identity behind a request; `None` if it carries no token.
+    ///
+    /// # Errors
+    /// 401 for a token that is not valid now.
+    pub fn identify(&self, headers: &HeaderMap, now_ms: u64) -> Result<Option<Arc<Identity>>, Problem> {
+        let Some(token) = bearer_token(headers)? else { return Ok(None) };
+        if token.len() > TOKEN_BYTES {
+            return Err(Problem::token_invalid("The access token is too long."));
+        }
+        let hash: TokenHash = Sha256::digest(token).into();
+        let identity = match self.cache.get(&hash) {
+            Some(identity) => identity,
+            None => {
+                let identity =
+                    Arc::new(self.verify(token).ok_or(Problem::token_invalid("The access token is not valid."))?);
+                self.cache.insert(hash, Arc::clone(&identity));
+                identity
+            }
+        };
+        // A token verified before may have expired or been revoked since.
+        self.check_time(&identity, now_ms / 1000)?;
+        Ok(Some(identity))
+    }
+
+    /// Why a token is not valid is not told: it would only help to forge one.
+    fn verify(&self, token: &[u8]) -> Option<Identity> {
+        let header = decode_header(token).ok()?;
+        let validation = match header.alg {
+            Algorithm::EdDSA => &self.eddsa,
+            Algorithm::RS256 => &self.rs256,
+            _ => return None,
+        };
+        let is_jwt = header.typ.as_deref().is_none_or(|typ| {
+            ["JWT", "at+jwt", "application/at+jwt"].iter().any(|known| typ.eq_ignore_ascii_case(known))
+        });
+        // We know no critical extension (RFC 7515 section 4.1.11).
+        if !is_jwt || header.crit.is_some() {
+            return None;
+        }
+        let mut keys = self.settings.keys.candidates(header.alg, header.kid.as_deref());
+        let claims: Claims = keys.find_map(|key| decode(token, &key.decoding, validation).ok())?.claims;
+        Identity::from_claims(claims)
+    }
+
+    fn check_time(&self, identity: &Identity, now_s: u64) -> Result<(), Problem> {
+        let leeway_s = self.settings.leeway_s;
+        if now_s >= identity.expires_at_s().saturating_add(leeway_s) {
+            return Err(Problem::token_invalid("The access token has expired."));
+        }
+        if identity.not_before_s() > now_s.saturating_add(leeway_s) {
+            return Err(Problem::token_invalid("The access token is not valid yet."));
+        }
+        let revoked = self.settings.revocations.as_ref().and_then(|list| list.not_before(identity.subject()));
+        if revoked.is_some_and(|not_before| identity.issued_at_s() <= not_before) {
+            return Err(Problem::token_invalid("The access token has been revoked."));
+        }
+        Ok(())
+    }
+}
+
+/// The token of `Authorization: Bearer <token>`. Another scheme is no token.
+fn bearer_token(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Problem::token_invalid("The Authorization header is given more than once."));
+    }
+    let bytes = value.as_bytes();
+    let scheme = bytes.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
+    Ok(scheme.and_then(|scheme| bytes.get(scheme.len()..)).map(<[u8]>::trim_ascii))
+}

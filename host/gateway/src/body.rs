@@ -1,0 +1,241 @@
+//! The bodies that pass through: the request's, counted and bounded, and the answer's, bounded by the deadline.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+
+use crate::connection::Busy;
+use crate::deadline::Deadline;
+use crate::record::{Record, Ticket};
+
+/// What a body can fail with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of a function's answer.
+pub type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// How much of a body nobody wants is still read, so that the client gets to see the answer rather than a reset.
+const LINGER_BYTES: u64 = 16 * 1024 * 1024;
+/// For how long.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Why a request body ends early.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// It is longer than the gateway takes. The client gets 413, whatever the function answers.
+    #[error("the request body is larger than {limit_bytes} bytes")]
+    TooLarge {
+        /// The limit, in bytes.
+        limit_bytes: u64,
+    },
+    /// It did not arrive in time. The client gets 408, whatever the function answers.
+    #[error("the request body did not arrive in time")]
+    TooSlow,
+    /// The connection broke, or what came was not HTTP.
+    #[error("the request body broke off")]
+    Broken(#[source] hyper::Error),
+}
+
+/// A request's body on its way to a function.
+#[derive(Debug)]
+pub struct RequestBody {
+    /// `None` once it has ended or failed.
+    inner: Option<Incoming>,
+    record: Arc<Record>,
+    left: u64,
+    deadline: Deadline,
+    /// The client waits for a sign before it sends the body, so that a body nobody asked for never comes.
+    expects_sign: bool,
+}
+
+impl RequestBody {
+    pub(crate) fn new(inner: Incoming, record: Arc<Record>, expects_sign: bool) -> Self {
+        let limits = &record.shared.limits;
+        let (left, until) = (limits.body_bytes, record.started + limits.body_timeout);
+        let deadline = Deadline::at(Arc::clone(&record.shared.clock), until);
+        Self { inner: Some(inner), record, left, deadline, expects_sign }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = &mut *self;
+        let Some(inner) = &mut this.inner else {
+            return Poll::Ready(None);
+        };
+        this.expects_sign = false;
+        let polled = Pin::new(inner).poll_frame(context);
+        this.record.awaits_body.store(polled.is_pending(), Relaxed);
+        if polled.is_pending() {
+            ready!(this.deadline.poll_passed(context));
+            this.inner = None;
+            this.record.body_too_slow.store(true, Relaxed);
+            return Poll::Ready(Some(Err(BodyError::TooSlow.into())));
+        }
+        match ready!(polled) {
+            None => this.inner = None,
+            Some(Err(error)) => {
+                this.inner = None;
+                return Poll::Ready(Some(Err(BodyError::Broken(error).into())));
+            }
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                this.record.bytes_in.fetch_add(length, Relaxed);
+                let Some(left) = this.left.checked_sub(length) else {
+                    this.record.body_too_large.store(true, Relaxed);
+                    let limit_bytes = this.record.shared.limits.body_bytes;
+                    linger(this.inner.take(), &this.record);
+                    return Poll::Ready(Some(Err(BodyError::TooLarge { limit_bytes }.into())));
+                };
+                this.left = left;
+                return Poll::Ready(Some(Ok(frame)));
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        self.record.awaits_body.store(false, Relaxed);
+        if !self.expects_sign {
+            linger(self.inner.take(), &self.record);
+        }
+    }
+}
+
+/// Reads on, within bounds, what is left of a body that nobody wants: closing a connection on unread bytes resets it,
+/// and the answer would be lost on its way.
+fn linger(body: Option<Incoming>, record: &Record) {
+    let Some(mut body) = body.filter(|body| !body.is_end_stream()) else { return };
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    let (busy, mut deadline): (Busy, _) = (record.busy.clone(), {
+        let clock = Arc::clone(&record.shared.clock);
+        let at = clock.monotonic() + LINGER;
+        Deadline::at(clock, at)
+    });
+    runtime.spawn(async move {
+        let _busy = busy;
+        let mut left = LINGER_BYTES;
+        std::future::poll_fn(|context| {
+            loop {
+                let Poll::Ready(frame) = Pin::new(&mut body).poll_frame(context) else {
+                    return deadline.poll_passed(context);
+                };
+                let length = match &frame {
+                    Some(Ok(frame)) => frame.data_ref().map_or(0, |data| data.len() as u64),
+                    Some(Err(_)) | None => return Poll::Ready(()),
+                };
+                let Some(rest) = left.checked_sub(length) else { return Poll::Ready(()) };
+                left = rest;
+            }
+        })
+        .await;
+    });
+}
+
+/// An answer on its way to the client. Its end is the end of the request.
+#[derive(Debug)]
+pub struct Answer {
+    inner: Inner,
+    deadline: Option<Deadline>,
+    ticket: Ticket,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Whole(Full<Bytes>),
+    Streamed(ResponseBody),
+}
+
+/// The function went on for longer than its route allows; the client sees a broken answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was not complete at its deadline")]
+struct TooLate;
+
+impl Answer {
+    /// An answer of the gateway itself.
+    pub(crate) fn whole(bytes: Bytes, ticket: Ticket) -> Self {
+        Self { inner: Inner::Whole(Full::new(bytes)), deadline: None, ticket }
+    }
+
+    /// An answer of a function.
+    pub(crate) fn streamed(body: ResponseBody, deadline: Option<Deadline>, ticket: Ticket) -> Self {
+        Self { inner: Inner::Streamed(body), deadline, ticket }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = &mut *self;
+        let polled = match &mut this.inner {
+            Inner::Whole(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
+            Inner::Streamed(body) => Pin::new(body).poll_frame(context),
+        };
+        match polled {
+            Poll::Ready(None) => this.ticket.complete = true,
+            Poll::Ready(Some(Ok(ref frame))) => {
+                this.ticket.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
+            }
+            Poll::Ready(Some(Err(ref error))) => {
+                tracing::warn!(request_id = this.ticket.record.request_id(), %error, "an answer broke off");
+            }
+            Poll::Pending => {
+                let passed = this.deadline.as_mut().is_some_and(|deadline| deadline.poll_passed(context).is_ready());
+                return if passed { Poll::Ready(Some(Err(TooLate.into()))) } else { Poll::Pending };
+            }
+        }
+        if this.is_end_stream() {
+            this.ticket.complete = true;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.inner {
+            Inner::Whole(body) => body.is_end_stream(),
+            Inner::Streamed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Whole(body) => body.size_hint(),
+            Inner::Streamed(body) => body.size_hint(),
+        }
+    }
+}
+
+/// A body that is already complete, as a [`ResponseBody`].
+#[must_use]
+pub fn full(bytes: impl Into<Bytes>) -> ResponseBody {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}

@@ -1,0 +1,179 @@
+//! A socket with three clocks on it, which hyper does not have or does not answer for: a request's head that takes too
+//! long gets 408, a connection that lies idle is closed, and so is one that takes no byte of its answer.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::Activity;
+use crate::settings::Limits;
+
+/// There is no request yet that could have an id or a path, so this answer is always the same.
+const HEAD_TIMEOUT_ANSWER: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
+    content-type: application/problem+json\r\ncontent-length: 135\r\nconnection: close\r\n\r\n\
+    {\"type\":\"urn:weft:problem:request-timeout\",\"title\":\"Request timeout\",\"status\":408,\
+    \"detail\":\"The request head did not arrive in time.\"}\n";
+
+/// How an HTTP/2 connection begins; 408 would be noise on it.
+const HTTP2_PREFACE: &[u8] = b"PRI ";
+
+/// A client's socket under watch.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    socket: TcpStream,
+    activity: Arc<Activity>,
+    head_timeout: Duration,
+    idle_timeout: Duration,
+    is_http2: bool,
+    /// Since when nothing is in work; `None` while something is.
+    idle_since: Option<Instant>,
+    /// Since when a request's head is on its way; `None` if no byte of one has come.
+    head_since: Option<Instant>,
+    /// Since when the client takes nothing.
+    stalled_since: Option<Instant>,
+    /// One timer for reading and one for writing, moved only when they would fire too late or have fired too early.
+    read_timer: Pin<Box<Sleep>>,
+    write_timer: Pin<Box<Sleep>>,
+}
+
+impl Watched {
+    pub fn new(socket: TcpStream, activity: Arc<Activity>, limits: &Limits) -> Self {
+        let later = Instant::now() + limits.idle_timeout;
+        Self {
+            socket,
+            activity,
+            head_timeout: limits.head_timeout,
+            idle_timeout: limits.idle_timeout,
+            is_http2: false,
+            idle_since: None,
+            head_since: None,
+            stalled_since: None,
+            read_timer: Box::pin(sleep_until(later)),
+            write_timer: Box::pin(sleep_until(later)),
+        }
+    }
+
+    /// Notes what came while nothing was in work: the beginning of a head.
+    fn note_read(&mut self, bytes: &[u8]) {
+        if self.head_since.is_none() {
+            self.is_http2 |= bytes.starts_with(HTTP2_PREFACE);
+            self.head_since = Some(Instant::now());
+        }
+    }
+
+    /// Ready when the head, or the connection's idleness, has lasted too long.
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let idle_since = *self.idle_since.get_or_insert_with(Instant::now);
+        let until = match self.head_since.filter(|_| !self.is_http2) {
+            Some(since) => since + self.head_timeout,
+            None => idle_since + self.idle_timeout,
+        };
+        poll_until(&mut self.read_timer, until, context)
+    }
+
+    fn poll_stalled(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let since = *self.stalled_since.get_or_insert_with(Instant::now);
+        ready!(poll_until(&mut self.write_timer, since + self.idle_timeout, context));
+        Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing of its answer"))
+    }
+}
+
+/// Polls `timer` as if it were set to `until`. Moving a timer costs more than looking at it, and on a busy connection
+/// `until` changes with every request; so a timer that fires early is moved then.
+fn poll_until(timer: &mut Pin<Box<Sleep>>, until: Instant, context: &mut Context<'_>) -> Poll<()> {
+    if timer.deadline() > until {
+        timer.as_mut().reset(until);
+    }
+    while timer.as_mut().poll(context).is_ready() {
+        if timer.deadline() >= until {
+            return Poll::Ready(());
+        }
+        timer.as_mut().reset(until);
+    }
+    Poll::Pending
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut this.socket).poll_read(context, buffer);
+        if !this.activity.is_idle() {
+            (this.idle_since, this.head_since) = (None, None);
+            return polled;
+        }
+        if polled.is_ready() {
+            this.note_read(buffer.filled().get(before..).unwrap_or_default());
+            return polled;
+        }
+        ready!(this.poll_idle(context));
+        if this.head_since.is_some() && !this.is_http2 {
+            // Best effort: a client that does not even take these bytes is not worth waiting for.
+            let _ = this.socket.try_write(HEAD_TIMEOUT_ANSWER);
+        }
+        // The end of the stream, as far as hyper is concerned: it closes the connection.
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let polled = Pin::new(&mut this.socket).poll_write(context, bytes);
+        if polled.is_pending() {
+            return this.poll_stalled(context).map(Err);
+        }
+        this.stalled_since = None;
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let polled = Pin::new(&mut this.socket).poll_write_vectored(context, slices);
+        if polled.is_pending() {
+            return this.poll_stalled(context).map(Err);
+        }
+        this.stalled_since = None;
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_a_slow_head_has_the_length_that_it_says() {
+        let text = std::str::from_utf8(HEAD_TIMEOUT_ANSWER).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{}", body.len());
+        let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(problem["status"], 408);
+    }
+}

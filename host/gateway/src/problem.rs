@@ -1,0 +1,219 @@
+//! Errors as RFC 9457 problem details: the whole list of what the gateway itself can answer, and what a
+//! [`Failure`] of a function becomes. What a function answers by itself passes through untouched.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use serde::Serialize;
+use weft_core::{Failure, Reason};
+
+/// Seconds in `Retry-After` where nothing better is known.
+const RETRY_AFTER_S: u32 = 1;
+
+/// An error answer. Details are written for the client and never hold what a callee or a backend said.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    name: &'static str,
+    title: &'static str,
+    status: StatusCode,
+    detail: Cow<'static, str>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+    request_id: &'a str,
+}
+
+impl Problem {
+    fn new(status: StatusCode, name: &'static str, title: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { name, title, status, detail: detail.into(), headers: Vec::new() }
+    }
+
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The last part of the problem's type.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail)
+    }
+
+    pub(crate) fn no_route() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "no-route", "Not found", "No route matches this path.")
+    }
+
+    pub(crate) fn method_not_allowed(allow: HeaderValue) -> Self {
+        let detail = "This path does not answer this method; the Allow header lists those it does.";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail).with(ALLOW, allow)
+    }
+
+    /// No token at all: RFC 6750 asks for a challenge without an error code.
+    pub(crate) fn token_missing() -> Self {
+        let detail = "This route needs an access token in the Authorization header.";
+        Self::new(StatusCode::UNAUTHORIZED, "token-missing", "Unauthorized", detail)
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    }
+
+    pub(crate) fn token_invalid(detail: &'static str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "token-invalid", "Unauthorized", detail)
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""))
+    }
+
+    pub(crate) fn forbidden(detail: &'static str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail)
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"insufficient_scope\""))
+    }
+
+    pub(crate) fn body_too_large(limit_bytes: u64) -> Self {
+        let detail = format!("The request body is larger than {limit_bytes} bytes.");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Content too large", detail)
+    }
+
+    pub(crate) fn uri_too_long(limit_bytes: usize) -> Self {
+        let detail = format!("Path and query together are longer than {limit_bytes} bytes.");
+        Self::new(StatusCode::URI_TOO_LONG, "uri-too-long", "URI too long", detail)
+    }
+
+    pub(crate) fn headers_too_large(detail: String) -> Self {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        Self::new(status, "headers-too-large", "Request header fields too large", detail)
+    }
+
+    pub(crate) fn request_timeout() -> Self {
+        let detail = "The request body did not arrive in time.";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request timeout", detail)
+            .with(http::header::CONNECTION, HeaderValue::from_static("close"))
+    }
+
+    pub(crate) fn deadline() -> Self {
+        let detail = "The function did not answer before its deadline.";
+        Self::new(StatusCode::GATEWAY_TIMEOUT, Reason::Deadline.as_str(), "Gateway timeout", detail)
+    }
+
+    pub(crate) fn busy() -> Self {
+        let detail = "The gateway works on as many requests as it may. Try again.";
+        Self::unavailable(Reason::Overloaded.as_str(), detail, None)
+    }
+
+    pub(crate) fn internal() -> Self {
+        let detail = "Something went wrong on our side. The request id names this request in the log.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Reason::Internal.as_str(), "Internal server error", detail)
+    }
+
+    fn unavailable(name: &'static str, detail: &'static str, retry_after_ms: Option<u32>) -> Self {
+        let seconds = retry_after_ms.map_or(RETRY_AFTER_S, |ms| ms.div_ceil(1000).max(1));
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, name, "Service unavailable", detail)
+            .with(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// The answer itself. `instance` is the request's path without its query, which may hold secrets.
+    pub(crate) fn into_response(self, instance: &str, request_id: &str) -> Response<Bytes> {
+        let document = Document {
+            r#type: format!("urn:weft:problem:{}", self.name),
+            title: self.title,
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            instance,
+            request_id,
+        };
+        // Strings and a number always serialise; an empty body would still carry the right status.
+        let body = serde_json::to_vec(&document).unwrap_or_default();
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(self.headers);
+        response
+    }
+}
+
+/// The failure's own message is for the log: it may tell more than a client should know.
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        let name = failure.reason.as_str();
+        let bad_gateway = |detail| Self::new(StatusCode::BAD_GATEWAY, name, "Bad gateway", detail);
+        let unavailable = |detail| Self::unavailable(name, detail, failure.retry_after_ms);
+        match failure.reason {
+            Reason::Overloaded => unavailable("The function is at its limit. Try again."),
+            Reason::Unavailable => unavailable("The function is not available. Try again."),
+            Reason::ShuttingDown => unavailable("The host is shutting down. Try again."),
+            Reason::Cancelled => unavailable("The request was given up. Try again."),
+            Reason::Deadline => Self::deadline(),
+            Reason::Trapped => bad_gateway("The function stopped without an answer."),
+            Reason::CpuLimit => bad_gateway("The function used up its processor time."),
+            Reason::ResourceLimit => bad_gateway("The function went over a limit of its instance."),
+            Reason::Denied => bad_gateway("The function was refused something that it needs."),
+            Reason::Internal => Self::internal(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weft_core::Fault;
+
+    fn problem_of(reason: Reason) -> Problem {
+        Failure::unknown(Fault::Guest, reason, "secret inside: /etc/keys").retry_after_ms(2500).into()
+    }
+
+    #[test]
+    fn every_reason_has_its_status() {
+        for (reason, status) in [
+            (Reason::Overloaded, 503),
+            (Reason::Deadline, 504),
+            (Reason::Trapped, 502),
+            (Reason::CpuLimit, 502),
+            (Reason::ResourceLimit, 502),
+            (Reason::Unavailable, 503),
+            (Reason::Denied, 502),
+            (Reason::ShuttingDown, 503),
+            (Reason::Cancelled, 503),
+            (Reason::Internal, 500),
+        ] {
+            let response = problem_of(reason).into_response("/a", "r1");
+            assert_eq!(response.status(), status, "{reason:?}");
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), status == 503, "{reason:?}");
+            let body = String::from_utf8(response.into_body().to_vec()).unwrap();
+            assert!(body.contains(&format!("urn:weft:problem:{}", reason.as_str())), "{body}");
+            assert!(!body.contains("secret"), "{body}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_in_whole_seconds_rounded_up() {
+        let response = problem_of(Reason::Overloaded).into_response("/a", "r1");
+        assert_eq!(response.headers()[RETRY_AFTER], "3");
+    }
+
+    #[test]
+    fn a_problem_names_path_and_request() {
+        let response = Problem::no_route().into_response("/a\"b", "r1");
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+        let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+        assert_eq!(body["type"], "urn:weft:problem:no-route");
+        assert_eq!((&body["instance"], &body["request_id"]), (&"/a\"b".into(), &"r1".into()));
+        assert_eq!(body["status"], 404);
+    }
+}

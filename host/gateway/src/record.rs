@@ -1,0 +1,163 @@
+//! What is known of one request while it is worked on: shared by its stages, its body and its answer. At the end it
+//! becomes one line of the access log.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use weft_core::Trace;
+use weft_core::id::new_id;
+use weft_telemetry::trace::{parse_traceparent, start_span};
+
+use crate::auth::Identity;
+use crate::connection::{Busy, Peer};
+use crate::deadline::Deadline;
+use crate::route::Route;
+use crate::shared::Shared;
+
+/// Longest request id that is taken from a client, in characters.
+const REQUEST_ID_LENGTH: usize = 128;
+
+/// The life of one request.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub shared: Arc<Shared>,
+    pub peer: Arc<Peer>,
+    /// Keeps the connection from counting as idle.
+    pub busy: Busy,
+    pub method: Method,
+    pub uri: Uri,
+    pub request_id: HeaderValue,
+    pub trace: Trace,
+    /// On the clock's monotonic time.
+    pub started: Duration,
+    /// Set by the router.
+    pub route: OnceLock<Arc<Route>>,
+    /// Set by authentication.
+    pub identity: OnceLock<Arc<Identity>>,
+    /// Whether this request holds one of the places for requests in work.
+    pub holds_place: AtomicBool,
+    pub bytes_in: AtomicU64,
+    /// The body went over its limit while it was read.
+    pub body_too_large: AtomicBool,
+    /// The body did not arrive in time.
+    pub body_too_slow: AtomicBool,
+    /// Somebody waits for the client to send more of the body.
+    pub awaits_body: AtomicBool,
+}
+
+impl Record {
+    pub fn new(shared: Arc<Shared>, peer: Arc<Peer>, busy: Busy, head: &http::request::Parts) -> Self {
+        Self {
+            started: shared.clock.monotonic(),
+            request_id: request_id(&head.headers),
+            trace: start_span(parent(&head.headers)),
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            shared,
+            peer,
+            busy,
+            route: OnceLock::new(),
+            identity: OnceLock::new(),
+            holds_place: AtomicBool::new(false),
+            bytes_in: AtomicU64::new(0),
+            body_too_large: AtomicBool::new(false),
+            body_too_slow: AtomicBool::new(false),
+            awaits_body: AtomicBool::new(false),
+        }
+    }
+
+    /// The id, which is visible ASCII.
+    pub fn request_id(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.shared.clock.monotonic().saturating_sub(self.started)
+    }
+
+    /// When the answer must be complete; `None` until a route is found.
+    pub fn deadline(&self) -> Option<Deadline> {
+        let route = self.route.get()?;
+        Some(Deadline::at(Arc::clone(&self.shared.clock), self.started + route.deadline))
+    }
+}
+
+/// The client's id if it is sane, else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let sent = headers
+        .get("x-request-id")
+        .filter(|id| (1..=REQUEST_ID_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic));
+    // A UUID is a header value.
+    let made = || HeaderValue::try_from(new_id()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+    sent.cloned().unwrap_or_else(made)
+}
+
+fn parent(headers: &HeaderMap) -> Option<Trace> {
+    parse_traceparent(headers.get("traceparent")?.to_str().ok()?)
+}
+
+/// Ends the request when it is dropped, however that comes about: frees its place and writes the access log.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    pub record: Arc<Record>,
+    /// `None` while there is no answer.
+    pub status: Option<u16>,
+    pub bytes_out: u64,
+    /// Whether the answer was written to its end.
+    pub complete: bool,
+}
+
+impl Ticket {
+    pub fn new(record: Arc<Record>) -> Self {
+        Self { record, status: None, bytes_out: 0, complete: false }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let record = &*self.record;
+        if record.holds_place.load(Relaxed) {
+            record.shared.in_flight.fetch_sub(1, Relaxed);
+        }
+        let route = record.route.get();
+        tracing::info!(
+            target: "weft::access",
+            method = record.method.as_str(),
+            path = record.uri.path(),
+            route = route.map_or("-", |route| &*route.pattern),
+            // As nginx logs it: the client went away before there was an answer.
+            status = self.status.unwrap_or(499),
+            duration_us = u64::try_from(record.elapsed().as_micros()).unwrap_or(u64::MAX),
+            bytes_in = record.bytes_in.load(Relaxed),
+            bytes_out = self.bytes_out,
+            complete = self.complete,
+            component = route.map_or("-", |route| &*route.config.component),
+            user = record.identity.get().map_or("-", |identity| identity.subject()),
+            client = record.peer.text(),
+            trace_id = &*record.trace.trace_id,
+            request_id = record.request_id(),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_a_sane_request_id_and_replaces_others() {
+        let with = |id: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-request-id", HeaderValue::from_bytes(id).unwrap());
+            request_id(&headers)
+        };
+        assert_eq!(with(b"abc-123_{}\"~"), "abc-123_{}\"~");
+        assert_eq!(with(&[b'a'; 128]).len(), 128);
+        for bad in [&b""[..], b"a b", b"a\tb", "é".as_bytes(), &[b'a'; 129]] {
+            assert_eq!(with(bad).len(), 36, "{bad:?}");
+        }
+        assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,245 @@
+//! The route table: from a path and a method to a component, with the rules that the route carries. It is made of the
+//! manifest's routes, whose patterns and precedence are the manifest's business, with all that does not change from
+//! request to request worked out beforehand. Who may use a route is checked in `stack::authorise`.
+
+pub(crate) mod path;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use weft_core::manifest::{self, Captures, RoutePattern, Segment};
+
+/// A route of the table.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub config: manifest::Route,
+    pub deadline: Duration,
+    /// The pattern as text, for the function and the access log.
+    pub pattern: Arc<str>,
+    /// `spin-matched-route` and `spin-raw-component-route`.
+    pub pattern_header: HeaderValue,
+    /// `spin-component-route`: the pattern without its trailing `/...`.
+    pub prefix_header: HeaderValue,
+    /// The headers in which Spin passes the parameters, in the order of the pattern.
+    pub parameter_headers: Vec<HeaderName>,
+}
+
+/// The routes of one path.
+#[derive(Debug)]
+struct PathRoutes {
+    pattern: RoutePattern,
+    routes: Vec<Arc<Route>>,
+    allow: HeaderValue,
+}
+
+/// All routes, ready for matching. It is built once and then only read; a new table replaces it whole.
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    /// The first whose pattern matches decides.
+    paths: Vec<PathRoutes>,
+}
+
+/// What the table says about a request.
+#[derive(Debug)]
+pub(crate) enum Lookup<'r, 'p> {
+    /// A route answers. `as_get` says that a HEAD request is served by the route for GET.
+    Found { route: &'r Arc<Route>, captures: Captures<'r, 'p>, as_get: bool },
+    /// The path exists, and this is what it allows.
+    OtherMethods(&'r HeaderValue),
+    /// No pattern matches the path.
+    Nothing,
+}
+
+impl RouteTable {
+    /// A table of the manifest's routes, which are in the order of precedence.
+    #[must_use]
+    pub fn new(routes: &[manifest::Route]) -> Self {
+        let mut paths: Vec<PathRoutes> = Vec::new();
+        for config in routes {
+            let route = Arc::new(Route::new(config));
+            match paths.iter_mut().find(|path| path.pattern.same_paths(&config.pattern)) {
+                Some(path) => path.routes.push(route),
+                None => paths.push(PathRoutes {
+                    pattern: config.pattern.clone(),
+                    routes: vec![route],
+                    allow: HeaderValue::from_static(""),
+                }),
+            }
+        }
+        for path in &mut paths {
+            path.allow = allow(&path.routes);
+        }
+        Self { paths }
+    }
+
+    /// A route that needs a token, if there is one.
+    pub(crate) fn any_protected(&self) -> Option<&manifest::Route> {
+        let mut routes = self.paths.iter().flat_map(|path| &path.routes);
+        routes.find(|route| route.config.access != manifest::Access::Public).map(|route| &route.config)
+    }
+
+    pub(crate) fn lookup<'r, 'p>(&'r self, method: &http::Method, path: &'p str) -> Lookup<'r, 'p> {
+        let matching = |entry: &'r PathRoutes| Some((entry, entry.pattern.matches(path)?));
+        let Some((entry, captures)) = self.paths.iter().find_map(matching) else {
+            return Lookup::Nothing;
+        };
+        let with = |wanted: &str| entry.routes.iter().find(|route| route.config.method.as_str() == wanted);
+        if let Some(route) = with(method.as_str()) {
+            return Lookup::Found { route, captures, as_get: false };
+        }
+        let as_get = method == http::Method::HEAD && with("GET").is_some();
+        match with(if as_get { "GET" } else { manifest::Method::Any.as_str() }) {
+            Some(route) => Lookup::Found { route, captures, as_get },
+            None => Lookup::OtherMethods(&entry.allow),
+        }
+    }
+}
+
+impl Route {
+    fn new(config: &manifest::Route) -> Self {
+        let pattern = config.pattern.to_string();
+        // A pattern is visible ASCII, and a parameter's name makes a header name.
+        let header = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        let parameter = |segment: &Segment| match segment {
+            Segment::Parameter(name) => parameter_header(name),
+            Segment::Literal(_) => None,
+        };
+        Self {
+            deadline: Duration::from_millis(config.deadline_ms.into()),
+            pattern_header: header(&pattern),
+            prefix_header: header(pattern.strip_suffix("/...").unwrap_or(&pattern)),
+            parameter_headers: config.pattern.segments().iter().filter_map(parameter).collect(),
+            pattern: pattern.into(),
+            config: config.clone(),
+        }
+    }
+}
+
+/// As Spin names it: lower case, `_` as `-`.
+fn parameter_header(name: &str) -> Option<HeaderName> {
+    HeaderName::try_from(format!("spin-path-match-{}", name.to_ascii_lowercase().replace('_', "-"))).ok()
+}
+
+/// The methods of a path for the `Allow` header. HEAD comes with GET, and OPTIONS is answered always.
+fn allow(routes: &[Arc<Route>]) -> HeaderValue {
+    let mut methods: Vec<&str> = routes.iter().map(|route| route.config.method.as_str()).collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    methods.push("OPTIONS");
+    methods.sort_unstable();
+    methods.dedup();
+    // Methods are tokens, so that a list of them is a header value.
+    HeaderValue::try_from(methods.join(", ")).unwrap_or_else(|_| HeaderValue::from_static("OPTIONS"))
+}
+
+/// What the upstream finds in the request's extensions.
+#[derive(Clone)]
+pub struct RouteMatch {
+    /// The component that answers.
+    pub component: Arc<str>,
+    /// The pattern that matched.
+    pub route: Arc<str>,
+    /// The path parameters, percent-decoded, in the order of the pattern.
+    pub params: Vec<(String, String)>,
+    /// When the answer must be complete, on the host clock's monotonic time.
+    pub deadline: Duration,
+    /// The trace and the span of this request.
+    pub trace: weft_core::Trace,
+    /// The request's id, visible ASCII of at most 128 characters.
+    pub request_id: Arc<str>,
+}
+
+impl fmt::Debug for RouteMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Parameters can be anything a user has typed, which is nothing for a log.
+        f.debug_struct("RouteMatch")
+            .field("component", &self.component)
+            .field("route", &self.route)
+            .field("request_id", &self.request_id)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weft_core::manifest::{Access, Method};
+
+    fn table(routes: &[&str]) -> RouteTable {
+        let mut routes: Vec<manifest::Route> = routes
+            .iter()
+            .map(|route| {
+                let (method, pattern) = route.split_once(' ').unwrap();
+                let (method, pattern): (Method, RoutePattern) = (method.parse().unwrap(), pattern.parse().unwrap());
+                let component = (*route).into();
+                manifest::Route { method, pattern, component, access: Access::Public, deadline_ms: 1000, line: 1 }
+            })
+            .collect();
+        routes.sort_by(|a, b| (&a.pattern, a.method).cmp(&(&b.pattern, b.method)));
+        RouteTable::new(&routes)
+    }
+
+    /// The component and what was captured; or what is allowed; or nothing.
+    fn look(table: &RouteTable, method: &str, path: &str) -> String {
+        match table.lookup(&method.parse().unwrap(), path) {
+            Lookup::Found { route, captures, as_get } => {
+                let values: Vec<_> = captures.parameters.iter().map(|(_, value)| *value).collect();
+                let as_get = if as_get { " as GET" } else { "" };
+                format!("{} {values:?} {:?}{as_get}", route.config.component, captures.wildcard.unwrap_or_default())
+            }
+            Lookup::OtherMethods(allow) => format!("allow {}", allow.to_str().unwrap()),
+            Lookup::Nothing => "nothing".into(),
+        }
+    }
+
+    #[test]
+    fn the_best_pattern_decides() {
+        let table = table(&["GET /a/b", "GET /a/:x", "GET /:y/b", "GET /a/...", "GET /...", "POST /a/:z/c/d"]);
+        for (path, expected) in [
+            ("/a/b", r#"GET /a/b [] """#),
+            ("/a/z", r#"GET /a/:x ["z"] """#),
+            ("/z/b", r#"GET /:y/b ["z"] """#),
+            ("/a/z/c", r#"GET /a/... [] "/z/c""#),
+            ("/a/b/c/d", "allow OPTIONS, POST"),
+            ("/a", r#"GET /a/... [] """#),
+            ("/a/", r#"GET /a/... [] "/""#),
+            ("/z/y", r#"GET /... [] "/z/y""#),
+            ("/", r#"GET /... [] "/""#),
+        ] {
+            assert_eq!(look(&table, "GET", path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_trailing_slash_is_ignored_and_an_empty_segment_matches_nothing() {
+        let table = table(&["GET /a/b", "GET /c/:x"]);
+        assert_eq!(look(&table, "GET", "/a/b/"), r#"GET /a/b [] """#);
+        for path in ["//a/b", "/a//b", "/a/b//", "/c//", "/c/", "/c", "/a/b/c", "/A/b", "/a/%62"] {
+            assert_eq!(look(&table, "GET", path), "nothing", "{path}");
+        }
+    }
+
+    #[test]
+    fn methods_are_looked_up_on_the_best_pattern() {
+        let table =
+            table(&["GET /a/:x", "POST /a/:y", "* /b", "PUT /b", "GET /b", "DELETE /c", "* /...", "HEAD /d", "GET /d"]);
+        assert_eq!(look(&table, "HEAD", "/a/1"), r#"GET /a/:x ["1"] "" as GET"#);
+        assert_eq!(look(&table, "POST", "/a/1"), r#"POST /a/:y ["1"] """#);
+        assert_eq!(look(&table, "DELETE", "/a/1"), "allow GET, HEAD, OPTIONS, POST");
+        assert_eq!(look(&table, "HEAD", "/d"), r#"HEAD /d [] """#);
+        assert_eq!(look(&table, "HEAD", "/c"), "allow DELETE, OPTIONS");
+        assert_eq!(look(&table, "PUT", "/b"), r#"PUT /b [] """#);
+        assert_eq!(look(&table, "OPTIONS", "/b"), r#"* /b [] """#);
+        assert_eq!(look(&table, "TRACE", "/x"), r#"* /... [] "/x""#);
+    }
+
+    #[test]
+    fn parameters_are_passed_under_spins_names() {
+        let table = table(&["GET /a/:course_ID/:b"]);
+        let Lookup::Found { route, .. } = table.lookup(&http::Method::GET, "/a/1/2") else { panic!("no route") };
+        assert_eq!(route.parameter_headers, ["spin-path-match-course-id", "spin-path-match-b"]);
+    }
+}

@@ -1,0 +1,56 @@
+//! What all requests of a gateway share.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use weft_core::Clock;
+
+use crate::auth::Authenticator;
+use crate::health::HealthBoard;
+use crate::route::RouteTable;
+use crate::settings::Limits;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub clock: Arc<dyn Clock>,
+    pub limits: Limits,
+    pub trusted_proxies: Vec<IpAddr>,
+    pub auth: Option<Authenticator>,
+    pub health: HealthBoard,
+    /// Read once per request and replaced whole.
+    routes: RwLock<Arc<RouteTable>>,
+    /// Requests in work.
+    pub in_flight: AtomicUsize,
+    /// Set once the gateway takes no more connections.
+    pub draining: AtomicBool,
+}
+
+impl Shared {
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        settings: crate::settings::Settings,
+        routes: RouteTable,
+        auth: Option<Authenticator>,
+        health: HealthBoard,
+    ) -> Self {
+        Self {
+            clock,
+            limits: settings.limits,
+            trusted_proxies: settings.trusted_proxies,
+            auth,
+            health,
+            routes: RwLock::new(Arc::new(routes)),
+            in_flight: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    pub fn routes(&self) -> Arc<RouteTable> {
+        Arc::clone(&self.routes.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn set_routes(&self, routes: RouteTable) {
+        *self.routes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
+    }
+}

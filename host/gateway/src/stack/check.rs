@@ -1,0 +1,69 @@
+//! The request's size and shape, before anything is made of it.
+
+use std::task::{Context, Poll};
+
+use futures::future::Either;
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{Response, Version};
+use http_body::Body as _;
+use tower::Service;
+
+use super::{Exchange, Or, always_ready, answer};
+use crate::body::ResponseBody;
+use crate::problem::Problem;
+use crate::route::path;
+use crate::settings::Limits;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Check<S> {
+    pub inner: S,
+}
+
+impl<S> Service<Exchange> for Check<S>
+where
+    S: Service<Exchange, Response = Response<ResponseBody>, Error = Problem>,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Problem;
+    type Future = Or<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Problem>> {
+        always_ready(context)
+    }
+
+    fn call(&mut self, exchange: Exchange) -> Self::Future {
+        match check(&exchange, &exchange.record.shared.limits) {
+            Ok(()) => Either::Right(self.inner.call(exchange)),
+            Err(problem) => answer(Err(problem)),
+        }
+    }
+}
+
+fn check(exchange: &Exchange, limits: &Limits) -> Result<(), Problem> {
+    let head = &exchange.head;
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > limits.uri_bytes {
+        return Err(Problem::uri_too_long(limits.uri_bytes));
+    }
+    if head.headers.len() > limits.header_count {
+        return Err(Problem::headers_too_large(format!("More than {} header lines.", limits.header_count)));
+    }
+    let bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > limits.header_bytes {
+        let detail = format!("The headers together are larger than {} bytes.", limits.header_bytes);
+        return Err(Problem::headers_too_large(detail));
+    }
+    let hosts = head.headers.get_all(HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
+        return Err(Problem::bad_request("A request needs exactly one Host header."));
+    }
+    if head.headers.get_all(CONTENT_LENGTH).iter().count() > 1 {
+        return Err(Problem::bad_request("The Content-Length header is given more than once."));
+    }
+    path::check(head.uri.path()).map_err(Problem::bad_request)?;
+    // What the client announces; what it really sends is counted while it is read.
+    if exchange.body.size_hint().lower() > limits.body_bytes {
+        return Err(Problem::body_too_large(limits.body_bytes));
+    }
+    Ok(())
+}

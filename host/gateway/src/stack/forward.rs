@@ -1,0 +1,119 @@
+//! The request as a function gets it: Spin's headers, the verified caller, the trace, and [`crate::RouteMatch`] among
+//! the extensions. What comes back as a failure becomes a problem.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::header::HOST;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use pin_project_lite::pin_project;
+use tower::util::Oneshot;
+use tower::{Service, ServiceExt as _};
+use weft_core::{Failure, Fault};
+
+use super::{Answered, Routed, Upstream, always_ready};
+use crate::body::{RequestBody, ResponseBody};
+use crate::problem::Problem;
+use crate::record::Record;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+#[derive(Clone, Debug)]
+pub(crate) struct Forward<S> {
+    pub inner: S,
+}
+
+impl<S: Upstream> Service<Routed> for Forward<S> {
+    type Response = Response<ResponseBody>;
+    type Error = Problem;
+    type Future = Forwarded<S>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Problem>> {
+        always_ready(context)
+    }
+
+    fn call(&mut self, routed: Routed) -> Self::Future {
+        let request = function_request(routed);
+        Forwarded { inner: self.inner.clone().oneshot(request) }
+    }
+}
+
+pin_project! {
+    pub(crate) struct Forwarded<S: Upstream> {
+        #[pin]
+        inner: Oneshot<S, Request<RequestBody>>,
+    }
+}
+
+impl<S: Upstream> Future for Forwarded<S> {
+    type Output = Answered;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answered> {
+        self.project().inner.poll(context).map_err(problem_of)
+    }
+}
+
+fn problem_of(failure: Failure) -> Problem {
+    // Overload and a client that went away are daily bread; the rest is somebody's mistake.
+    match failure.fault {
+        Fault::Client => tracing::debug!(%failure, "a function failed"),
+        Fault::Guest | Fault::Host | Fault::Backend => tracing::warn!(%failure, "a function failed"),
+    }
+    failure.into()
+}
+
+fn function_request(routed: Routed) -> Request<RequestBody> {
+    let Routed { exchange, route, matched, path_headers, identity } = routed;
+    let (mut head, record) = (exchange.head, &exchange.record);
+    let scheme = forwarded(&mut head.headers, record);
+    let full_url = full_url(&mut head.headers, &head.uri, scheme);
+    let headers = &mut head.headers;
+    headers.extend(path_headers);
+    for (name, value) in [
+        ("spin-matched-route", route.pattern_header.clone()),
+        ("spin-raw-component-route", route.pattern_header.clone()),
+        ("spin-component-route", route.prefix_header.clone()),
+        ("spin-base-path", HeaderValue::from_static("/")),
+        ("spin-client-addr", record.peer.address.clone()),
+        ("x-request-id", record.request_id.clone()),
+    ] {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+    for (name, text) in [("spin-full-url", full_url), ("traceparent", record.trace.traceparent())] {
+        // Made of parts that were header values or parts of a URI before.
+        if let Ok(value) = HeaderValue::try_from(text) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    if let Some(identity) = identity {
+        headers.extend(identity.headers().iter().cloned());
+    }
+    head.extensions.insert(matched);
+    Request::from_parts(head, exchange.body)
+}
+
+/// Sets the forwarding headers and tells the scheme the client used. What a trusted proxy said is still there.
+fn forwarded(headers: &mut HeaderMap, record: &Record) -> &'static str {
+    let scheme = match headers.get(FORWARDED_PROTO) {
+        Some(proto) if proto == "https" => "https",
+        _ => "http",
+    };
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    let sent = headers.get(FORWARDED_FOR).map(HeaderValue::as_bytes);
+    let chain = sent.map(|sent| [sent, b", ", record.peer.ip.as_bytes()].concat());
+    let chain = chain.and_then(|chain| HeaderValue::from_bytes(&chain).ok());
+    headers.insert(FORWARDED_FOR, chain.unwrap_or_else(|| record.peer.ip.clone()));
+    scheme
+}
+
+/// The URL as the client sees it. An authority in the request line outranks the Host header (RFC 9112 section 3.2.2),
+/// and HTTP/2 has it there alone; functions find it in the header either way.
+fn full_url(headers: &mut HeaderMap, uri: &Uri, scheme: &str) -> String {
+    if let Some(host) = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()) {
+        headers.insert(HOST, host);
+    }
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    format!("{scheme}://{host}{target}")
+}

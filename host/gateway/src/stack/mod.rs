@@ -1,0 +1,117 @@
+//! The stack every request goes down, as tower services. What goes down is typed: an [`Exchange`] becomes [`Routed`] at
+//! the router, so that no stage can stand where it lacks what it needs. Errors go up as [`Problem`]s and become an
+//! answer in one place. No stage boxes or allocates for its own sake.
+
+mod admit;
+mod authorise;
+mod catch_panic;
+mod check;
+mod deadline;
+mod forward;
+mod headers;
+mod health;
+mod observe;
+mod route;
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::future::{Either, Ready, ready};
+use http::{Request, Response};
+use tower::{Service, ServiceBuilder};
+use weft_core::Failure;
+
+use crate::auth::Identity;
+use crate::body::{RequestBody, ResponseBody};
+use crate::problem::Problem;
+use crate::record::Record;
+use crate::route::RouteMatch;
+use crate::shared::Shared;
+
+pub(crate) use observe::{Arrival, Observe};
+
+/// A request with its record.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub head: http::request::Parts,
+    pub body: RequestBody,
+    pub record: Arc<Record>,
+}
+
+/// A request that has found its route.
+#[derive(Debug)]
+pub(crate) struct Routed {
+    pub exchange: Exchange,
+    pub route: Arc<crate::route::Route>,
+    pub matched: RouteMatch,
+    /// `spin-path-match-*` and `spin-path-info`.
+    pub path_headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    pub identity: Option<Arc<Identity>>,
+}
+
+/// What a stage answers.
+pub(crate) type Answered = Result<Response<ResponseBody>, Problem>;
+/// The future of a stage that either answers by itself or passes the request on.
+pub(crate) type Or<F> = Either<Ready<Answered>, F>;
+
+/// Answers at once.
+fn answer<F>(answered: Answered) -> Or<F> {
+    Either::Left(ready(answered))
+}
+
+/// What stands behind the gateway.
+pub trait Upstream:
+    Service<Request<RequestBody>, Response = Response<ResponseBody>, Error = Failure, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Upstream for S where
+    S: Service<Request<RequestBody>, Response = Response<ResponseBody>, Error = Failure, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
+/// The stack over `upstream`.
+pub(crate) type Stack<S> = Observe<
+    catch_panic::CatchPanic<
+        health::Health<
+            admit::Admit<
+                check::Check<headers::Strip<route::Find<authorise::Authorise<deadline::Within<forward::Forward<S>>>>>>,
+            >,
+        >,
+    >,
+>;
+
+/// Builds the stack, outermost first.
+pub(crate) fn stack<S: Upstream>(shared: &Arc<Shared>, upstream: S) -> Stack<S> {
+    let shared = || Arc::clone(shared);
+    ServiceBuilder::new()
+        // First, so that every answer has a request id, a trace, its time, its headers and a line in the access log.
+        .layer_fn(|inner| Observe::new(shared(), inner))
+        // Around everything that could panic, under what tells of it.
+        .layer_fn(|inner| catch_panic::CatchPanic { inner })
+        // Before any limit and any token: probes are answered while the house is full.
+        .layer_fn(|inner| health::Health { inner })
+        // Before any work goes into the request, since refusing must be cheap when there is too much of it.
+        .layer_fn(|inner| admit::Admit { inner })
+        // Before anything reads the request: sizes and shape.
+        .layer_fn(|inner| check::Check { inner })
+        // Before anything could believe them: headers that only we may set.
+        .layer_fn(|inner| headers::Strip { inner })
+        // Before the token, because the route says whether one is needed.
+        .layer_fn(|inner| route::Find { inner })
+        // After the route, before any of the function's time is spent.
+        .layer_fn(|inner| authorise::Authorise { inner })
+        // Around the function alone; what stands above never waits.
+        .layer_fn(|inner| deadline::Within { inner })
+        // Last: the request in the form that a function gets.
+        .layer_fn(|inner| forward::Forward { inner })
+        .service(upstream)
+}
+
+/// All our stages are ready always: waiting happens in the socket, not in a queue.
+fn always_ready<E>(_context: &mut Context<'_>) -> Poll<Result<(), E>> {
+    Poll::Ready(Ok(()))
+}

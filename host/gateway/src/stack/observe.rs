@@ -1,0 +1,159 @@
+//! The outermost stage: gives the request its record, turns problems into answers, puts our headers on every answer,
+//! and hands the answer's body a ticket whose end is the line in the access log.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, EXPECT, REFERRER_POLICY, TRANSFER_ENCODING, UPGRADE,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+use tower::Service;
+
+use super::{Answered, Exchange, always_ready};
+use crate::body::{Answer, RequestBody, ResponseBody};
+use crate::connection::{Busy, Peer};
+use crate::problem::Problem;
+use crate::record::{Record, Ticket};
+use crate::shared::Shared;
+
+/// A request as it comes from its connection.
+pub(crate) struct Arrival {
+    pub request: Request<Incoming>,
+    pub peer: Arc<Peer>,
+    pub busy: Busy,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Observe<S> {
+    shared: Arc<Shared>,
+    inner: S,
+}
+
+impl<S> Observe<S> {
+    pub fn new(shared: Arc<Shared>, inner: S) -> Self {
+        Self { shared, inner }
+    }
+}
+
+impl<S> Service<Arrival> for Observe<S>
+where
+    S: Service<Exchange, Response = Response<ResponseBody>, Error = Problem>,
+{
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = Observed<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        always_ready(context)
+    }
+
+    fn call(&mut self, arrival: Arrival) -> Self::Future {
+        let (head, body) = arrival.request.into_parts();
+        let record = Arc::new(Record::new(Arc::clone(&self.shared), arrival.peer, arrival.busy, &head));
+        let ticket = Some(Ticket::new(Arc::clone(&record)));
+        let body = RequestBody::new(body, Arc::clone(&record), head.headers.contains_key(EXPECT));
+        Observed { inner: self.inner.call(Exchange { head, body, record }), ticket }
+    }
+}
+
+pin_project! {
+    pub(crate) struct Observed<F> {
+        #[pin]
+        inner: F,
+        ticket: Option<Ticket>,
+    }
+}
+
+impl<F: Future<Output = Answered>> Future for Observed<F> {
+    type Output = Result<Response<Answer>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answered = ready!(this.inner.poll(context));
+        match this.ticket.take() {
+            Some(ticket) => Poll::Ready(Ok(finish(answered, ticket))),
+            // Polled again after its end, which a future may answer as it likes.
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// The answer as it leaves the house.
+fn finish(answered: Answered, mut ticket: Ticket) -> Response<Answer> {
+    let record = Arc::clone(&ticket.record);
+    let answered = match answered {
+        // A function whose input we cut short answers for something that is the client's fault.
+        _ if record.body_too_large.load(Relaxed) => Err(Problem::body_too_large(record.shared.limits.body_bytes)),
+        _ if record.body_too_slow.load(Relaxed) => Err(Problem::request_timeout()),
+        // An interim answer is not an answer.
+        Ok(response) if response.status().is_informational() => Err(Problem::internal()),
+        answered => answered,
+    };
+    let mut response = match answered {
+        Ok(response) => {
+            ticket.status = Some(response.status().as_u16());
+            of_function(response, &record).map(|body| match body {
+                Some(body) => Answer::streamed(body, record.deadline(), ticket),
+                None => Answer::whole(Bytes::new(), ticket),
+            })
+        }
+        Err(problem) => {
+            ticket.status = Some(problem.status().as_u16());
+            let response = problem.into_response(record.uri.path(), record.request_id());
+            response.map(|bytes| Answer::whole(bytes, ticket))
+        }
+    };
+    dress(response.headers_mut(), &record);
+    response
+}
+
+/// What a function answered, without what belongs to the connection, and without its body where the client asked for
+/// the head alone.
+fn of_function(mut response: Response<ResponseBody>, record: &Record) -> Response<Option<ResponseBody>> {
+    let headers = response.headers_mut();
+    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE, KEEP_ALIVE, PROXY_CONNECTION] {
+        headers.remove(name);
+    }
+    if record.method != Method::HEAD {
+        return response.map(Some);
+    }
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    response.map(|_| None)
+}
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const RESPONSE_TIME: HeaderName = HeaderName::from_static("x-response-time");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Our headers: those that tell of the request always, those that restrain a browser unless the function has its own.
+fn dress(headers: &mut HeaderMap, record: &Record) {
+    for (name, value) in [
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+        (CONTENT_SECURITY_POLICY, HeaderValue::from_static("frame-ancestors 'none'")),
+        (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    ] {
+        headers.entry(name).or_insert(value);
+    }
+    headers.insert(REQUEST_ID, record.request_id.clone());
+    let milliseconds = record.elapsed().as_secs_f64() * 1000.0;
+    for (name, text) in [(RESPONSE_TIME, format!("{milliseconds:.3}ms")), (TRACEPARENT, record.trace.traceparent())] {
+        // Digits and hex always make a header value.
+        if let Ok(value) = HeaderValue::try_from(text) {
+            headers.insert(name, value);
+        }
+    }
+}

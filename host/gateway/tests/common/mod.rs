@@ -1,0 +1,284 @@
+//! A gateway on a real loopback socket over a fake upstream, and a client that writes bytes.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, StreamBody};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+use weft_core::manifest::{Access, Route};
+use weft_core::{Clock, Failure, Fault, Reason, SystemClock};
+use weft_gateway::{
+    AuthSettings, Drained, Gateway, HealthCheck, RequestBody, ResponseBody, RouteMatch, RouteTable, Settings, full,
+};
+
+pub type Answer = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Failure>> + Send>>;
+pub type Upstream = tower::util::BoxCloneSyncService<Request<RequestBody>, Response<ResponseBody>, Failure>;
+
+/// Lets a test hold requests in the upstream and see that they are there.
+#[derive(Default)]
+pub struct Gate {
+    pub entered: Notify,
+    pub open: Notify,
+}
+
+pub fn route(route: &str, component: &str, access: Access) -> Route {
+    let (method, pattern) = route.split_once(' ').unwrap();
+    Route {
+        method: method.parse().unwrap(),
+        pattern: pattern.parse().unwrap(),
+        component: component.into(),
+        access,
+        deadline_ms: 20_000,
+        line: 1,
+    }
+}
+
+pub fn public(text: &str, component: &str) -> Route {
+    route(text, component, Access::Public)
+}
+
+pub fn protected(text: &str, component: &str, roles: &[&str], permissions: &[&str]) -> Route {
+    let list = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect();
+    route(text, component, Access::Authenticated { roles: list(roles), permissions: list(permissions) })
+}
+
+pub fn table(mut routes: Vec<Route>) -> RouteTable {
+    routes.sort_by(|a, b| (&a.pattern, a.method).cmp(&(&b.pattern, b.method)));
+    RouteTable::new(&routes)
+}
+
+pub struct Setup {
+    pub settings: Settings,
+    pub routes: Vec<Route>,
+    pub auth: Option<AuthSettings>,
+    pub checks: Vec<Arc<dyn HealthCheck>>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let routes = vec![public("* /echo", "echo"), public("* /echo/:id/...", "echo"), public("GET /hold", "hold")];
+        let clock = Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))));
+        Self { settings: Settings::default(), routes, auth: None, checks: vec![], clock }
+    }
+}
+
+pub struct Server {
+    pub address: SocketAddr,
+    pub gateway: Arc<Gateway<Upstream>>,
+    pub gate: Arc<Gate>,
+    pub stop: oneshot::Sender<()>,
+    pub served: JoinHandle<Drained>,
+}
+
+impl Setup {
+    pub fn with_routes(mut self, routes: Vec<Route>) -> Self {
+        self.routes = routes;
+        self
+    }
+
+    pub async fn start(self) -> Server {
+        self.start_with_drain(Duration::from_secs(10)).await
+    }
+
+    pub async fn start_with_drain(self, drain: Duration) -> Server {
+        let gate = Arc::new(Gate::default());
+        let upstream = upstream(Arc::clone(&gate));
+        let routes = table(self.routes);
+        let gateway = Gateway::new(self.clock, self.settings, routes, self.auth, self.checks, upstream).unwrap();
+        let gateway = Arc::new(gateway);
+        let listener = weft_gateway::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let served = tokio::spawn({
+            let gateway = Arc::clone(&gateway);
+            let shutdown = async {
+                let _ = stopped.await;
+            };
+            async move { gateway.serve(listener, shutdown, drain).await }
+        });
+        Server { address, gateway, gate, stop, served }
+    }
+}
+
+/// Answers by the name of the component that the route names.
+fn upstream(gate: Arc<Gate>) -> Upstream {
+    let service = tower::service_fn(move |request: Request<RequestBody>| -> Answer {
+        let component = Arc::clone(&request.extensions().get::<RouteMatch>().unwrap().component);
+        let gate = Arc::clone(&gate);
+        match &*component {
+            "echo" => Box::pin(echo(request)),
+            "ignore" => Box::pin(async { Ok(Response::new(full("ignored"))) }),
+            "hold" => Box::pin(async move {
+                gate.entered.notify_one();
+                gate.open.notified().await;
+                Ok(Response::new(full("held")))
+            }),
+            "hang" => Box::pin(std::future::pending()),
+            "panic" => panic!("a secret reason"),
+            "panic-later" => Box::pin(async { panic!("a secret reason") }),
+            "endless" => Box::pin(async {
+                let first = http_body::Frame::data(Bytes::from_static(b"first"));
+                let frames = futures::stream::iter([Ok(first)]);
+                let frames = futures::StreamExt::chain(frames, futures::stream::pending());
+                Ok(Response::new(StreamBody::new(frames).boxed_unsync()))
+            }),
+            "headers" => Box::pin(async {
+                let response = Response::builder()
+                    .header("connection", "close, x-secret")
+                    .header("keep-alive", "timeout=5")
+                    .header("x-frame-options", "SAMEORIGIN")
+                    .header("x-request-id", "forged")
+                    .header("content-type", "text/plain");
+                Ok(response.body(full("twelve bytes")).unwrap())
+            }),
+            failing => {
+                let reason = REASONS.into_iter().find(|reason| reason.as_str() == failing).unwrap();
+                Box::pin(async move { Err(Failure::unknown(Fault::Guest, reason, "a secret reason")) })
+            }
+        }
+    });
+    Upstream::new(service)
+}
+
+pub const REASONS: [Reason; 10] = [
+    Reason::Overloaded,
+    Reason::Deadline,
+    Reason::Trapped,
+    Reason::CpuLimit,
+    Reason::ResourceLimit,
+    Reason::Unavailable,
+    Reason::Denied,
+    Reason::ShuttingDown,
+    Reason::Cancelled,
+    Reason::Internal,
+];
+
+/// What the function saw.
+async fn echo(request: Request<RequestBody>) -> Result<Response<ResponseBody>, Failure> {
+    let (head, body) = request.into_parts();
+    let matched = head.extensions.get::<RouteMatch>().unwrap().clone();
+    let body = match body.collect().await {
+        Ok(body) => json!(body.to_bytes().len()),
+        Err(error) => json!(error.to_string()),
+    };
+    let mut headers = serde_json::Map::new();
+    for name in head.headers.keys() {
+        let values: Vec<_> = head.headers.get_all(name).iter().map(|v| String::from_utf8_lossy(v.as_bytes())).collect();
+        headers.insert(name.to_string(), json!(values.join("|")));
+    }
+    let seen = json!({
+        "method": head.method.as_str(), "uri": head.uri.to_string(), "headers": headers, "body": body,
+        "component": &*matched.component, "route": &*matched.route, "params": matched.params,
+        "trace_id": &*matched.trace.trace_id, "request_id": &*matched.request_id,
+    });
+    Ok(Response::new(full(seen.to_string())))
+}
+
+/// An answer as it came over the wire.
+#[derive(Debug)]
+pub struct Got {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Got {
+    pub fn parse(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self { status, head: head.to_owned(), body: body.to_owned() }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        lines.find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// Checks that this is a problem of this status and name, complete and without secrets.
+    #[track_caller]
+    pub fn assert_problem(&self, status: u16, name: &str) -> Value {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        let problem = self.json();
+        assert_eq!(problem["type"], format!("urn:weft:problem:{name}"), "{self:?}");
+        assert_eq!(problem["status"], status);
+        assert!(problem["title"].is_string() && problem["detail"].is_string(), "{self:?}");
+        assert_eq!(problem["request_id"].as_str(), self.header("x-request-id"), "{self:?}");
+        assert!(!self.body.contains("secret"), "{self:?}");
+        problem
+    }
+}
+
+impl Server {
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends bytes as they are and reads until the server closes.
+    pub async fn raw(&self, bytes: impl AsRef<[u8]>) -> String {
+        let mut socket = self.connect().await;
+        socket.write_all(bytes.as_ref()).await.unwrap();
+        read_to_end(&mut socket).await
+    }
+
+    /// One request with these header lines, on a connection of its own.
+    pub async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Got {
+        let mut request = format!("{method} {target} HTTP/1.1\r\nhost: weft.test\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            request += &format!("{name}: {value}\r\n");
+        }
+        if !body.is_empty() {
+            request += &format!("content-length: {}\r\n", body.len());
+        }
+        Got::parse(&self.raw(format!("{request}\r\n{body}")).await)
+    }
+
+    pub async fn get(&self, target: &str) -> Got {
+        self.send("GET", target, &[], "").await
+    }
+}
+
+pub async fn read_to_end(socket: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    // A reset after an answer still leaves the answer.
+    let _ = socket.read_to_end(&mut bytes).await;
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Reads one answer with a Content-Length and leaves the connection open.
+pub async fn read_one(socket: &mut TcpStream) -> Got {
+    let mut bytes = Vec::new();
+    loop {
+        let read = socket.read_buf(&mut bytes).await.unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let got = Got::parse(&format!("{head}\r\n\r\n"));
+            let length: usize = got.header("content-length").map_or(0, |length| length.parse().unwrap());
+            if body.len() >= length {
+                return Got::parse(&text);
+            }
+        }
+        assert_ne!(read, 0, "closed early: {text}");
+    }
+}
+
+pub fn never<T>(never: Infallible) -> T {
+    match never {}
+}
