@@ -7,4 +7,5 @@ pub mod kv;
 pub mod messaging;
 pub mod outbox;
 pub mod sql;
+mod sqlite_file;
 pub mod variables;
