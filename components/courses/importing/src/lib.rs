@@ -7,7 +7,7 @@ use weft_guest::ids;
 use weft_guest::operation::{Effect, operation};
 use weft_guest::sql::{Value, query_first};
 
-const CREATE_MANY: &str = "education:courses/importing#create-many";
+const CREATE_MANY: &str = "education:courses/importing@1.0.0#create-many";
 /// Courses of one call.
 const MANY: usize = 500;
 

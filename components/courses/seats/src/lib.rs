@@ -7,8 +7,8 @@ use weft_guest::operation::{Effect, operation, revoke};
 use weft_guest::params;
 use weft_guest::sql::sql;
 
-const RESERVE: &str = "education:courses/seats#reserve";
-const FREE: &str = "education:courses/seats#free";
+const RESERVE: &str = "education:courses/seats@1.0.0#reserve";
+const FREE: &str = "education:courses/seats@1.0.0#free";
 
 struct Seats;
 

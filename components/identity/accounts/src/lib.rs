@@ -8,8 +8,8 @@ use weft_guest::operation::{Effect, operation, revoke};
 use weft_guest::sql::{Statement, query_first, sql};
 use weft_guest::{clock, ids, params};
 
-const CREATE: &str = "education:identity/accounts#create";
-const CREATE_MANY: &str = "education:identity/accounts#create-many";
+const CREATE: &str = "education:identity/accounts@1.0.0#create";
+const CREATE_MANY: &str = "education:identity/accounts@1.0.0#create-many";
 /// Accounts of one call; each is a statement of its commit and a parameter of the question which are there already.
 const MANY: usize = 500;
 

@@ -7,7 +7,7 @@ use weft_guest::operation::{Effect, operation};
 use weft_guest::sql::{self, query_first, sql};
 use weft_guest::{Failure, clock, ids, params, variables};
 
-const ENSURE_ADMIN: &str = "weft:control/startup#run";
+const ENSURE_ADMIN: &str = "weft:control/startup@0.1.0#run";
 const EMAIL: &str = "admin@example.com";
 
 async fn run() -> Result<Option<String>, String> {

@@ -17,7 +17,6 @@ const SESSION: &str = "POST /api/auth/login#session";
 const REFUSED: (&str, &str) = ("invalid-credentials", "The e-mail or the password is wrong");
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Body {
     email: String,
     password: String,

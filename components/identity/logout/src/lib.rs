@@ -11,7 +11,6 @@ use weft_guest::sql::query_first;
 const LOGOUT: &str = "POST /api/auth/logout";
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Body {
     refresh_token: String,
 }

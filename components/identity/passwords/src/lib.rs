@@ -8,7 +8,7 @@ use weft_guest::operation::{Effect, operation};
 use weft_guest::sql::{query_first, sql};
 use weft_guest::{ids, params};
 
-const RESET: &str = "education:identity/passwords#reset";
+const RESET: &str = "education:identity/passwords@1.0.0#reset";
 
 struct Passwords;
 

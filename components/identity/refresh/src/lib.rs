@@ -14,7 +14,6 @@ const ROTATE: &str = "POST /api/auth/refresh#rotate";
 const END_FAMILY: &str = "POST /api/auth/refresh#end-family";
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Body {
     refresh_token: String,
 }

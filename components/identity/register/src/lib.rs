@@ -11,7 +11,6 @@ use weft_guest::http::{Problem, Request, Response};
 use weft_guest::ids;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Body {
     email: String,
     password: String,

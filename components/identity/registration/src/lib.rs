@@ -7,7 +7,7 @@ use weft_guest::messaging::Outgoing;
 use weft_guest::saga::{self, Saga};
 use weft_guest::{Failure, ids};
 
-const REGISTER: &str = "education:identity/registration#register";
+const REGISTER: &str = "education:identity/registration@1.0.0#register";
 
 struct Registration;
 

@@ -11,7 +11,6 @@ use weft_guest::sql::sql;
 const SET_ROLE: &str = "PATCH /api/users/:id";
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Body {
     role: String,
 }
