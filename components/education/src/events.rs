@@ -1,6 +1,7 @@
 //! The data of the platform's events, shared by who publishes and who subscribes.
 
 use serde::{Deserialize, Serialize};
+use weft_guest::messaging::Outgoing;
 
 /// Topic of [`Registered`].
 pub const REGISTERED_TOPIC: &str = "identity.user-registered";
@@ -50,4 +51,29 @@ pub struct Cancelled {
     pub course_id: String,
     /// Title of the course, for the notification's text.
     pub course_title: String,
+}
+
+impl Enrolled {
+    /// The event on its way out; `saga` is the key of the saga that it belongs to.
+    pub fn notice(&self, saga: &str) -> Outgoing {
+        about(&self.enrollment_id, saga, Outgoing::new(ENROLLED_TOPIC, ENROLLED_TYPE, self))
+    }
+
+    /// What takes this enrollment back.
+    pub fn cancelled(&self) -> Cancelled {
+        let Self { enrollment_id, student_id, course_id, course_title } = self.clone();
+        Cancelled { enrollment_id, student_id, course_id, course_title }
+    }
+}
+
+impl Cancelled {
+    /// The event on its way out; `saga` is the key of the saga that it belongs to.
+    pub fn notice(&self, saga: &str) -> Outgoing {
+        about(&self.enrollment_id, saga, Outgoing::new(CANCELLED_TOPIC, CANCELLED_TYPE, self))
+    }
+}
+
+/// Events about one enrollment are delivered in order.
+fn about(enrollment_id: &str, saga: &str, event: Outgoing) -> Outgoing {
+    event.subject(enrollment_id).ordering_key(enrollment_id).correlation_id(saga)
 }

@@ -20,7 +20,7 @@ use crate::failure::{Failure, Fallible};
 use crate::json;
 
 pub use crate::bindings::weft::durable::handles;
-pub use crate::bindings::weft::durable::types::{RetryPolicy, SagaView, Status};
+pub use crate::bindings::weft::durable::types::{Phase, RetryPolicy, SagaView, Status, StepView};
 pub use answer::Answer;
 pub use start::{Started, start, start_and_wait};
 pub use step::{Step, StepOutcome};

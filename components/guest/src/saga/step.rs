@@ -109,11 +109,12 @@ impl<T, E, F> Step<'_, T, E, F> {
 
     /// The compensation. It gets the key of its step and what the step came to, runs only if the step did or may have
     /// done something, and has to tolerate that nothing was done.
-    pub fn undo<U, Fut, UE>(mut self, undo: U) -> Self
+    pub fn undo<U, Fut, UT, UE>(mut self, undo: U) -> Self
     where
         T: DeserializeOwned,
         U: Fn(String, StepOutcome<T>) -> Fut + 'static,
-        Fut: Future<Output = Result<(), UE>> + 'static,
+        Fut: Future<Output = Result<UT, UE>> + 'static,
+        UT: Serialize,
         UE: Serialize + Fallible,
     {
         let key = self.key.clone();
