@@ -9,7 +9,7 @@ pub fn encode(keys: &[&str]) -> String {
 
 /// The sort keys again; `None` if this is no cursor of `N` keys.
 pub fn decode<const N: usize>(cursor: &str) -> Option<[String; N]> {
-    if cursor.len() > 1024 || cursor.len() % 2 != 0 || !cursor.is_ascii() {
+    if cursor.len() > 1024 || !cursor.len().is_multiple_of(2) || !cursor.is_ascii() {
         return None;
     }
     let bytes = (0..cursor.len() / 2)

@@ -16,7 +16,8 @@ use crate::bindings::weft::durable::types::{AttemptResult, Entered, Left, Outcom
 use crate::bindings::weft::durable::types::{RetryPolicy, StepOptions};
 use crate::failure::{Failure, Fallible};
 
-type Local<T> = Pin<Box<dyn Future<Output = T>>>;
+type Attempt = Pin<Box<dyn Future<Output = AttemptResult>>>;
+type UndoFn = Box<dyn Fn(Option<&Recording>) -> Attempt>;
 
 /// A step's own defaults: 30 s an attempt, three attempts.
 const STEP: StepOptions = StepOptions {
@@ -45,7 +46,7 @@ type Settled = Rc<RefCell<Option<Recording>>>;
 pub(super) struct Undo {
     name: String,
     settled: Settled,
-    attempt: Box<dyn Fn(Option<&Recording>) -> Local<AttemptResult>>,
+    attempt: UndoFn,
 }
 
 impl Undo {
@@ -118,7 +119,7 @@ impl<T, E, F> Step<'_, T, E, F> {
         UE: Serialize + Fallible,
     {
         let key = self.key.clone();
-        let attempt = move |recording: Option<&Recording>| -> Local<AttemptResult> {
+        let attempt = move |recording: Option<&Recording>| -> Attempt {
             let done = recording.filter(|recording| matches!(recording.outcome, Outcome::Success));
             let value = done.and_then(|recording| serde_json::from_slice(&recording.payload).ok());
             let undoing = undo(key.clone(), value.map_or(StepOutcome::Unknown, StepOutcome::Success));
