@@ -5,8 +5,12 @@
 //! (no `HashMap`), and has no effects. Steps that run at the same time have names of their own.
 
 mod answer;
+#[cfg(test)]
+mod fake_journal;
 mod start;
 mod step;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,9 +19,13 @@ use std::rc::Rc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::weft::durable::{journal, types as durable};
+#[cfg(not(test))]
+use crate::bindings::weft::durable::journal;
+use crate::bindings::weft::durable::types as durable;
 use crate::failure::{Failure, Fallible};
 use crate::json;
+#[cfg(test)]
+use fake_journal as journal;
 
 pub use crate::bindings::weft::durable::handles;
 pub use crate::bindings::weft::durable::types::{Phase, RetryPolicy, SagaView, Status, StepView};

@@ -10,8 +10,7 @@ use std::rc::Rc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Saga;
-use crate::bindings::weft::durable::journal;
+use super::{Saga, journal};
 use crate::bindings::weft::durable::types::{AttemptResult, Entered, Left, Outcome, Phase, Recording};
 use crate::bindings::weft::durable::types::{RetryPolicy, StepOptions};
 use crate::failure::{Failure, Fallible};

@@ -1,0 +1,119 @@
+//! A journal in memory, with the functions of `weft:durable/journal`: what the saga helper's tests run against. Keeps
+//! no time; every retry is due at once.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+pub use crate::bindings::weft::durable::journal::Begun;
+use crate::bindings::weft::durable::types::{
+    AttemptResult, Entered, Error, Execution, Left, Outcome, Phase, Recording, StepOptions,
+};
+
+#[derive(Default)]
+pub struct Fake {
+    /// What was asked of the journal, in order: `do a`, `undo a`, `finish ok`.
+    pub log: Vec<String>,
+    pub finished: Option<Vec<u8>>,
+    pub input: Vec<u8>,
+    /// Refuses this many calls from now, as a journal does whose lease has passed on.
+    pub lease_lost_after: Option<usize>,
+    settled: BTreeMap<String, Recording>,
+    attempts: BTreeMap<String, (u32, bool)>,
+    options: BTreeMap<String, StepOptions>,
+}
+
+thread_local! {
+    static FAKE: RefCell<Fake> = RefCell::default();
+}
+
+pub fn with<T>(look: impl FnOnce(&mut Fake) -> T) -> T {
+    FAKE.with_borrow_mut(look)
+}
+
+fn named(name: &str, phase: Phase) -> String {
+    format!("{} {name}", if matches!(phase, Phase::Do) { "do" } else { "undo" })
+}
+
+fn alive(fake: &mut Fake) -> Result<(), Error> {
+    match &mut fake.lease_lost_after {
+        Some(0) => Err(Error::LeaseLost),
+        Some(left) => {
+            *left -= 1;
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+pub async fn begin(_function: String, _key: String, input: Vec<u8>) -> Result<Begun, Error> {
+    with(|fake| {
+        if let Some(answer) = &fake.finished {
+            return Ok(Begun::Finished(answer.clone()));
+        }
+        if !fake.input.is_empty() && fake.input != input {
+            return Err(Error::KeyReused);
+        }
+        fake.input = input;
+        Ok(Begun::Run(1))
+    })
+}
+
+pub async fn load(_key: String) -> Result<(String, Vec<u8>), Error> {
+    Ok(("test".to_string(), with(|fake| fake.input.clone())))
+}
+
+pub async fn enter(_lease: u64, name: String, phase: Phase, options: StepOptions) -> Result<Entered, Error> {
+    with(|fake| {
+        alive(fake)?;
+        let id = named(&name, phase);
+        if let Some(recording) = fake.settled.get(&id) {
+            return Ok(Entered::Recorded(recording.clone()));
+        }
+        fake.log.push(id.clone());
+        fake.options.insert(id.clone(), options);
+        let attempt = fake.attempts.entry(id).or_default().0 + 1;
+        Ok(Entered::Execute(Execution { attempt, key: format!("k/{name}#1") }))
+    })
+}
+
+pub async fn leave(_lease: u64, name: String, phase: Phase, result: AttemptResult) -> Result<Left, Error> {
+    with(|fake| {
+        alive(fake)?;
+        let id = named(&name, phase);
+        let max_attempts = fake.options.get(&id).map_or(1, |options| options.retry.max_attempts);
+        let (attempts, may_have_run) = fake.attempts.entry(id.clone()).or_default();
+        *attempts += 1;
+        let (outcome, payload) = match result {
+            AttemptResult::Success(payload) => (Outcome::Success, payload),
+            AttemptResult::Error(payload) if *may_have_run => (Outcome::Unknown, payload),
+            AttemptResult::Error(payload) => (Outcome::Error, payload),
+            AttemptResult::Failed((ran, _, payload)) => {
+                *may_have_run |= ran;
+                if *attempts < max_attempts {
+                    return Ok(Left::Again);
+                }
+                (if *may_have_run { Outcome::Unknown } else { Outcome::Error }, payload)
+            }
+        };
+        let recording = Recording { outcome, payload, at_ms: 0 };
+        fake.settled.insert(id, recording.clone());
+        Ok(Left::Settled(recording))
+    })
+}
+
+pub async fn sleep(_lease: u64, _name: String, _duration_ms: u64) -> Result<(), Error> {
+    with(alive)
+}
+
+pub async fn finish(_lease: u64, failed: bool, answer: Vec<u8>) -> Result<(), Error> {
+    with(|fake| {
+        alive(fake)?;
+        fake.log.push(format!("finish {}", if failed { "error" } else { "ok" }));
+        fake.finished = Some(answer);
+        Ok(())
+    })
+}
+
+pub async fn wait(_key: String) -> Result<Vec<u8>, Error> {
+    with(|fake| fake.finished.clone().ok_or(Error::NotFound))
+}
