@@ -1,16 +1,15 @@
 //! `education:enrollment/import-chunk`: enrolls every row of one chunk of an import, then cancels or completes what the
 //! row says. Ids and keys are derived from the import and the row, so that a chunk can be run again.
 
-use education::enrollment::enrolling::{self, EnrollRequest};
-use education::enrollment::types::Enrollment;
-use education::enrollment::{cancelling, records};
+mod row;
+
 use education::exports::import_chunk::{Error, Guest};
 use education::identity::accounts::{self, NewAccount};
-use enrollment_domain::import::{FollowUp, follow_up};
 use futures::{StreamExt, stream};
+use row::{Done, ImportRow, student_id, work};
 use weft_guest::operation::{Effect, operation};
-use weft_guest::sql::{Row, query, sql};
-use weft_guest::{Failure, ids, params};
+use weft_guest::sql::{query, sql};
+use weft_guest::{Failure, params};
 
 const PROCESS: &str = "education:enrollment/import-chunk@1.0.0#process";
 /// Enrollments in flight at once.
@@ -40,31 +39,11 @@ impl Guest for Component {
     }
 }
 
-struct ImportRow {
-    position: String,
-    student: String,
-    course: String,
-    final_result: String,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Done {
-    Enrolled,
-    Cancelled,
-    Completed,
-    /// Refused for good: the same answer would come again.
-    Failed,
-}
-
 async fn load(import_id: &str, first: u32, count: u32) -> Result<Vec<ImportRow>, Error> {
     let select = "SELECT position, student, course, final_result FROM enrollment_import_rows \
                   WHERE import_id = $1 AND position >= $2 AND position < $3 ORDER BY position";
     let rows = query(select, params![import_id, first, u64::from(first) + u64::from(count)]).await?;
-    let row = |row: &Row| {
-        let (position, student) = (row.int("position")?.to_string(), row.text("student")?);
-        Ok(ImportRow { position, student, course: row.text("course")?, final_result: row.text("final_result")? })
-    };
-    rows.iter().map(row).collect()
+    Ok(rows.iter().map(ImportRow::read).collect::<Result<_, _>>()?)
 }
 
 async fn create_accounts(key: &str, import_id: &str, rows: &[ImportRow]) -> Result<(), Error> {
@@ -83,40 +62,6 @@ async fn create_accounts(key: &str, import_id: &str, rows: &[ImportRow]) -> Resu
         accounts::Error::Unavailable(failure) => Error::Unavailable(failure),
         other => Error::Invalid(format!("accounts were refused: {other:?}")),
     })
-}
-
-async fn work(import_id: &str, row: &ImportRow) -> Result<Done, Failure> {
-    let key = |part| ids::derived(&[import_id, part, &row.position]);
-    let course_id = ids::derived(&[import_id, "course", &row.course]);
-    let request = EnrollRequest { student_id: student_id(import_id, &row.student), course_id, payment: None };
-    let Enrollment { id, .. } = match enrolling::enroll(key("enroll"), request).await {
-        Ok(enrollment) => enrollment,
-        Err(enrolling::Error::Unavailable(failure)) => return Err(failure),
-        Err(error) => return Ok(refused(row, &error)),
-    };
-    match follow_up(&row.final_result) {
-        Ok(FollowUp::Nothing) => Ok(Done::Enrolled),
-        Ok(FollowUp::Cancel) => match cancelling::cancel(key("cancel"), id).await {
-            Ok(_) => Ok(Done::Cancelled),
-            Err(cancelling::Error::Unavailable(failure)) => Err(failure),
-            Err(error) => Ok(refused(row, &error)),
-        },
-        Ok(FollowUp::Complete) => match records::complete(key("complete"), id, row.final_result.clone()).await {
-            Ok(_) => Ok(Done::Completed),
-            Err(records::Error::Unavailable(failure)) => Err(failure),
-            Err(error) => Ok(refused(row, &error)),
-        },
-        Err(message) => Ok(refused(row, &message)),
-    }
-}
-
-fn refused(row: &ImportRow, why: &dyn std::fmt::Debug) -> Done {
-    eprintln!("row {} of the import was refused: {why:?}", row.position);
-    Done::Failed
-}
-
-fn student_id(import_id: &str, student: &str) -> String {
-    ids::derived(&[import_id, "student", student])
 }
 
 education::exports::import_chunk::export!(Component);
