@@ -16,9 +16,6 @@ impl Guest for Seats {
     async fn reserve(key: String, course_id: String, student_id: String) -> Result<Seat, Error> {
         let input = (&course_id, &student_id);
         let reserved = operation(RESERVE, &key, &input, async || {
-            if Course::load(&course_id).await?.is_none() {
-                return Err(Error::NotFound);
-            }
             // First, so that whoever holds a seat already is told so, also of a course that is full.
             let take = sql(
                 "INSERT INTO courses_seats (course_id, student_id, reserved_by) VALUES ($1, $2, $3)",
@@ -33,11 +30,7 @@ impl Guest for Seats {
             Ok(Effect::answer(seat).then_or(take, Error::AlreadyTaken).then_or(count.expect_rows(1), Error::Full))
         });
         match reserved.await {
-            // The commit saw neither; a course that is published stays so, so that reading it now tells which it was.
-            Err(Error::Full) => match Course::load(&course_id).await? {
-                Some(course) if !course.published => Err(Error::NotPublished),
-                _ => Err(Error::Full),
-            },
+            Err(refusal @ (Error::AlreadyTaken | Error::Full)) => Err(reason(refusal, &course_id).await?),
             other => other,
         }
     }
@@ -67,6 +60,16 @@ impl Guest for Seats {
         })
         .await
     }
+}
+
+/// What the refusal of a commit comes from. Courses are never deleted and stay published, so that what is read after
+/// the commit was so at the commit.
+async fn reason(refusal: Error, course_id: &str) -> Result<Error, Error> {
+    Ok(match (refusal, Course::load(course_id).await?) {
+        (_, None) => Error::NotFound,
+        (Error::Full, Some(course)) if !course.published => Error::NotPublished,
+        (refusal, Some(_)) => refusal,
+    })
 }
 
 export!(Seats with_types_in education::exports::seats::bindings);

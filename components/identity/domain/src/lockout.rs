@@ -1,5 +1,5 @@
-//! When a login is locked out: after 5 failures within 15 minutes by the same e-mail and address. An attempt counts as
-//! a failure from its beginning and is taken back when it succeeds, so that many at once cannot slip past the limit.
+//! When a login is locked out: after 5 failures within 15 minutes by the same e-mail and address. A failure
+//! that finds the limit reached is not told as one, so that many attempts at once learn no more than one after another.
 
 /// Failures within the window after which no more attempts are let through.
 pub const FAILURES: usize = 5;
@@ -11,7 +11,7 @@ pub type Failures = [i64; FAILURES];
 
 /// The failures with one more, or `None` if the oldest of them is still within the window: locked out.
 ///
-/// The statement of the login operation does the same in one row of the database; this is its model.
+/// The statement that counts a failure does the same in one row of the database; this is its model.
 #[must_use]
 pub fn attempt(failures: Failures, now_ms: i64) -> Option<Failures> {
     let [oldest, second, third, fourth, fifth] = failures;

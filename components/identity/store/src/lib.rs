@@ -1,6 +1,7 @@
 //! What the operations of the identity context share: how accounts and sessions stand in its database. Rules are the
 //! domain's; each operation decides what it commits.
 
+pub mod attempts;
 pub mod profile;
 pub mod sessions;
 pub mod voiding;

@@ -80,6 +80,12 @@ pub async fn grant(holder: &Holder, family: &str) -> Result<Grant, Problem> {
     Ok(Grant { tokens, store, note: note.expect_rows(1), expires_at_ms })
 }
 
+/// Forgets the families of an account whose last token has expired.
+pub fn forget_families(holder: &Holder) -> Statement {
+    let forget = "DELETE FROM identity_refresh_families WHERE account_id = $1 AND expires_at_ms <= $2";
+    sql(forget, params![&holder.id, now_ms()])
+}
+
 /// Ends a family: none of its refresh tokens is good any more.
 pub fn end_family(family: &str) -> Statement {
     let text = "UPDATE identity_refresh_families SET ended_at_ms = $2 WHERE id = $1 AND ended_at_ms IS NULL";
