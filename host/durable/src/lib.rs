@@ -1,4 +1,41 @@
-//! Durability: the append [`log`] (shared with the message log), the saga journal on it, and the saga engine. Reads no
-//! clock and does no input or output but through the traits of `weft-core`; runs no instance.
+//! Durability: the append [`log`] (shared with the message log), the saga journal on it, and the saga engine: begin,
+//! enter, leave, finish, retries, replay and recovery. Reads no clock and does no input or output but through the traits
+//! of `weft-core`; runs no instance (that is behind [`Resume`]) and knows no WIT (that is the glue of the capability).
 
 pub mod log;
+
+mod clock;
+mod engine;
+mod error;
+mod index;
+mod open;
+mod policy;
+mod record;
+mod recovery;
+mod replay;
+mod run;
+mod types;
+mod view;
+
+pub use clock::{SagaClock, seed};
+pub use engine::{Begun, Sagas, Starter};
+pub use error::SagaError;
+pub use open::{Found, OpenError, SagaOptions};
+pub use recovery::Resume;
+pub use run::Run;
+pub use types::{AttemptResult, Entered, Execution, Left, Outcome, Phase, Recording, RetryPolicy, Status, StepOptions};
+pub use view::{Counts, SagaFilter, SagaPage, SagaSummary, SagaView, StepView};
+
+/// The most bytes a saga's key may have.
+pub const MAX_KEY_BYTES: usize = 256;
+/// The most bytes the name of a step or a timer may have.
+pub const MAX_NAME_BYTES: usize = 128;
+/// The most bytes an input, an answer or a step's payload may have.
+pub const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
+/// The most records one saga may have; a longer work is split into sagas.
+pub const MAX_SAGA_RECORDS: usize = 10_000;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
