@@ -1,1 +1,12 @@
-//! Tests of the whole.
+//! Harness of the tests of the whole. Owns starting, killing and talking to the real `weft` binary, accounts and tokens,
+//! and the scenario runner; what is tested stands in `tests/` and `scenarios/`.
+
+pub mod http;
+pub mod invariants;
+pub mod people;
+pub mod platform;
+pub mod repository;
+pub mod scenario;
+pub mod skip;
+pub mod tokens;
+pub mod wait;

@@ -1,0 +1,206 @@
+//! The arrows between crates, who may name wasmtime and concrete backends, and one version of each library. Read from
+//! `cargo metadata` and the sources, so that no review has to watch them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use weft_tests::repository::{files, relative, root};
+
+/// Each crate may depend on those before it.
+const CHAIN: [&str; 8] = [
+    "weft-core",
+    "weft-durable",
+    "weft-capability",
+    "weft-engine",
+    "weft-mesh",
+    "weft-gateway",
+    "weft-console",
+    "weft-cli",
+];
+/// Beside the chain: what they may depend on, and the only crate that may depend on them.
+const BRANCHES: [(&str, &[&str]); 1] = [("weft-telemetry", &["weft-core"])];
+const BACKEND_MAY_USE: [&str; 3] = ["weft-core", "weft-durable", "weft-capability"];
+const ASSEMBLES: &str = "weft-cli";
+
+/// Libraries of which two incompatible versions are built into `weft`, and why that cannot be helped yet.
+const TWICE: [(&str, &str); 0] = [];
+
+fn metadata(options: &[&str]) -> Value {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(options)
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap()
+}
+
+/// Packages of this workspace: name, folder, and the names of the workspace's packages that each uses in what it ships.
+fn own_packages() -> Vec<(String, String, BTreeSet<String>)> {
+    let metadata = metadata(&["--no-deps"]);
+    let packages = metadata["packages"].as_array().unwrap();
+    let own: BTreeSet<&str> = packages.iter().map(|package| text(package, "name")).collect();
+    let package = |package: &Value| {
+        let manifest = Path::new(text(package, "manifest_path"));
+        let shipped = package["dependencies"].as_array().unwrap().iter().filter(|used| used["kind"] != "dev");
+        let used = shipped.map(|used| text(used, "name")).filter(|name| own.contains(name)).map(str::to_owned);
+        (text(package, "name").to_owned(), relative(manifest.parent().unwrap()), used.collect())
+    };
+    packages.iter().map(package).collect()
+}
+
+fn may_use(name: &str, folder: &str) -> BTreeSet<String> {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    if let Some((_, used)) = BRANCHES.iter().find(|(branch, _)| *branch == name) {
+        return names(used);
+    }
+    if folder.starts_with("host/backend/") {
+        return names(&BACKEND_MAY_USE);
+    }
+    if let Some(place) = CHAIN.iter().position(|link| *link == name) {
+        return names(&CHAIN[..place]);
+    }
+    assert_eq!(name, "weft-tests", "{folder}: where does this crate stand? Give it a place in this test");
+    BTreeSet::new()
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let packages = own_packages();
+    let wrong: Vec<String> = packages
+        .iter()
+        .flat_map(|(name, folder, used)| {
+            let mut allowed = may_use(name, folder);
+            if name == ASSEMBLES {
+                let branches = packages.iter().filter(|(name, folder, _)| {
+                    folder.starts_with("host/backend/") || BRANCHES.iter().any(|(branch, _)| branch == name)
+                });
+                allowed.extend(branches.map(|(name, _, _)| name.clone()));
+            }
+            used.difference(&allowed).map(|used| format!("{name} -> {used}")).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(wrong.is_empty(), "dependencies against the arrows: {wrong:?}");
+    // A chain that no longer names the crates would forbid nothing.
+    let known: BTreeSet<&str> = packages.iter().map(|(name, _, _)| name.as_str()).collect();
+    assert!(CHAIN.iter().filter(|link| known.contains(*link)).count() >= 7, "{known:?}");
+}
+
+#[test]
+fn logic_does_without_runtimes() {
+    let metadata = metadata(&["--no-deps"]);
+    for (crate_name, forbidden) in [("weft-core", ["tokio", "wasmtime"]), ("weft-durable", ["rusqlite", "wasmtime"])] {
+        let packages = metadata["packages"].as_array().unwrap();
+        let package = packages.iter().find(|package| package["name"] == crate_name).unwrap();
+        let used = package["dependencies"].as_array().unwrap().iter().filter(|used| used["kind"].is_null());
+        let wrong: Vec<&str> = used.map(|used| text(used, "name")).filter(|name| forbidden.contains(name)).collect();
+        assert!(wrong.is_empty(), "{crate_name} uses {wrong:?}");
+    }
+}
+
+/// Lines of code of the host that hold one of `words`, outside comments and outside the files that `allowed` names.
+fn mentions(words: &[&str], allowed: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    let sources = files("host").into_iter().filter(|path| path.extension().is_some_and(|end| end == "rs"));
+    for path in sources.filter(|path| !allowed(&relative(path))) {
+        let source = std::fs::read_to_string(&path).unwrap();
+        let code = source.split("#[cfg(test)]").next().unwrap();
+        for (number, line) in code.lines().enumerate() {
+            let line = line.split("//").next().unwrap();
+            if words.iter().any(|word| holds_word(line, word)) {
+                found.push(format!("{}:{}: {}", relative(&path), number + 1, line.trim()));
+            }
+        }
+    }
+    found
+}
+
+/// Whether the word stands in the line; one that ends in `*` begins there.
+fn holds_word(line: &str, word: &str) -> bool {
+    let (start, open) = word.strip_suffix('*').map_or((word, false), |start| (start, true));
+    let part_of_word = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(start).any(|(at, _)| {
+        let before = line[..at].chars().next_back().is_some_and(part_of_word);
+        let after = line[at + start.len()..].chars().next().is_some_and(part_of_word);
+        !before && (open || !after)
+    })
+}
+
+#[test]
+fn only_the_engine_and_glue_name_wasmtime() {
+    let allowed = |path: &str| {
+        let glue = path.ends_with("/glue.rs") || path.contains("/glue/");
+        path.starts_with("host/engine/") || (path.starts_with("host/capability/") && glue)
+    };
+    let found = mentions(&["wasmtime*"], allowed);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn only_assembly_names_concrete_backends() {
+    let allowed = |path: &str| {
+        path.starts_with("host/capability/")
+            || path.starts_with("host/backend/")
+            || path.contains("/tests/")
+            || path == "host/cli/src/assemble.rs"
+    };
+    let found = mentions(&["Embedded*", "SqlHost", "rusqlite*", "RealDisk"], allowed);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn each_library_is_built_in_once() {
+    let metadata = metadata(&["--filter-platform", "x86_64-unknown-linux-gnu"]);
+    let packages = metadata["packages"].as_array().unwrap();
+    let by_id: BTreeMap<&str, &Value> = packages.iter().map(|package| (text(package, "id"), package)).collect();
+    let nodes = metadata["resolve"]["nodes"].as_array().unwrap();
+    let used: BTreeMap<&str, Vec<&str>> =
+        nodes.iter().map(|node| (text(node, "id"), shipped_dependencies(node))).collect();
+    let root = packages.iter().find(|package| package["name"] == ASSEMBLES).unwrap();
+    let mut reached = BTreeSet::new();
+    let mut waiting = vec![text(root, "id")];
+    while let Some(id) = waiting.pop() {
+        // Procedural macros work for the compiler; nothing of them is in the program.
+        let targets = by_id[id]["targets"].as_array().unwrap();
+        let is_macro = targets.iter().any(|target| target["kind"][0] == "proc-macro");
+        if !is_macro && reached.insert(id) {
+            waiting.extend(&used[id]);
+        }
+    }
+    let mut versions: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for id in reached {
+        let package = by_id[id];
+        versions.entry(text(package, "name")).or_default().insert(compatible_series(text(package, "version")));
+    }
+    versions.retain(|_, versions| versions.len() > 1);
+    let known: BTreeSet<&str> = TWICE.iter().map(|(name, _)| *name).collect();
+    let twice: BTreeSet<&str> = versions.keys().copied().collect();
+    assert_eq!(twice, known, "libraries in two incompatible versions, against the list of those known: {versions:#?}");
+}
+
+/// What a package links into the program: no build scripts and no tests.
+fn shipped_dependencies(node: &Value) -> Vec<&str> {
+    let dependencies = node["deps"].as_array().unwrap().iter();
+    let normal = dependencies.filter(|used| {
+        let kinds = used["dep_kinds"].as_array().unwrap();
+        kinds.iter().any(|kind| kind["kind"].is_null())
+    });
+    normal.map(|used| text(used, "pkg")).collect()
+}
+
+/// `1` of 1.2.3, `0.2` of 0.2.3: versions within a series are one.
+fn compatible_series(version: &str) -> String {
+    let parts: Vec<&str> = version.split('.').collect();
+    match parts[0] {
+        "0" => format!("0.{}", parts[1]),
+        major => major.to_owned(),
+    }
+}

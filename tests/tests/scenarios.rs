@@ -1,0 +1,28 @@
+//! One test for each folder of `scenarios/`, so that each is named, run and counted on its own.
+
+macro_rules! scenarios {
+    ($($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                weft_tests::scenario::run(stringify!($name));
+            }
+        )*
+
+        const LISTED: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+scenarios! {
+    register
+}
+
+#[test]
+fn each_folder_has_a_test() {
+    let entries = std::fs::read_dir(weft_tests::scenario::folder()).unwrap();
+    let mut folders: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    folders.sort();
+    let mut listed = LISTED.to_vec();
+    listed.sort_unstable();
+    assert_eq!(folders, listed);
+}
