@@ -6,6 +6,7 @@ pub mod gate;
 pub mod kv;
 pub mod messaging;
 pub mod outbox;
+pub mod spin_sqlite;
 pub mod sql;
 mod sqlite_file;
 pub mod variables;
