@@ -1,5 +1,9 @@
 //! The embedded backend passes the suite, and does what only files and threads need.
 
+mod crash;
+mod opening;
+mod pressure;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +14,12 @@ use tempfile::TempDir;
 use weft_core::clock::ManualClock;
 use weft_core::failpoint::Failpoints;
 
-use super::super::conformance::model::{self, Call};
-use super::super::conformance::{self, Backend};
-use super::super::{
+use crate::outbox::OutboxSource;
+use crate::sql::conformance::model::{self, Call};
+use crate::sql::conformance::{self, Backend};
+use crate::sql::{
     Commit, ContextSettings, Database, OpenError, OperationKey, SqlError, SqlHost, SqlSettings, Statement, Value,
 };
-use crate::outbox::OutboxSource;
 
 const START_MS: u64 = 1_800_000_000_000;
 
@@ -67,6 +71,28 @@ impl Drop for Fixture {
     }
 }
 
+fn commit(key: &str, sql: &str, parameters: Vec<Value>) -> Commit {
+    Commit {
+        key: OperationKey::new("test", key),
+        fingerprint: "f".to_owned(),
+        statements: vec![Statement::new(sql, parameters)],
+        events: Vec::new(),
+        answer: Vec::new(),
+    }
+}
+
+/// A commit that leaves one row in `effects` under its key.
+fn effect(key: &str) -> Commit {
+    let parameters = vec![Value::Text(key.to_owned())];
+    commit(key, "INSERT INTO effects (key, value) VALUES ($1, 1)", parameters)
+}
+
+async fn count(database: &dyn Database, table: &str) -> i64 {
+    let rows = database.query(format!("SELECT COUNT(*) FROM {table}"), vec![]).await.unwrap();
+    let [Value::Int64(count)] = rows.rows[0][..] else { panic!("{rows:?}") };
+    count
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn passes_the_conformance_suite() {
     conformance::run_all(&fixture()).await;
@@ -89,13 +115,12 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
 fn agrees_with_the_model() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let fixture = fixture();
-    let mut runs = 0..;
     let config = ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = proptest::test_runner::TestRunner::new(config);
-    let runs = std::cell::RefCell::new(&mut runs);
+    let runs = std::cell::Cell::new(0_u32);
     let checked = runner.run(&calls(), |calls| {
-        let run: u64 = runs.borrow_mut().next().unwrap();
-        runtime.block_on(model::check(&fixture, &run.to_string(), &calls));
+        runs.set(runs.get() + 1);
+        runtime.block_on(model::check(&fixture, &runs.get().to_string(), &calls));
         Ok(())
     });
     checked.unwrap();
