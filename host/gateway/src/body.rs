@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 
 use crate::connection::Busy;
 use crate::deadline::Deadline;
+use crate::problem::Problem;
 use crate::record::{Record, Ticket};
 
 /// What a body can fail with.
@@ -39,7 +40,7 @@ pub enum BodyError {
     /// It did not arrive in time. The client gets 408, whatever the function answers.
     #[error("the request body did not arrive in time")]
     TooSlow,
-    /// The connection broke, or what came was not HTTP.
+    /// The connection broke, or what came was not HTTP. The client gets 400, if it is still there.
     #[error("the request body broke off")]
     Broken(#[source] hyper::Error),
 }
@@ -63,6 +64,14 @@ impl RequestBody {
         let deadline = Deadline::at(Arc::clone(&record.shared.clock), until);
         Self { inner: Some(inner), record, left, deadline, expects_sign }
     }
+
+    /// Ends the body with `error` for the function and `problem` for the client.
+    fn fail<T>(&mut self, error: BodyError, problem: Problem) -> Poll<Option<Result<T, BoxError>>> {
+        self.inner = None;
+        // The first fault is the one that counts.
+        let _ = self.record.body_fault.set(problem);
+        Poll::Ready(Some(Err(error.into())))
+    }
 }
 
 impl Body for RequestBody {
@@ -80,32 +89,30 @@ impl Body for RequestBody {
         this.expects_sign = false;
         let polled = Pin::new(inner).poll_frame(context);
         this.record.awaits_body.store(polled.is_pending(), Relaxed);
-        if polled.is_pending() {
-            ready!(this.deadline.poll_passed(context));
-            this.inner = None;
-            this.record.body_too_slow.store(true, Relaxed);
-            return Poll::Ready(Some(Err(BodyError::TooSlow.into())));
-        }
-        match ready!(polled) {
-            None => this.inner = None,
-            Some(Err(error)) => {
+        let frame = match polled {
+            Poll::Pending => {
+                ready!(this.deadline.poll_passed(context));
+                return this.fail(BodyError::TooSlow, Problem::request_timeout());
+            }
+            Poll::Ready(None) => {
                 this.inner = None;
-                return Poll::Ready(Some(Err(BodyError::Broken(error).into())));
+                return Poll::Ready(None);
             }
-            Some(Ok(frame)) => {
-                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                this.record.bytes_in.fetch_add(length, Relaxed);
-                let Some(left) = this.left.checked_sub(length) else {
-                    this.record.body_too_large.store(true, Relaxed);
-                    let limit_bytes = this.record.shared.limits.body_bytes;
-                    linger(this.inner.take(), &this.record);
-                    return Poll::Ready(Some(Err(BodyError::TooLarge { limit_bytes }.into())));
-                };
-                this.left = left;
-                return Poll::Ready(Some(Ok(frame)));
+            Poll::Ready(Some(Err(error))) => {
+                let problem = Problem::bad_request("The request body broke off or is not valid HTTP.");
+                return this.fail(BodyError::Broken(error), problem);
             }
-        }
-        Poll::Ready(None)
+            Poll::Ready(Some(Ok(frame))) => frame,
+        };
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        this.record.bytes_in.fetch_add(length, Relaxed);
+        let Some(left) = this.left.checked_sub(length) else {
+            linger(this.inner.take(), &this.record);
+            let limit_bytes = this.record.shared.limits.body_bytes;
+            return this.fail(BodyError::TooLarge { limit_bytes }, Problem::body_too_large(limit_bytes));
+        };
+        this.left = left;
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use weft_core::{Failure, Reason};
@@ -42,6 +42,10 @@ impl Problem {
         self
     }
 
+    fn and_close(self) -> Self {
+        self.with(CONNECTION, HeaderValue::from_static("close"))
+    }
+
     /// The status of the answer.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -54,8 +58,9 @@ impl Problem {
         self.name
     }
 
+    /// Whoever sends what cannot be read in one way only is not listened to any further.
     pub(crate) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail)
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail).and_close()
     }
 
     pub(crate) fn no_route() -> Self {
@@ -101,8 +106,7 @@ impl Problem {
 
     pub(crate) fn request_timeout() -> Self {
         let detail = "The request body did not arrive in time.";
-        Self::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request timeout", detail)
-            .with(http::header::CONNECTION, HeaderValue::from_static("close"))
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request timeout", detail).and_close()
     }
 
     pub(crate) fn deadline() -> Self {

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::header::TRANSFER_ENCODING;
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use weft_core::Trace;
 use weft_core::id::new_id;
 use weft_telemetry::trace::{parse_traceparent, start_span};
@@ -13,6 +14,7 @@ use weft_telemetry::trace::{parse_traceparent, start_span};
 use crate::auth::Identity;
 use crate::connection::{Busy, Peer};
 use crate::deadline::Deadline;
+use crate::problem::Problem;
 use crate::route::Route;
 use crate::shared::Shared;
 
@@ -30,6 +32,11 @@ pub(crate) struct Record {
     pub uri: Uri,
     pub request_id: HeaderValue,
     pub trace: Trace,
+    /// The connection must end with this answer. RFC 9112 section 6.1 asks for it where a request has both
+    /// Content-Length and Transfer-Encoding; hyper takes the former away unseen, so it is done for all of the latter.
+    pub is_last: bool,
+    /// HTTP/2 has no connection headers.
+    pub is_http2: bool,
     /// On the clock's monotonic time.
     pub started: Duration,
     /// Set by the router.
@@ -39,10 +46,8 @@ pub(crate) struct Record {
     /// Whether this request holds one of the places for requests in work.
     pub holds_place: AtomicBool,
     pub bytes_in: AtomicU64,
-    /// The body went over its limit while it was read.
-    pub body_too_large: AtomicBool,
-    /// The body did not arrive in time.
-    pub body_too_slow: AtomicBool,
+    /// What was wrong with the body when it was read. Whatever the function answers then, it is the client's fault.
+    pub body_fault: OnceLock<Problem>,
     /// Somebody waits for the client to send more of the body.
     pub awaits_body: AtomicBool,
 }
@@ -53,6 +58,8 @@ impl Record {
             started: shared.clock.monotonic(),
             request_id: request_id(&head.headers),
             trace: start_span(parent(&head.headers)),
+            is_last: head.headers.contains_key(TRANSFER_ENCODING),
+            is_http2: head.version == Version::HTTP_2,
             method: head.method.clone(),
             uri: head.uri.clone(),
             shared,
@@ -62,8 +69,7 @@ impl Record {
             identity: OnceLock::new(),
             holds_place: AtomicBool::new(false),
             bytes_in: AtomicU64::new(0),
-            body_too_large: AtomicBool::new(false),
-            body_too_slow: AtomicBool::new(false),
+            body_fault: OnceLock::new(),
             awaits_body: AtomicBool::new(false),
         }
     }

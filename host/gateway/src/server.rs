@@ -30,7 +30,7 @@ use crate::stack::{Arrival, Upstream, stack};
 
 /// A connection over the bound gets this and is closed. There is no request yet, so no id either.
 const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    content-type: application/problem+json\r\ncontent-length: 137\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
+    content-type: application/problem+json\r\ncontent-length: 135\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
     {\"type\":\"urn:weft:problem:overloaded\",\"title\":\"Service unavailable\",\"status\":503,\
     \"detail\":\"Too many connections are open. Try again.\"}\n";
 /// How long to wait when the process has no file descriptor left for another connection.
@@ -156,6 +156,12 @@ impl<S: Upstream> Gateway<S> {
         self.shared.in_flight.load(Relaxed)
     }
 
+    /// Whether it has stopped taking connections; `/readyz` then answers 503.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.shared.draining.load(Relaxed)
+    }
+
     /// Serves until `shutdown` resolves; then takes no more connections, lets requests in work finish for up to
     /// `drain_timeout`, and cuts off the rest.
     pub async fn serve(
@@ -166,9 +172,11 @@ impl<S: Upstream> Gateway<S> {
     ) -> Drained {
         let (drain, draining) = watch::channel(());
         let connections = TaskTracker::new();
-        let accepting = self.accept(listener, &connections, draining);
-        // Dropping the accepting half closes the listener.
-        drop(select(std::pin::pin!(accepting), std::pin::pin!(shutdown)).await);
+        tokio::select! {
+            () = self.accept(listener, &connections, draining) => {}
+            () = shutdown => {}
+        }
+        // The listener is closed by now, for it went with the accepting half.
         self.shared.draining.store(true, Relaxed);
         // Nobody listening means that no connection is open.
         let _ = drain.send(());

@@ -24,7 +24,8 @@ pub struct Limits {
     pub streams_per_connection: u32,
     /// From the first byte of a request's head to its last; beyond it 408.
     pub head_timeout: Duration,
-    /// How long a connection may lie idle between requests, or take no byte of an answer, before it is closed.
+    /// How long a connection may lie idle between requests, or take no byte of an answer, before it is closed. It may
+    /// be found idle only after twice this.
     pub idle_timeout: Duration,
     /// From a request's head to the end of its body; beyond it 408.
     pub body_timeout: Duration,

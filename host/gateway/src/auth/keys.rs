@@ -55,6 +55,8 @@ impl KeySet {
             .or_else(|_| VerifyingKey::from_public_key_pem(pem));
         let (algorithm, decoding) = match ed25519 {
             Ok(key) => (Algorithm::EdDSA, ed25519_key(key)?),
+            // Also private RSA keys would parse, and verify nothing.
+            Err(_) if pem.contains(" PRIVATE KEY-----") => return Err(KeyError::Pem),
             Err(_) => {
                 (Algorithm::RS256, rsa_key(DecodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| KeyError::Pem)?)?)
             }

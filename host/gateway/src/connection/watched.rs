@@ -77,6 +77,15 @@ impl Watched {
         poll_until(&mut self.read_timer, until, context)
     }
 
+    /// Nobody may poll this socket again when the work is done, so the timer looks in from time to time. An idle
+    /// connection may be found so late that it lives for twice its time.
+    fn wait_busy<T>(&mut self, context: &mut Context<'_>) -> Poll<T> {
+        while self.read_timer.as_mut().poll(context).is_ready() {
+            self.read_timer.as_mut().reset(Instant::now() + self.idle_timeout);
+        }
+        Poll::Pending
+    }
+
     fn poll_stalled(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         let since = *self.stalled_since.get_or_insert_with(Instant::now);
         ready!(poll_until(&mut self.write_timer, since + self.idle_timeout, context));
@@ -110,7 +119,7 @@ impl AsyncRead for Watched {
         let polled = Pin::new(&mut this.socket).poll_read(context, buffer);
         if !this.activity.is_idle() {
             (this.idle_since, this.head_since) = (None, None);
-            return polled;
+            return if polled.is_pending() { this.wait_busy(context) } else { polled };
         }
         if polled.is_ready() {
             this.note_read(buffer.filled().get(before..).unwrap_or_default());

@@ -4,7 +4,6 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -90,13 +89,11 @@ impl<F: Future<Output = Answered>> Future for Observed<F> {
 /// The answer as it leaves the house.
 fn finish(answered: Answered, mut ticket: Ticket) -> Response<Answer> {
     let record = Arc::clone(&ticket.record);
-    let answered = match answered {
-        // A function whose input we cut short answers for something that is the client's fault.
-        _ if record.body_too_large.load(Relaxed) => Err(Problem::body_too_large(record.shared.limits.body_bytes)),
-        _ if record.body_too_slow.load(Relaxed) => Err(Problem::request_timeout()),
+    let answered = match (record.body_fault.get(), answered) {
+        (Some(problem), _) => Err(problem.clone()),
         // An interim answer is not an answer.
-        Ok(response) if response.status().is_informational() => Err(Problem::internal()),
-        answered => answered,
+        (None, Ok(response)) if response.status().is_informational() => Err(Problem::internal()),
+        (None, answered) => answered,
     };
     let mut response = match answered {
         Ok(response) => {
@@ -147,6 +144,11 @@ fn dress(headers: &mut HeaderMap, record: &Record) {
         (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     ] {
         headers.entry(name).or_insert(value);
+    }
+    if record.is_http2 {
+        headers.remove(CONNECTION);
+    } else if record.is_last {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     headers.insert(REQUEST_ID, record.request_id.clone());
     let milliseconds = record.elapsed().as_secs_f64() * 1000.0;

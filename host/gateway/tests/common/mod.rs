@@ -1,8 +1,8 @@
 //! A gateway on a real loopback socket over a fake upstream, and a client that writes bytes.
 
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -277,8 +277,4 @@ pub async fn read_one(socket: &mut TcpStream) -> Got {
         }
         assert_ne!(read, 0, "closed early: {text}");
     }
-}
-
-pub fn never<T>(never: Infallible) -> T {
-    match never {}
 }
