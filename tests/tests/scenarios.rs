@@ -14,7 +14,29 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    admin_enrollments
+    bodies
+    cancel
+    complete
+    course_create
+    course_get
+    course_list
+    course_publish
+    enroll
+    enroll_idempotent
+    enroll_refused
+    identity_headers
+    login
+    logout
+    mine
+    prerequisites
+    profile
+    refresh
     register
+    roles
+    routing
+    sagas
+    tokens
 }
 
 #[test]
