@@ -12,6 +12,7 @@ use futures::future::{Either, select};
 use weft_core::Clock;
 use weft_core::disk::Disk;
 
+use crate::clock::SagaClock;
 use crate::error::SagaError;
 use crate::index::{Index, Saga};
 use crate::log::{Appended, Log, LogStats};
@@ -41,7 +42,7 @@ pub(crate) struct Inner {
 }
 
 /// On whose behalf a saga is begun.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Starter {
     /// The durable component.
     pub component: Arc<str>,
@@ -49,6 +50,8 @@ pub struct Starter {
     pub digest: Arc<str>,
     /// Carried through the whole of one business operation; the saga's key where there is none.
     pub correlation_id: Option<Arc<str>>,
+    /// The clock that the code sees; the run moves it on.
+    pub clock: SagaClock,
 }
 
 /// Answer of [`Sagas::begin`].
@@ -104,7 +107,7 @@ impl Sagas {
         };
         let end = saga.state().end;
         self.inner.log.flush(end).await?;
-        Ok(run(lease, Vec::new()))
+        Ok(run(lease, starter, Vec::new()))
     }
 
     async fn go_on(
@@ -132,7 +135,7 @@ impl Sagas {
         let Some(lease) = self.inner.lease(saga) else { return Ok(Begun::Busy) };
         // Read again under the lease: the run before may have added records.
         let history = self.inner.history(saga)?;
-        Ok(run(lease, history.entries))
+        Ok(run(lease, starter, history.entries))
     }
 
     /// Function and input of a saga of `component`.
@@ -206,6 +209,12 @@ impl Sagas {
         Ok(self.inner.log.flush(end).await?)
     }
 
+    /// The clock of the engine.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
     /// What the journal's log has done since it was opened.
     #[must_use]
     pub fn log_stats(&self) -> LogStats {
@@ -255,8 +264,8 @@ pub(crate) fn check_size(what: &str, bytes: usize, limit: usize) -> Result<(), S
     Ok(())
 }
 
-fn run(lease: Lease, recorded: Vec<Entry>) -> Begun {
-    Begun::Run(Arc::new(Run::new(lease, Replay::new(recorded))))
+fn run(lease: Lease, starter: &Starter, recorded: Vec<Entry>) -> Begun {
+    Begun::Run(Arc::new(Run::new(lease, starter.clock.clone(), Replay::new(recorded))))
 }
 
 /// What an ended saga answers.
@@ -327,6 +336,7 @@ impl Inner {
         let id = self.leases.fetch_add(1, Ordering::Relaxed) + 1;
         state.lease = Some(id);
         state.runs += 1;
+        state.suspended = false;
         let records = state.records.len();
         Some(Lease { inner: Arc::clone(self), saga: Arc::clone(saga), id, records })
     }

@@ -31,6 +31,8 @@ pub(crate) struct SagaState {
     pub end: u64,
     /// The live run, if there is one.
     pub lease: Option<u64>,
+    /// No run is live because the saga waits for a time.
+    pub suspended: bool,
     /// How many leases were ever given.
     pub runs: u64,
     /// Runs in a row that ended without a new record.
@@ -116,6 +118,7 @@ impl Index {
             records: Vec::new(),
             end,
             lease: None,
+            suspended: false,
             runs: 0,
             idle_runs: 0,
             last_failure: None,

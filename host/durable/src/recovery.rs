@@ -152,7 +152,10 @@ async fn resume_one(inner: Arc<Inner>, position: u64, resume: Arc<dyn Resume>) {
     let mut state = saga.state();
     // What the host could not serve is no sign against the saga.
     let mut counts = true;
-    if let Err(failure) = &ended {
+    // A run that ends for a long wait has nothing else to say than that it ended.
+    if let Err(failure) = &ended
+        && !state.suspended
+    {
         tracing::warn!(saga = %saga.key, %failure, "a saga's run ended early");
         state.last_failure = Some(failure.to_string());
         counts = !matches!(failure.reason, Reason::Overloaded | Reason::ShuttingDown);

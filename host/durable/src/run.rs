@@ -81,8 +81,7 @@ struct RunState {
 }
 
 impl Run {
-    pub(crate) fn new(lease: Lease, mut replay: Replay) -> Self {
-        let clock = SagaClock::default();
+    pub(crate) fn new(lease: Lease, clock: SagaClock, mut replay: Replay) -> Self {
         clock.advance_to(lease.saga.started_at_ms);
         let state = RunState {
             attempts: std::mem::take(&mut replay.attempts),
@@ -321,6 +320,7 @@ impl Run {
             let mut state = self.live()?;
             if state.open.is_empty() {
                 state.lease = None;
+                state.suspended = true;
                 state.idle_runs = 0;
                 self.inner().due.push(wakes_at_ms, self.lease.saga.position);
                 return Err(SagaError::LeaseLost);

@@ -56,7 +56,7 @@ pub(crate) fn fresh() -> (Sagas, SimulatedDisk, Arc<SkippingClock>) {
 }
 
 pub(crate) fn starter() -> Starter {
-    Starter { component: "enrolling".into(), digest: "d1".into(), correlation_id: None }
+    Starter { component: "enrolling".into(), digest: "d1".into(), correlation_id: None, clock: SagaClock::default() }
 }
 
 pub(crate) fn options() -> StepOptions {
