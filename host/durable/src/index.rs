@@ -38,6 +38,10 @@ pub(crate) struct SagaState {
     /// Runs in a row that ended without a new record.
     pub idle_runs: u32,
     pub last_failure: Option<String>,
+    /// Recovery is calling it now.
+    pub resuming: bool,
+    /// It became due while recovery was calling it.
+    pub due_again: bool,
     pub open: Vec<OpenAttempt>,
     pub waiting: Vec<oneshot::Sender<()>>,
 }
@@ -122,6 +126,8 @@ impl Index {
             runs: 0,
             idle_runs: 0,
             last_failure: None,
+            resuming: false,
+            due_again: false,
             open: Vec::new(),
             waiting: Vec::new(),
         };

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use weft_core::{Failure, Reason};
 
 use crate::engine::{Inner, Sagas};
+use crate::index::Saga;
 
 /// Sagas that are resumed at the same time.
 const MAX_RESUMING: usize = 64;
@@ -133,23 +134,27 @@ async fn wait_for_due(inner: &Inner, next_at_ms: Option<u64>) {
 async fn resume_one(inner: Arc<Inner>, position: u64, resume: Arc<dyn Resume>) {
     let Some(saga) = inner.index().at(position).cloned() else { return };
     let runs = {
-        let state = saga.state();
+        let mut state = saga.state();
+        if state.resuming {
+            state.due_again = true;
+            return;
+        }
         if state.is_ended() || state.lease.is_some() {
             return;
         }
+        state.resuming = true;
         (state.idle_runs < MAX_IDLE_RUNS).then_some(state.runs)
     };
     let Some(runs) = runs else {
-        let last = saga.state().last_failure.clone();
-        let last = last.unwrap_or_else(|| "it said nothing".to_owned());
-        let reason = format!("{MAX_IDLE_RUNS} runs in a row came no further; the last one: {last}");
-        if let Err(error) = inner.park(&saga, None, reason).await {
-            tracing::error!(saga = %saga.key, %error, "a saga cannot be ended");
-        }
+        give_up(&inner, &saga).await;
         return;
     };
     let ended = resume.resume(&saga.component, &saga.digest, &saga.key).await;
     let mut state = saga.state();
+    state.resuming = false;
+    if std::mem::take(&mut state.due_again) {
+        inner.due.push(inner.clock.now_ms(), position);
+    }
     // What the host could not serve is no sign against the saga.
     let mut counts = true;
     // A run that ends for a long wait has nothing else to say than that it ended.
@@ -164,6 +169,15 @@ async fn resume_one(inner: Arc<Inner>, position: u64, resume: Arc<dyn Resume>) {
     if state.runs == runs && state.lease.is_none() && !state.is_ended() {
         state.idle_runs += u32::from(counts);
         let delay_ms = back_off_ms(state.idle_runs.max(1));
-        inner.due.push(inner.clock.now_ms() + delay_ms, saga.position);
+        inner.due.push(inner.clock.now_ms() + delay_ms, position);
+    }
+}
+
+async fn give_up(inner: &Inner, saga: &Saga) {
+    let last = saga.state().last_failure.clone();
+    let last = last.unwrap_or_else(|| "it said nothing".to_owned());
+    let reason = format!("{MAX_IDLE_RUNS} runs in a row came no further; the last one: {last}");
+    if let Err(error) = inner.park(saga, None, reason).await {
+        tracing::error!(saga = %saga.key, %error, "a saga cannot be ended");
     }
 }
