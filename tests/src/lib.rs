@@ -1,6 +1,7 @@
 //! Harness of the tests of the whole. Owns starting, killing and talking to the real `weft` binary, accounts and tokens,
 //! and the scenario runner; what is tested stands in `tests/` and `scenarios/`.
 
+pub mod course;
 pub mod http;
 pub mod invariants;
 pub mod people;

@@ -95,6 +95,18 @@ impl Platform {
         Self { child: None, client: Client::new("http://127.0.0.1:1"), url: String::new(), data, folder }
     }
 
+    /// A platform that does not run, with a copy of this one's data.
+    ///
+    /// # Panics
+    /// If this one runs, or the disk is full.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        assert!(self.child.is_none(), "the data of a host that runs cannot be copied");
+        let copy = Self::stopped();
+        copy_folder(&self.data, &copy.data);
+        copy
+    }
+
     /// Starts the host on the data there is and waits until it is ready.
     ///
     /// # Errors
@@ -295,6 +307,20 @@ impl Drop for Platform {
             let lines: Vec<&str> = log.lines().collect();
             let last = lines.len().saturating_sub(LOG_LINES);
             eprintln!("---- the host's log, its last lines ----\n{}", lines[last..].join("\n"));
+        }
+    }
+}
+
+/// Without compiled code and without what only a running host has.
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder can be made");
+    for entry in std::fs::read_dir(from).expect("a folder can be read") {
+        let entry = entry.expect("a folder can be read to its end");
+        let (kind, place) = (entry.file_type().expect("an entry has a type"), to.join(entry.file_name()));
+        if kind.is_dir() && entry.file_name() != "cache" {
+            copy_folder(&entry.path(), &place);
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), place).expect("a file can be copied");
         }
     }
 }

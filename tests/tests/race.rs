@@ -1,0 +1,84 @@
+//! Two hundred students, fifty seats, and a host that is killed three times in between.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
+
+use weft_tests::course::{enroll, publish, student_id};
+use weft_tests::http::Client;
+use weft_tests::invariants;
+use weft_tests::platform::{Options, Platform};
+use weft_tests::tokens::Token;
+use weft_tests::wait::eventually;
+
+const STUDENTS: u32 = 200;
+const SEATS: u32 = 50;
+/// The host is killed when so many students have their answer.
+const KILLS: [usize; 3] = [10, 30, 60];
+
+/// Students pay in different ways, so that sagas stand at every step when the host dies.
+fn payment(student: u32) -> &'static str {
+    match student % 10 {
+        0 => "tok_declined",
+        1 => "tok_flaky",
+        2 => "tok_slow_50",
+        3 => "tok_timeout",
+        _ => "tok_ok",
+    }
+}
+
+/// Repeats the request, under its key, until there is an outcome.
+fn persist(client: &RwLock<Client>, course: &str, token: &str, student: u32) -> u16 {
+    let key = format!("race-{student}");
+    eventually(&format!("student {student} has an outcome"), || {
+        let client = client.read().expect("no thread panics with it").clone();
+        match enroll(&client, course, token, &key, payment(student)).try_send() {
+            // 202: it runs on; ask again.
+            Ok(answer) if matches!(answer.status, 202 | 500..) => Err(format!("{}", answer.status)),
+            Ok(answer) => Ok(answer.status),
+            Err(error) => Err(error.to_string()),
+        }
+    })
+}
+
+#[test]
+fn two_hundred_students_race_for_fifty_seats() {
+    let mut platform = Platform::start();
+    let course = publish(&platform, SEATS, 4_900);
+    let students: Vec<String> = (0..STUDENTS).map(student_id).collect();
+    let tokens: Vec<String> = students.iter().map(|id| platform.token(&Token::of(id, "student"))).collect();
+    let client = Arc::new(RwLock::new(platform.client().clone()));
+    let answered = AtomicUsize::new(0);
+
+    let outcomes: Vec<u16> = std::thread::scope(|scope| {
+        let persist_one = |(student, token): (u32, &String)| {
+            let (client, course, answered, token) = (Arc::clone(&client), &course, &answered, token.clone());
+            scope.spawn(move || {
+                let outcome = persist(&client, course, &token, student);
+                answered.fetch_add(1, Ordering::Relaxed);
+                outcome
+            })
+        };
+        let racing: Vec<_> = (0..STUDENTS).zip(&tokens).map(persist_one).collect();
+        for kill_at in KILLS {
+            eventually("students are answered", || {
+                let answered = answered.load(Ordering::Relaxed);
+                if answered >= kill_at { Ok(()) } else { Err(answered) }
+            });
+            platform.kill();
+            platform.run(&Options::default()).expect("the host starts on what it left");
+            *client.write().expect("no thread panics with it") = platform.client().clone();
+        }
+        racing.into_iter().map(|student| student.join().expect("a student gets an outcome")).collect()
+    });
+
+    let count = |status: u16| outcomes.iter().filter(|outcome| **outcome == status).count();
+    let (enrolled, declined, full) = (count(201), count(402), count(409));
+    println!("{enrolled} enrolled, {declined} declined, {full} found it full");
+    assert_eq!(enrolled + declined + full, STUDENTS as usize, "{outcomes:?}");
+    let enrollments = invariants::check(&platform, &students);
+    let live = enrollments.iter().filter(|enrollment| enrollment.is_live()).count();
+    assert_eq!(live, enrolled, "who was told so is enrolled, and nobody else");
+    // A seat that was held by one who was declined may have been refused to others; it is not given away twice.
+    assert!(live > 0 && live <= SEATS as usize, "{live} of {SEATS} seats");
+    assert!(platform.stop().success());
+}
