@@ -162,7 +162,8 @@ where
     }
 
     fn finish(self: Box<Self>, outcome: Result<(), Failure>) {
-        let Self { settled, result, reply, .. } = *self;
+        let Self { work, settled, result, reply } = *self;
+        drop(work);
         settled();
         let answer = outcome.and_then(|()| result.ok_or_else(closed));
         // Whoever asked may have gone; the effect stands all the same.

@@ -1,0 +1,302 @@
+//! The embedded broker: the message log and a progress file in the data directory, one task per subscription and one
+//! per outbox.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use weft_core::disk::Disk;
+use weft_core::{Clock, Failpoints, Failure, Fault, Reason};
+
+use super::forwarder::forward;
+use super::message_log::{MessageLog, SEGMENT_BYTES};
+use super::progress::ProgressFile;
+use super::pump::{Command, Parts, Pump, Shown};
+use super::retention::Retention;
+use super::{Broker, DeadLetter, DeadLetterFilter, Deliver, Event, PublishError, Subscription, SubscriptionStatus};
+use crate::outbox::OutboxSource;
+
+/// Commands that may wait for a subscription's task.
+const COMMANDS: usize = 16;
+/// How long the deliveries of a subscription that is served no more may take, in seconds.
+const LEAVE_GRACE_S: u64 = 30;
+/// Most dead letters in one listing.
+const MAX_LISTED: usize = 1_000;
+
+/// A broker without a server.
+#[derive(Debug)]
+pub struct Embedded {
+    parts: Parts,
+    served: Mutex<BTreeMap<Arc<str>, Served>>,
+    forwarders: Mutex<Vec<JoinHandle<()>>>,
+    /// Held while the set of subscriptions changes.
+    changing: tokio::sync::Mutex<()>,
+    retention: Arc<Retention>,
+}
+
+#[derive(Debug)]
+struct Served {
+    subscription: Subscription,
+    commands: mpsc::Sender<Command>,
+    shown: Arc<Shown>,
+    task: JoinHandle<()>,
+}
+
+impl Embedded {
+    /// Opens or makes the message log in `<data>/messages` on `disk`, and `<data>/messaging.db`. The caller holds the
+    /// data directory's lock. Reads the whole log once.
+    ///
+    /// # Errors
+    /// One of them cannot be opened.
+    pub fn open(
+        data: &Path,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        failpoints: Failpoints,
+    ) -> Result<Self, Failure> {
+        Self::open_sized(data, disk, clock, failpoints, SEGMENT_BYTES)
+    }
+
+    fn open_sized(
+        data: &Path,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        failpoints: Failpoints,
+        segment_bytes: u64,
+    ) -> Result<Self, Failure> {
+        let log = Arc::new(MessageLog::open(disk, &data.join("messages"), failpoints, segment_bytes)?);
+        let file = ProgressFile::open(&data.join("messaging.db"))?;
+        let retention = Arc::new(Retention::new(Arc::clone(&log), Arc::clone(&clock)));
+        Ok(Self {
+            parts: Parts { log, file, clock },
+            served: Mutex::default(),
+            forwarders: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+            retention,
+        })
+    }
+
+    fn served(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Served>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes up one subscription and starts its task.
+    async fn start(&self, subscription: Subscription, deliver: Arc<dyn Deliver>) -> Result<(), Failure> {
+        let (commands, receiver) = mpsc::channel(COMMANDS);
+        let shown = Arc::new(Shown::default());
+        let pump =
+            Pump::resume(self.parts.clone(), subscription.clone(), deliver, receiver, Arc::clone(&shown)).await?;
+        self.retention.needs(subscription.id(), Arc::clone(&shown));
+        let task = tokio::spawn(pump.run());
+        self.served().insert(subscription.id(), Served { subscription, commands, shown, task });
+        Ok(())
+    }
+
+    /// Ends tasks, each after the deliveries that run.
+    async fn stop(served: Vec<Served>, grace: Duration) {
+        let mut ends = Vec::with_capacity(served.len());
+        for one in &served {
+            let (stopped, end) = oneshot::channel();
+            // A task that has ended already hears nothing more; then the answer is cancelled at once.
+            let _ = one.commands.send(Command::Stop(grace, stopped)).await;
+            ends.push(end);
+        }
+        let _ = futures::future::join_all(ends).await;
+        let _ = futures::future::join_all(served.into_iter().map(|one| one.task)).await;
+    }
+}
+
+impl Broker for Embedded {
+    fn publish(&self, event: Event) -> BoxFuture<'_, Result<(), PublishError>> {
+        Box::pin(async move {
+            event.check()?;
+            let end = self.parts.log.append(&event).await?;
+            self.parts.log.flush(end).await?;
+            self.retention.run();
+            Ok(())
+        })
+    }
+
+    fn forward(&self, outbox: Arc<dyn OutboxSource>) {
+        let retention = Arc::clone(&self.retention);
+        let forwarder = forward(outbox, Arc::clone(&self.parts.log), Arc::clone(&self.parts.clock), retention);
+        self.forwarders.lock().unwrap_or_else(PoisonError::into_inner).push(tokio::spawn(forwarder));
+    }
+
+    fn serve(&self, subscriptions: Vec<Subscription>, deliver: Arc<dyn Deliver>) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            let _changing = self.changing.lock().await;
+            let wanted: BTreeMap<_, _> = subscriptions.into_iter().map(|one| (one.id(), one)).collect();
+            let leaving: Vec<Served> = {
+                let mut served = self.served();
+                served.extract_if(.., |id, _| !wanted.contains_key(id)).map(|(_, one)| one).collect()
+            };
+            for (id, subscription) in wanted {
+                let known = self.served().get(&id).map(|one| one.commands.clone());
+                match known {
+                    None => self.start(subscription, Arc::clone(&deliver)).await?,
+                    Some(commands) => {
+                        if let Some(one) = self.served().get_mut(&id) {
+                            one.subscription = subscription.clone();
+                        }
+                        let rules = Command::Rules(subscription, Arc::clone(&deliver));
+                        commands.send(rules).await.map_err(|_| gone(&id))?;
+                    }
+                }
+            }
+            let left: Vec<_> = leaving.iter().map(|one| one.subscription.id()).collect();
+            Self::stop(leaving, Duration::from_secs(LEAVE_GRACE_S)).await;
+            left.iter().for_each(|id| self.retention.needs_no_more(id));
+            Ok(())
+        })
+    }
+
+    fn status(&self) -> Vec<SubscriptionStatus> {
+        let end = self.parts.log.end();
+        self.served().iter().map(|(id, one)| one.shown.status(Arc::clone(id), end)).collect()
+    }
+
+    fn unhealthy(&self) -> Option<String> {
+        let log = self.parts.log.stopped();
+        log.or_else(|| self.served().iter().find_map(|(id, one)| Some(format!("{id}: {}", one.shown.stopped()?))))
+    }
+
+    fn dead_letters(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<Vec<DeadLetter>, Failure>> {
+        Box::pin(async move {
+            let mut letters = self.parts.file.letters(filter, limit.min(MAX_LISTED)).await?;
+            letters.iter_mut().for_each(|letter| letter.event.data.clear());
+            Ok(letters)
+        })
+    }
+
+    fn dead_letter(&self, id: i64) -> BoxFuture<'_, Result<Option<DeadLetter>, Failure>> {
+        let filter = DeadLetterFilter { id: Some(id), subscription: None };
+        Box::pin(async move { Ok(self.parts.file.letters(filter, 1).await?.pop()) })
+    }
+
+    fn replay(&self, filter: DeadLetterFilter) -> BoxFuture<'_, Result<usize, Failure>> {
+        Box::pin(async move {
+            let marked = self.parts.file.replay(filter).await?;
+            let count = marked.len();
+            let mut by_subscription: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+            for (id, subscription) in marked {
+                by_subscription.entry(subscription).or_default().push(id);
+            }
+            for (subscription, ids) in by_subscription {
+                let commands = self.served().get(&*subscription).map(|one| one.commands.clone());
+                if let Some(commands) = commands {
+                    commands.send(Command::Replay(ids)).await.map_err(|_| gone(&subscription))?;
+                }
+            }
+            Ok(count)
+        })
+    }
+
+    fn purge(&self, filter: DeadLetterFilter) -> BoxFuture<'_, Result<usize, Failure>> {
+        Box::pin(self.parts.file.purge(filter))
+    }
+
+    fn shutdown(&self, grace: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let _changing = self.changing.lock().await;
+            let forwarders = std::mem::take(&mut *self.forwarders.lock().unwrap_or_else(PoisonError::into_inner));
+            forwarders.iter().for_each(JoinHandle::abort);
+            let _ = futures::future::join_all(forwarders).await;
+            let served = std::mem::take(&mut *self.served());
+            Self::stop(served.into_values().collect(), grace).await;
+            let log = Arc::clone(&self.parts.log);
+            let closed = tokio::task::spawn_blocking(move || log.close()).await;
+            if let Ok(Err(error)) = closed {
+                tracing::error!(%error, "the message log was not closed cleanly");
+            }
+        })
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        let forwarders = std::mem::take(&mut *self.forwarders.lock().unwrap_or_else(PoisonError::into_inner));
+        forwarders.iter().for_each(JoinHandle::abort);
+    }
+}
+
+fn gone(subscription: &str) -> Failure {
+    let message = format!("the task of the subscription {subscription} has ended");
+    Failure::not_attempted(Fault::Host, Reason::Internal, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_core::clock::ManualClock;
+    use weft_core::disk::{RealDisk, SimulatedDisk};
+
+    use super::*;
+    use crate::messaging::conformance::{self, Harness};
+
+    /// A data directory whose log lies on a disk that loses what was not flushed, or on the machine's.
+    struct OnDisk {
+        data: tempfile::TempDir,
+        simulated: Option<SimulatedDisk>,
+        clock: Arc<ManualClock>,
+        opened: Mutex<Option<Arc<Embedded>>>,
+    }
+
+    impl OnDisk {
+        fn new(simulated: Option<SimulatedDisk>) -> Self {
+            let clock = Arc::new(ManualClock::at_ms(1_700_000_000_000));
+            Self { data: tempfile::tempdir().unwrap(), simulated, clock, opened: Mutex::default() }
+        }
+    }
+
+    impl Harness for OnDisk {
+        fn open(&self) -> Arc<dyn Broker> {
+            let disk: Arc<dyn Disk> = match &self.simulated {
+                Some(disk) => Arc::new(disk.clone()),
+                None => Arc::new(RealDisk),
+            };
+            let none = Failpoints::none();
+            let broker = Embedded::open_sized(self.data.path(), disk, self.clock.clone(), none, 1 << 20).unwrap();
+            let broker = Arc::new(broker);
+            *self.opened.lock().unwrap() = Some(Arc::clone(&broker));
+            broker
+        }
+
+        fn crash(&self, broker: Arc<dyn Broker>) -> BoxFuture<'_, ()> {
+            drop(broker);
+            let broker = Arc::into_inner(self.opened.lock().unwrap().take().unwrap()).unwrap();
+            if let Some(disk) = &self.simulated {
+                disk.crash(0);
+            }
+            let log = Arc::clone(&broker.parts.log);
+            for served in broker.served().values() {
+                served.task.abort();
+            }
+            drop(broker);
+            Box::pin(async move {
+                // Tasks of the crashed broker let go of the log, so that it can be opened again.
+                while Arc::strong_count(&log) > 1 {
+                    tokio::task::yield_now().await;
+                }
+            })
+        }
+
+        fn clock(&self) -> &ManualClock {
+            &self.clock
+        }
+    }
+
+    #[tokio::test]
+    async fn keeps_the_contract_on_a_disk_that_loses_what_is_not_flushed() {
+        conformance::run(|| OnDisk::new(Some(SimulatedDisk::new()))).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn keeps_the_contract_on_the_machines_disk() {
+        conformance::run(|| OnDisk::new(None)).await;
+    }
+}

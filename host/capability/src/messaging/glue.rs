@@ -1,0 +1,200 @@
+//! `weft:messaging`: the producer that a component imports, and the values of the handler that it exports. Calling the
+//! handler is the engine's.
+
+use std::sync::Arc;
+
+use wasmtime::component::{Accessor, HasData, Linker, Val};
+
+use weft_core::topic::TopicPattern;
+use weft_core::{Clock, Failure, Fault, Reason, id};
+
+use super::event::rfc3339;
+use super::{Broker, Delivery, DeliveryError, Event, PublishError};
+use crate::gate::Gate;
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: ["../../wit/weft-messaging"],
+        inline: "package weft:messaging-host; world host { import weft:messaging/producer@0.1.0; }",
+        world: "weft:messaging-host/host",
+        require_store_data_send: true,
+    });
+}
+
+use bindings::weft::messaging::{producer, types as wit};
+
+/// The interface that a component with a subscription exports.
+pub const HANDLER: &str = "weft:messaging/handler@0.1.0";
+/// The one function in it.
+pub const HANDLE: &str = "handle";
+
+/// What one instance has of messaging.
+#[derive(Debug)]
+pub struct MessagingState {
+    broker: Option<Arc<dyn Broker>>,
+    topics: Arc<[TopicPattern]>,
+    gate: Gate,
+    component: Arc<str>,
+    clock: Arc<dyn Clock>,
+    traceparent: Option<String>,
+    correlation_id: Option<String>,
+}
+
+impl MessagingState {
+    /// The state of an instance of `component`, which may publish to topics that one of `topics` covers.
+    #[must_use]
+    pub fn new(
+        broker: Option<Arc<dyn Broker>>,
+        topics: Arc<[TopicPattern]>,
+        gate: Gate,
+        component: Arc<str>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { broker, topics, gate, component, clock, traceparent: None, correlation_id: None }
+    }
+
+    /// Says which call runs now: its W3C trace context goes with its events, and so does the correlation id where an
+    /// event names none.
+    pub fn set_call(&mut self, traceparent: Option<String>, correlation_id: Option<String>) {
+        self.traceparent = traceparent;
+        self.correlation_id = correlation_id;
+    }
+
+    /// The broker, if an event may go to `topic` now.
+    fn enter(&self, topic: &str) -> Result<Arc<dyn Broker>, wit::Error> {
+        self.gate.check().map_err(|closed| wit::Error::Denied(closed.to_string()))?;
+        if !self.topics.iter().any(|pattern| pattern.matches(topic)) {
+            return Err(wit::Error::Denied(format!(
+                "the topic `{topic}` is not granted: add it to `topics` in [component.{}.tool.weft]",
+                self.component
+            )));
+        }
+        self.broker.clone().ok_or_else(|| wit::Error::Unavailable("this host has no messaging".to_owned()))
+    }
+}
+
+struct Glue;
+
+impl HasData for Glue {
+    type Data<'a> = &'a mut MessagingState;
+}
+
+/// Links `weft:messaging/producer`.
+///
+/// # Errors
+/// If it is linked already.
+pub fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    state: fn(&mut T) -> &mut MessagingState,
+) -> wasmtime::Result<()> {
+    wit::add_to_linker::<T, Glue>(linker, state)?;
+    producer::add_to_linker::<T, Glue>(linker, state)
+}
+
+impl wit::Host for &mut MessagingState {}
+impl producer::Host for &mut MessagingState {}
+
+impl<T: Send + 'static> producer::HostWithStore<T> for Glue {
+    async fn publish(
+        accessor: &Accessor<T, Self>,
+        topic: String,
+        id: Option<String>,
+        kind: String,
+        subject: Option<String>,
+        ordering_key: Option<String>,
+        correlation_id: Option<String>,
+        data: Vec<u8>,
+    ) -> Result<String, wit::Error> {
+        let (broker, event) = accessor.with(|mut access| {
+            let state = access.get();
+            let broker = state.enter(&topic)?;
+            let event = Event {
+                id: id.unwrap_or_else(id::new_id),
+                source: format!("/{}", state.component),
+                kind,
+                subject,
+                time_ms: state.clock.now_ms(),
+                topic,
+                ordering_key,
+                correlation_id: correlation_id.or_else(|| state.correlation_id.clone()),
+                traceparent: state.traceparent.clone(),
+                data: data.into(),
+            };
+            Ok((broker, event))
+        })?;
+        let id = event.id.clone();
+        match broker.publish(event).await {
+            Ok(()) => Ok(id),
+            Err(PublishError::Invalid(error)) => Err(wit::Error::Invalid(error.to_string())),
+            Err(PublishError::Unavailable(failure)) => Err(wit::Error::Unavailable(failure.to_string())),
+        }
+    }
+}
+
+/// The arguments of `handle` for a delivery.
+#[must_use]
+pub fn handle_arguments(delivery: &Delivery) -> Vec<Val> {
+    let event = &*delivery.event;
+    let text = |text: &str| Val::String(text.to_owned());
+    let maybe = |text: Option<&str>| Val::Option(text.map(|text| Box::new(Val::String(text.to_owned()))));
+    let field = |name: &str, value: Val| (name.to_owned(), value);
+    let record = Val::Record(vec![
+        field("id", text(&event.id)),
+        field("source", text(&event.source)),
+        field("type", text(&event.kind)),
+        field("subject", maybe(event.subject.as_deref())),
+        field("time", text(&rfc3339(event.time_ms))),
+        field("topic", text(&event.topic)),
+        field("correlation-id", maybe(event.correlation_id.as_deref())),
+        field("traceparent", Val::Option(Some(Box::new(Val::String(delivery.trace.traceparent()))))),
+        field("data", Val::List(event.data.iter().map(|byte| Val::U8(*byte)).collect())),
+    ]);
+    vec![Val::Record(vec![
+        field("event", record),
+        field("attempt", Val::U32(delivery.attempt)),
+        field("subscription", text(&delivery.subscription)),
+    ])]
+}
+
+/// What the results of `handle` say.
+///
+/// # Errors
+/// The handler's refusal; or a failure, if this is not an answer of `handle`.
+pub fn handle_answer(results: &[Val]) -> Result<(), DeliveryError> {
+    let refusal = match results {
+        [Val::Result(Ok(_))] => return Ok(()),
+        [Val::Result(Err(Some(refusal)))] => refusal,
+        _ => return Err(unexpected()),
+    };
+    match &**refusal {
+        Val::Variant(case, Some(message)) => match (case.as_str(), &**message) {
+            ("retry", Val::String(message)) => Err(DeliveryError::Retry(message.clone())),
+            ("reject", Val::String(message)) => Err(DeliveryError::Reject(message.clone())),
+            _ => Err(unexpected()),
+        },
+        _ => Err(unexpected()),
+    }
+}
+
+fn unexpected() -> DeliveryError {
+    let message = format!("what was answered is not an answer of {HANDLER}#{HANDLE}");
+    DeliveryError::Failed(Failure::unknown(Fault::Host, Reason::Internal, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_told_apart() {
+        let refusal = |case: &str| {
+            let message = Some(Box::new(Val::String("why".to_owned())));
+            [Val::Result(Err(Some(Box::new(Val::Variant(case.to_owned(), message)))))]
+        };
+        assert_eq!(handle_answer(&[Val::Result(Ok(None))]), Ok(()));
+        assert_eq!(handle_answer(&refusal("retry")), Err(DeliveryError::Retry("why".to_owned())));
+        assert_eq!(handle_answer(&refusal("reject")), Err(DeliveryError::Reject("why".to_owned())));
+        assert!(matches!(handle_answer(&refusal("other")), Err(DeliveryError::Failed(_))));
+        assert!(matches!(handle_answer(&[]), Err(DeliveryError::Failed(_))));
+    }
+}

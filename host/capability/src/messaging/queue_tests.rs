@@ -1,0 +1,247 @@
+//! The queue against a model: whatever handlers answer and in whatever order they end, keys stay in order, bounds hold
+//! and every item is settled.
+
+use proptest::prelude::*;
+
+use weft_core::{Failure, Fault};
+
+use super::*;
+
+const POLICY: Policy = Policy { max_attempts: 3, base_ms: 1_000, cap_ms: 30_000, concurrency: 4 };
+
+fn event(key: Option<&str>) -> Event {
+    Event {
+        id: "1".to_owned(),
+        source: "/s".to_owned(),
+        kind: "t".to_owned(),
+        subject: None,
+        time_ms: 0,
+        topic: "t".to_owned(),
+        ordering_key: key.map(str::to_owned),
+        correlation_id: None,
+        traceparent: None,
+        data: bytes::Bytes::from_static(b"{}"),
+    }
+}
+
+fn retry() -> Result<(), DeliveryError> {
+    Err(DeliveryError::Retry("later".to_owned()))
+}
+
+fn queue(events: &[(u64, Option<&str>)]) -> Queue {
+    let mut queue = Queue::new(POLICY, 1_000);
+    for (position, key) in events {
+        assert!(queue.push(Item::Event(*position), event(*key), Attempts::default()));
+    }
+    queue
+}
+
+fn start_all(queue: &mut Queue, now_ms: u64) -> Vec<Item> {
+    std::iter::from_fn(|| queue.start(now_ms)).map(|ready| ready.item).collect()
+}
+
+#[test]
+fn a_key_goes_one_by_one_and_holds_nobody_else_up() {
+    let (one, two, other, none) = (Item::Event(1), Item::Event(2), Item::Event(3), Item::Event(4));
+    let mut queue = queue(&[(1, Some("a")), (2, Some("a")), (3, Some("b")), (4, None)]);
+    assert_eq!(start_all(&mut queue, 0), [one, other, none]);
+    let Some(Settled::Again(attempts)) = queue.end(one, retry(), 0) else { panic!("tried again") };
+    assert!((500..=1_000).contains(&attempts.due_ms));
+    assert_eq!(start_all(&mut queue, attempts.due_ms - 1), [], "its key waits with it");
+    assert_eq!(start_all(&mut queue, attempts.due_ms), [one]);
+    queue.end(one, Ok(()), attempts.due_ms);
+    assert_eq!(start_all(&mut queue, attempts.due_ms), [two]);
+}
+
+#[test]
+fn a_poison_event_is_given_up_and_the_next_follows() {
+    let mut queue = queue(&[(1, Some("a")), (2, Some("a"))]);
+    let mut now = 0;
+    for attempt in 1..=3 {
+        let ready = queue.start(now).unwrap();
+        assert_eq!((ready.item, ready.attempt), (Item::Event(1), attempt));
+        match queue.end(ready.item, retry(), now).unwrap() {
+            Settled::Again(attempts) => now = attempts.due_ms,
+            Settled::Dead { attempts, error } => {
+                assert_eq!((attempts, attempt), (3, 3));
+                assert!(error.contains("later"));
+                assert_eq!(start_all(&mut queue, now), [], "not before it is written down");
+                queue.release(Item::Event(1));
+            }
+            Settled::Delivered => panic!("not delivered"),
+        }
+    }
+    assert_eq!(start_all(&mut queue, now), [Item::Event(2)]);
+}
+
+#[test]
+fn a_rejection_is_final_and_a_full_house_does_not_count() {
+    let mut queue = queue(&[(1, None), (2, None)]);
+    start_all(&mut queue, 0);
+    let reject = Err(DeliveryError::Reject("bad".to_owned()));
+    assert!(matches!(queue.end(Item::Event(1), reject, 0), Some(Settled::Dead { attempts: 1, .. })));
+    let full = Failure::not_attempted(Fault::Host, Reason::Overloaded, "full").retry_after_ms(5_000);
+    let mut now = 0;
+    for _ in 0..10 {
+        let ended = queue.end(Item::Event(2), Err(DeliveryError::Failed(full.clone())), now);
+        let Some(Settled::Again(attempts)) = ended else { panic!("tried again") };
+        assert_eq!(attempts.ended, 0);
+        assert!(attempts.due_ms >= now + 5_000, "as long as was asked for");
+        now = attempts.due_ms;
+        assert_eq!(queue.start(now).unwrap().attempt, 1);
+    }
+}
+
+#[test]
+fn pauses_double_up_to_the_cap() {
+    for (tried, full) in [(1, 1_000), (2, 2_000), (3, 4_000), (6, 30_000), (70, 30_000)] {
+        let delays: Vec<u64> = (0..200).map(|n| delay_ms(&POLICY, Item::Event(n), tried)).collect();
+        assert!(delays.iter().all(|delay| (full / 2..=full).contains(delay)), "{tried}: {delays:?}");
+        assert!(delays.iter().max() > delays.iter().min(), "spread out");
+    }
+}
+
+#[test]
+fn bodies_past_the_bound_are_left_in_the_log() {
+    let mut queue = Queue::new(POLICY, 4);
+    for position in 0..3 {
+        queue.push(Item::Event(position), event(None), Attempts::default());
+    }
+    let bodies: Vec<bool> = std::iter::from_fn(|| queue.start(0)).map(|ready| ready.event.is_some()).collect();
+    assert_eq!(bodies, [true, true, false]);
+    queue.end(Item::Event(0), Ok(()), 0);
+    assert_eq!(queue.cached_bytes, 2);
+    assert!(!queue.push(Item::Event(2), event(None), Attempts::default()), "taken in hand once");
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push(Option<u8>),
+    Start,
+    /// Ends one of the running items, chosen by the number, with this answer.
+    End(usize, Answer),
+    Wait(u64),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    Ok,
+    Retry,
+    Reject,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let answer = prop_oneof![Just(Answer::Ok), Just(Answer::Retry), Just(Answer::Reject)];
+    prop_oneof![
+        proptest::option::of(0..3_u8).prop_map(Step::Push),
+        Just(Step::Start),
+        (0..8_usize, answer).prop_map(|(which, answer)| Step::End(which, answer)),
+        (0..3_000_u64).prop_map(Step::Wait),
+    ]
+}
+
+/// What a queue has to keep, in the simplest form: a list in order.
+#[derive(Default)]
+struct Model {
+    unsettled: Vec<(Item, Option<String>)>,
+    running: Vec<Item>,
+    attempts: HashMap<Item, u32>,
+    due_ms: HashMap<Item, u64>,
+}
+
+impl Model {
+    fn may_start(&self, item: Item, now_ms: u64) -> bool {
+        let key = &self.unsettled.iter().find(|(other, _)| *other == item).unwrap().1;
+        let first = key.is_none() || self.unsettled.iter().find(|(_, other)| other == key).unwrap().0 == item;
+        first && !self.running.contains(&item) && self.due_ms.get(&item).is_none_or(|due| *due <= now_ms)
+    }
+
+    fn check_start(&mut self, ready: Option<Ready>, now_ms: u64) {
+        let may: Vec<Item> =
+            self.unsettled.iter().map(|(item, _)| *item).filter(|item| self.may_start(*item, now_ms)).collect();
+        match ready {
+            None => assert!(may.is_empty() || self.running.len() == POLICY.concurrency, "{may:?} should start"),
+            Some(ready) => {
+                assert_eq!(Some(&ready.item), may.first(), "the oldest that may start");
+                assert_eq!(ready.attempt, self.attempts.get(&ready.item).copied().unwrap_or_default() + 1);
+                self.running.push(ready.item);
+                assert!(self.running.len() <= POLICY.concurrency);
+            }
+        }
+    }
+
+    fn check_end(&mut self, item: Item, answer: Answer, settled: Settled) {
+        self.running.retain(|other| *other != item);
+        let attempts = self.attempts.entry(item).or_default();
+        *attempts += 1;
+        match (answer, settled) {
+            (Answer::Retry, Settled::Again(again)) => {
+                assert!(again.ended == *attempts && *attempts < POLICY.max_attempts);
+                self.due_ms.insert(item, again.due_ms);
+                return;
+            }
+            (Answer::Ok, Settled::Delivered) => {}
+            (Answer::Reject, Settled::Dead { .. }) => {}
+            (Answer::Retry, Settled::Dead { attempts: given, .. }) => {
+                assert_eq!((given, *attempts), (POLICY.max_attempts, POLICY.max_attempts));
+            }
+            other => panic!("{other:?}"),
+        }
+        self.unsettled.retain(|(other, _)| *other != item);
+    }
+}
+
+fn answer_of(answer: Answer) -> Result<(), DeliveryError> {
+    match answer {
+        Answer::Ok => Ok(()),
+        Answer::Retry => retry(),
+        Answer::Reject => Err(DeliveryError::Reject("bad".to_owned())),
+    }
+}
+
+proptest! {
+    #[test]
+    fn keeps_to_the_model(steps in proptest::collection::vec(step(), 1..200)) {
+        let mut queue = Queue::new(POLICY, 64);
+        let mut model = Model::default();
+        let (mut now_ms, mut position) = (0, 0);
+        for step in steps {
+            match step {
+                Step::Push(key) => {
+                    let key = key.map(|key| key.to_string());
+                    queue.push(Item::Event(position), event(key.as_deref()), Attempts::default());
+                    model.unsettled.push((Item::Event(position), key));
+                    position += 1;
+                }
+                Step::Start => model.check_start(queue.start(now_ms), now_ms),
+                Step::End(which, answer) if !model.running.is_empty() => {
+                    let item = model.running[which % model.running.len()];
+                    let settled = queue.end(item, answer_of(answer), now_ms).unwrap();
+                    if matches!(settled, Settled::Dead { .. }) {
+                        queue.release(item);
+                    }
+                    model.check_end(item, answer, settled);
+                }
+                Step::End(..) => assert!(queue.end(Item::Event(0), Ok(()), now_ms).is_none(), "nothing runs"),
+                Step::Wait(ms) => now_ms += ms,
+            }
+            prop_assert_eq!(queue.len(), model.unsettled.len());
+            prop_assert_eq!(queue.running(), model.running.len());
+        }
+        // From anywhere, everything comes to an end, and nothing is left behind.
+        loop {
+            while let Some(ready) = queue.start(now_ms) {
+                model.check_start(Some(ready), now_ms);
+            }
+            if let Some(item) = model.running.first().copied() {
+                let settled = queue.end(item, Ok(()), now_ms).unwrap();
+                model.check_end(item, Answer::Ok, settled);
+            } else if let Some(due_ms) = queue.next_due_ms() {
+                now_ms = due_ms;
+            } else {
+                break;
+            }
+        }
+        prop_assert!(model.unsettled.is_empty() && queue.len() == 0 && queue.keys.is_empty() && queue.cached_bytes == 0);
+    }
+}
