@@ -30,7 +30,7 @@ use fake_journal as journal;
 pub use crate::bindings::weft::durable::handles;
 pub use crate::bindings::weft::durable::types::{Phase, RetryPolicy, SagaView, Status, StepView};
 pub use answer::Answer;
-pub use start::{Started, start, start_and_wait};
+pub use start::{Started, check_idempotency, start, start_and_wait};
 pub use step::{Step, StepOutcome};
 
 /// One run of a durable function.

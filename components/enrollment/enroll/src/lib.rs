@@ -33,7 +33,9 @@ async fn handle(request: Request) -> Result<Response, Problem> {
         return Err(Problem::invalid("payment", "is needed: the course has a price"));
     }
     let saga_id = request.command_key()?;
-    let enroll = enrolling::enroll(saga_id.clone(), EnrollRequest { student_id: user.id, course_id, payment });
+    let input = EnrollRequest { student_id: user.id, course_id, payment };
+    saga::check_idempotency(&request, &saga_id, &input).await?;
+    let enroll = enrolling::enroll(saga_id.clone(), input);
     let status_url = format!("/api/sagas/{saga_id}");
     match saga::start_and_wait(&saga_id, request.prefer_wait().unwrap_or(0), enroll).await? {
         Started::Running => Ok(Response::json(202, &json!({ "saga_id": saga_id, "status_url": status_url }))),

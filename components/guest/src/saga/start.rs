@@ -6,9 +6,11 @@ use std::pin::pin;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
 
+use serde::Serialize;
+
 use super::{failure_of, handles};
-use crate::Failure;
-use crate::clock;
+use crate::http::{Problem, Request};
+use crate::{Failure, Fallible, clock, json};
 
 /// Where a saga stands when the wait for it ends.
 #[derive(Debug)]
@@ -17,6 +19,20 @@ pub enum Started<T> {
     Running,
     /// It has answered.
     Answered(T),
+}
+
+/// 422 if the request's `Idempotency-Key`, of which `key` was made, has started a saga with another input. A request
+/// without that header starts a saga of its own and is never refused.
+pub async fn check_idempotency<I: Serialize>(request: &Request, key: &str, input: &I) -> Result<(), Problem> {
+    if request.header("idempotency-key").is_none() {
+        return Ok(());
+    }
+    let input = json::canonical(input).map_err(|error| Problem::internal(&error))?;
+    match handles::status(key.to_string()).await {
+        Ok(saga) if saga.input != input => Err(Problem::key_reused()),
+        Ok(_) | Err(handles::Error::NotFound) => Ok(()),
+        Err(error) => Err(failure_of(&error).into()),
+    }
 }
 
 /// Starts a saga by its typed call and answers once the start is durable (or the call has answered).
