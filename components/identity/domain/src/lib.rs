@@ -6,6 +6,7 @@ pub mod account;
 pub mod lockout;
 pub mod password;
 pub mod refresh;
+pub mod voiding;
 
 /// A value that a field must not have.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 use identity_domain::access::{self, Issuer, Subject};
 use identity_domain::account::Role;
 use identity_domain::refresh;
+use identity_domain::voiding::issued_at_s;
 use serde::Serialize;
 use weft_guest::http::Problem;
 use weft_guest::sql::{Row, Statement, sql};
@@ -60,8 +61,7 @@ pub async fn grant(holder: &Holder, family: &str) -> Result<Grant, Problem> {
     let issuer = Issuer::from_pem(&pem).map_err(|error| Problem::internal(&error))?;
     let now_ms = now_ms();
     let now_s = now_ms / 1000;
-    // Never before the instant from which tokens are valid, even in the very second in which others were voided.
-    let issued_at_s = now_s.max(holder.tokens_valid_from_s);
+    let issued_at_s = issued_at_s(now_s, holder.tokens_valid_from_s);
     let subject = Subject { id: &holder.id, email: &holder.email, role: holder.role };
     let access_token = issuer.issue(subject, &ids::uuid(), issued_at_s, now_s);
     let refresh_token = refresh::encode(&ids::random_array());

@@ -1,9 +1,7 @@
 //! Voiding the tokens of an account, when its role or its password changes. Refresh tokens end with the commit.
 //! Access tokens are checked by the gateway without asking this database, so it reads the second up to which they are
 //! void from a key-value store; the row is the authority and the store a copy of it.
-//!
-//! Every token that is issued is noted in its account's row, and voiding sets `tokens_valid_from_s` past all that were
-//! noted: tokens from before and from after can be told apart without trusting that clocks or commits keep an order.
+//! Which second that is, `identity_domain::voiding` says.
 
 use weft_guest::bindings::spin::key_value::key_value::{self, Store};
 use weft_guest::sql::{Statement, query_first, sql};
