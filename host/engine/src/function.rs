@@ -70,6 +70,13 @@ impl Exports {
         self.0.contains_key(interface)
     }
 
+    /// All functions, with the interfaces they are in.
+    pub fn functions(&self) -> impl Iterator<Item = (&str, &str, &Export)> {
+        self.0.iter().flat_map(|(interface, functions)| {
+            functions.iter().map(move |(name, export)| (interface.as_str(), name.as_str(), export))
+        })
+    }
+
     /// The names of all exported interfaces.
     pub fn interfaces(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)

@@ -10,6 +10,7 @@ mod engine;
 mod function;
 mod http;
 mod instance;
+mod invoke;
 mod limits;
 mod linker;
 mod loader;
@@ -25,6 +26,14 @@ pub use capabilities::Services;
 pub use check::Problem;
 pub use config::EngineOptions;
 pub use engine::{Engine, EngineError};
+pub use invoke::{InvokeAnswer, InvokeError, MAX_ARGUMENTS_BYTES, Signature};
 pub use loader::LoadError;
 pub use output::LogSink;
 pub use spec::{FunctionSpec, Grants, InstanceSpec, ReuseSpec};
+
+/// A value of a call: a WIT value.
+pub type Value = wasmtime::component::Val;
+/// The body of a request to a function, and of its response.
+pub type FunctionBody = wasmtime_wasi_http::WasiBody;
+/// Why a body ended early.
+pub type FunctionBodyError = wasmtime_wasi_http::Error;
