@@ -17,7 +17,7 @@ mod settings;
 mod shared;
 mod stack;
 
-pub use auth::{AuthSettings, Identity, KeyError, KeySet, Revocations};
+pub use auth::{AuthError, AuthSettings, Identity, KeyError, KeySet, Revocations};
 pub use body::{Answer, BodyError, BoxError, RequestBody, ResponseBody, full};
 pub use health::HealthCheck;
 pub use problem::Problem;

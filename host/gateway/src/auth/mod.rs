@@ -8,8 +8,8 @@
 mod cache;
 mod identity;
 mod keys;
+mod settings;
 
-use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -22,6 +22,7 @@ use cache::{TokenCache, TokenHash};
 use identity::Claims;
 pub use identity::Identity;
 pub use keys::{KeyError, KeySet};
+pub use settings::{AuthError, AuthSettings};
 
 /// Longest token, in bytes.
 const TOKEN_BYTES: usize = 8 * 1024;
@@ -31,31 +32,6 @@ pub trait Revocations: Send + Sync + 'static {
     /// Tokens of `subject` issued in this second (since the Unix epoch) or before are void. `iat` counts whole seconds,
     /// so a token issued later within that second is void as well, rather than an older one valid.
     fn not_before(&self, subject: &str) -> Option<u64>;
-}
-
-/// What a token must carry.
-pub struct AuthSettings {
-    /// The `iss` claim.
-    pub issuer: String,
-    /// The `aud` claim, or one of them.
-    pub audience: String,
-    /// How far clocks may differ, in seconds.
-    pub leeway_s: u64,
-    /// Who signs.
-    pub keys: KeySet,
-    /// Which tokens are void.
-    pub revocations: Option<Arc<dyn Revocations>>,
-}
-
-impl fmt::Debug for AuthSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthSettings")
-            .field("issuer", &self.issuer)
-            .field("audience", &self.audience)
-            .field("leeway_s", &self.leeway_s)
-            .field("keys", &self.keys)
-            .finish_non_exhaustive()
-    }
 }
 
 /// Verifies tokens.

@@ -1,0 +1,91 @@
+//! How much the gateway adds to bare hyper: requests over one keep-alive connection to both, alternating.
+//! `cargo run --release -p weft-gateway --example overhead`
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a measurement for people")]
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use weft_core::manifest::{Access, Route};
+use weft_core::{Failure, SystemClock};
+use weft_gateway::{Gateway, RequestBody, RouteTable, Settings, full};
+
+const REQUESTS: usize = 20_000;
+const HEADERS: &str = "GET /api/courses/1/parts/2 HTTP/1.1\r\nhost: weft.test\r\nuser-agent: overhead\r\n\
+                       accept: */*\r\naccept-encoding: gzip\r\n\r\n";
+
+async fn bare() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            socket.set_nodelay(true).unwrap();
+            let answer =
+                |_: Request<Incoming>| async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("hi")))) };
+            let service = hyper::service::service_fn(answer);
+            tokio::spawn(async move {
+                let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                let _ = builder.serve_connection(TokioIo::new(socket), service).await;
+            });
+        }
+    });
+    address
+}
+
+async fn gateway() -> SocketAddr {
+    let mut routes: Vec<Route> = (0..30).map(|n| route(&format!("/api/things{n}/:id"))).collect();
+    routes.push(route("/api/courses/:course/parts/:part"));
+    routes.sort_by(|a, b| a.pattern.cmp(&b.pattern));
+    let upstream = tower::service_fn(|_: Request<RequestBody>| async { Ok::<_, Failure>(Response::new(full("hi"))) });
+    let clock = Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))));
+    let gateway = Gateway::new(clock, Settings::default(), RouteTable::new(&routes), None, vec![], upstream).unwrap();
+    let listener = weft_gateway::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { gateway.serve(listener, std::future::pending(), Duration::ZERO).await });
+    address
+}
+
+fn route(pattern: &str) -> Route {
+    Route {
+        method: weft_core::manifest::Method::Get,
+        pattern: pattern.parse().unwrap(),
+        component: "c".into(),
+        access: Access::Public,
+        deadline_ms: 1000,
+        line: 1,
+    }
+}
+
+/// Microseconds per request, one after another.
+async fn run(address: SocketAddr) -> f64 {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.set_nodelay(true).unwrap();
+    let mut buffer = vec![0; 4096];
+    let start = Instant::now();
+    for _ in 0..REQUESTS {
+        socket.write_all(HEADERS.as_bytes()).await.unwrap();
+        let read = socket.read(&mut buffer).await.unwrap();
+        assert!(buffer[..read].starts_with(b"HTTP/1.1 200 ") && buffer[..read].ends_with(b"\r\n\r\nhi"));
+    }
+    start.elapsed().as_secs_f64() * 1e6 / REQUESTS as f64
+}
+
+/// One thread, so that all work of both sides is in the time.
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let (bare, gateway) = (bare().await, gateway().await);
+    for _ in 0..5 {
+        let (bare, gateway) = (run(bare).await, run(gateway).await);
+        println!("bare {bare:.2} us, gateway {gateway:.2} us, added {:.2} us", gateway - bare);
+    }
+}

@@ -1,0 +1,154 @@
+//! What a token must carry and who signs it, from the manifest. Keys are read once, at start; changing them means
+//! starting again.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use weft_core::manifest::{self, KeySource};
+
+use super::{KeyError, KeySet, Revocations};
+
+/// Largest key file, in bytes.
+const KEY_FILE_BYTES: u64 = 1024 * 1024;
+
+/// What a token must carry.
+pub struct AuthSettings {
+    /// The `iss` claim.
+    pub issuer: String,
+    /// The `aud` claim, or one of them.
+    pub audience: String,
+    /// How far clocks may differ, in seconds.
+    pub leeway_s: u64,
+    /// Who signs.
+    pub keys: KeySet,
+    /// Which tokens are void.
+    pub revocations: Option<Arc<dyn Revocations>>,
+}
+
+impl fmt::Debug for AuthSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthSettings")
+            .field("issuer", &self.issuer)
+            .field("audience", &self.audience)
+            .field("leeway_s", &self.leeway_s)
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A key of the manifest that cannot be used. `line` is the line in the manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// The variable is not set.
+    #[error("line {line}: the variable {name:?} holds no key: set it to the PEM text of one")]
+    NoVariable {
+        /// Where it is named.
+        line: usize,
+        /// The variable.
+        name: Arc<str>,
+    },
+    /// The file cannot be read.
+    #[error("line {line}: the key file {} cannot be read: {source}", path.display())]
+    File {
+        /// Where it is named.
+        line: usize,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// What is there is not a key that we take.
+    #[error("line {line}: {source}")]
+    Key {
+        /// Where it is named.
+        line: usize,
+        /// What is wrong with it.
+        source: KeyError,
+    },
+}
+
+impl AuthSettings {
+    /// Reads the keys that the manifest names. `variable` answers the value of an application variable.
+    ///
+    /// # Errors
+    /// [`AuthError`] for the first key that cannot be used.
+    pub fn from_manifest(
+        auth: &manifest::Auth,
+        variable: impl Fn(&str) -> Option<String>,
+        revocations: Option<Arc<dyn Revocations>>,
+    ) -> Result<Self, AuthError> {
+        let mut keys = KeySet::default();
+        for source in &auth.keys {
+            let line = source.line;
+            let added = match &source.value {
+                KeySource::Variable(name) => {
+                    let pem = variable(name).filter(|value| !value.trim().is_empty());
+                    keys.add_pem(&pem.ok_or_else(|| AuthError::NoVariable { line, name: Arc::clone(name) })?)
+                }
+                KeySource::Pem(path) => keys.add_pem(&read(path, line)?),
+                KeySource::Jwks(path) => keys.add_jwks(&read(path, line)?),
+            };
+            added.map_err(|source| AuthError::Key { line, source })?;
+        }
+        let (issuer, audience) = (auth.issuer.to_string(), auth.audience.to_string());
+        Ok(Self { issuer, audience, leeway_s: auth.leeway_s.into(), keys, revocations })
+    }
+}
+
+fn read(path: &Path, line: usize) -> Result<String, AuthError> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(KEY_FILE_BYTES).read_to_string(&mut text));
+    read.map_err(|source| AuthError::File { line, path: path.to_owned(), source })?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weft_core::manifest::Located;
+
+    const PUBLIC: &str = include_str!("../../tests/keys/rsa-public.pem");
+
+    fn auth(source: KeySource) -> manifest::Auth {
+        manifest::Auth {
+            issuer: "i".into(),
+            audience: "a".into(),
+            leeway_s: 30,
+            keys: vec![Located::new(source, 7)],
+            revocations: None,
+            line: 1,
+        }
+    }
+
+    fn read_auth(source: KeySource, value: Option<&str>) -> Result<AuthSettings, AuthError> {
+        AuthSettings::from_manifest(&auth(source), |_| value.map(ToOwned::to_owned), None)
+    }
+
+    #[test]
+    fn keys_come_from_variables_and_files() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/rsa-public.pem");
+        for source in [KeySource::Variable("key".into()), KeySource::Pem(file.into())] {
+            let settings = read_auth(source, Some(PUBLIC)).unwrap();
+            assert!(!settings.keys.is_empty());
+            assert!(!format!("{settings:?}").contains("MIIB"));
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_missing_or_wrong_is_named_with_its_line() {
+        let variable = || KeySource::Variable("jwt_key".into());
+        for (result, expected) in [
+            (read_auth(variable(), None), "line 7: the variable \"jwt_key\" holds no key"),
+            (read_auth(variable(), Some(" \n")), "line 7: the variable \"jwt_key\" holds no key"),
+            (read_auth(variable(), Some("nonsense")), "line 7: the PEM text"),
+            (read_auth(KeySource::Pem("/nowhere".into()), None), "line 7: the key file /nowhere"),
+            (read_auth(KeySource::Jwks("/nowhere".into()), None), "line 7: the key file /nowhere"),
+        ] {
+            let message = result.unwrap_err().to_string();
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+}
