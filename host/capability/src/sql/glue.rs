@@ -405,3 +405,61 @@ impl From<SqlError> for wit::Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::OpenStep;
+
+    fn event(topic: &str, correlation_id: Option<&str>) -> wit::OutgoingEvent {
+        wit::OutgoingEvent {
+            topic: topic.to_owned(),
+            type_: "tested".to_owned(),
+            subject: None,
+            ordering_key: None,
+            correlation_id: correlation_id.map(str::to_owned),
+            data: b"1".to_vec(),
+        }
+    }
+
+    fn state(durable: bool) -> SqlState {
+        let topics = Arc::new(["enrollment.*".parse::<TopicPattern>().unwrap()]);
+        SqlState::new(None, Gate::new(durable), topics, "enroll".into())
+    }
+
+    #[test]
+    fn links_once() {
+        let mut config = wasmtime::Config::new();
+        config.wasm_component_model_async(true);
+        let mut linker = Linker::<SqlState>::new(&wasmtime::Engine::new(&config).unwrap());
+        add_to_linker(&mut linker, |state| state).unwrap();
+        assert!(add_to_linker(&mut linker, |state| state).is_err());
+    }
+
+    #[test]
+    fn events_need_a_grant_and_carry_the_call() {
+        let mut state = state(false);
+        state.set_call(Some("trace".to_owned()), Some("call".to_owned()));
+        let sent = state.outgoing(vec![event("enrollment.made", None), event("enrollment.made", Some("own"))]).unwrap();
+        assert_eq!(sent[0].traceparent.as_deref(), Some("trace"));
+        let correlations: Vec<_> = sent.iter().map(|event| event.correlation_id.as_deref()).collect();
+        assert_eq!(correlations, [Some("call"), Some("own")]);
+        let Err(SqlError::Denied(text)) = state.outgoing(vec![event("payments.made", None)]) else {
+            panic!("the topic is not granted")
+        };
+        assert!(text.contains("payments.made") && text.contains("[component.enroll.tool.weft]"), "{text}");
+    }
+
+    #[test]
+    fn the_gate_comes_before_the_grant() {
+        let state = state(true);
+        let Err(SqlError::Denied(text)) = state.enter().map(drop) else { panic!("no step is open") };
+        assert!(text.starts_with("outside-step"), "{text}");
+        state.gate.open_step(OpenStep { key: "s/a#1".into(), deadline: std::time::Duration::ZERO });
+        let guard = state.gate.open_transaction().unwrap();
+        assert_eq!(state.enter().map(drop), Err(SqlError::TransactionOpen));
+        drop(guard);
+        let Err(SqlError::Denied(text)) = state.enter().map(drop) else { panic!("no database is granted") };
+        assert!(text.contains("context"), "{text}");
+    }
+}

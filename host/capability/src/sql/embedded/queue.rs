@@ -4,12 +4,22 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Why a job was not taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
     Full,
     Closed,
+}
+
+/// How long to wait for company, once there is a job.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Linger {
+    /// Until this many jobs wait,
+    pub(super) jobs: usize,
+    /// but no longer than this; real time, since nothing but throughput depends on it.
+    pub(super) at_most: Duration,
 }
 
 pub(super) struct Queue<T> {
@@ -53,17 +63,22 @@ impl<T> Queue<T> {
 
     /// The next job; `None` when the queue is closed and empty.
     pub(super) fn pop(&self) -> Option<T> {
-        self.pop_group(1, |_| false)?.pop()
+        self.pop_group(1, |_| false, Linger::default())?.pop()
     }
 
     /// The next job, and those right behind it as long as all of them `join`, at most `max`. `None` when the queue
     /// is closed and empty.
-    pub(super) fn pop_group(&self, max: usize, join: impl Fn(&T) -> bool) -> Option<Vec<T>> {
+    pub(super) fn pop_group(&self, max: usize, join: impl Fn(&T) -> bool, linger: Linger) -> Option<Vec<T>> {
         let mut state = self.state();
         while state.jobs.is_empty() && !state.closed {
             state.idle += 1;
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.idle -= 1;
+        }
+        let fewer = |state: &mut State<T>| state.jobs.len() < linger.jobs && !state.closed;
+        if !linger.at_most.is_zero() && fewer(&mut state) {
+            let waited = self.arrived.wait_timeout_while(state, linger.at_most, fewer);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let alike = state.jobs.iter().take(max).take_while(|job| join(job)).count();
         let taken = alike.max(1).min(state.jobs.len());
@@ -127,10 +142,23 @@ mod tests {
             queue.push(job).unwrap();
         }
         let odd = |job: &i32| job % 2 == 1;
-        assert_eq!(queue.pop_group(2, odd), Some(vec![1, 3]));
-        assert_eq!(queue.pop_group(9, odd), Some(vec![5]));
-        assert_eq!(queue.pop_group(9, odd), Some(vec![2]));
-        assert_eq!(queue.pop_group(9, odd), Some(vec![7]));
+        assert_eq!(queue.pop_group(2, odd, Linger::default()), Some(vec![1, 3]));
+        assert_eq!(queue.pop_group(9, odd, Linger::default()), Some(vec![5]));
+        assert_eq!(queue.pop_group(9, odd, Linger::default()), Some(vec![2]));
+        assert_eq!(queue.pop_group(9, odd, Linger::default()), Some(vec![7]));
+    }
+
+    #[test]
+    fn lingering_ends_when_enough_have_come() {
+        let queue = Queue::new(10);
+        queue.push(1).unwrap();
+        let linger = Linger { jobs: 3, at_most: Duration::from_secs(3_600) };
+        std::thread::scope(|scope| {
+            let group = scope.spawn(|| queue.pop_group(9, |_| true, linger));
+            queue.push(2).unwrap();
+            queue.push(3).unwrap();
+            assert_eq!(group.join().unwrap(), Some(vec![1, 2, 3]));
+        });
     }
 
     #[test]

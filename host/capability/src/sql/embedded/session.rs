@@ -201,3 +201,67 @@ fn is_harmless(function: &str) -> bool {
         .iter()
         .any(|name| function.eq_ignore_ascii_case(name))
 }
+
+#[cfg(test)]
+mod tests {
+    use weft_core::clock::ManualClock;
+
+    use super::*;
+    use crate::sql::SqlError;
+    use crate::sql::embedded::schema;
+    use crate::sql::embedded::statement::portable;
+
+    /// The authorizer alone, without the check of texts that stands before it.
+    #[test]
+    fn the_sandbox_holds_by_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let session = Session::open(&path, Role::Writer, Arc::new(ManualClock::default())).unwrap();
+        schema::ensure(session.host()).unwrap();
+        session.host().execute_batch("CREATE TABLE mine (a TEXT)").unwrap();
+        let sandbox = session.guest(Duration::from_secs(5));
+        for sql in [
+            "SELECT key FROM weft_done",
+            "SELECT key FROM 'weft_done'",
+            "SELECT key FROM main.weft_done",
+            "INSERT INTO weft_outbox (id) VALUES ('x')",
+            "UPDATE mine SET a = (SELECT key FROM weft_done)",
+            "DELETE FROM weft_migrations",
+            "SELECT sql FROM sqlite_schema",
+            "SELECT name FROM sqlite_temp_master",
+            "SELECT name FROM pragma_table_info('mine')",
+            "SELECT * FROM dbstat",
+            "PRAGMA table_info(mine)",
+            "PRAGMA journal_mode = DELETE",
+            "ATTACH 'b.db' AS b",
+            "DETACH main",
+            "VACUUM",
+            "VACUUM INTO 'b.db'",
+            "BEGIN",
+            "SAVEPOINT a",
+            "CREATE TABLE more (a TEXT)",
+            "CREATE TEMP TABLE more (a TEXT)",
+            "CREATE VIEW more AS SELECT key FROM weft_done",
+            "CREATE VIRTUAL TABLE more USING fts5(a)",
+            "DROP TABLE mine",
+            "ALTER TABLE mine RENAME TO weft_mine",
+            "REINDEX",
+            "ANALYZE",
+            "SELECT load_extension('x')",
+        ] {
+            let run = sandbox.connection().prepare(sql).and_then(|mut statement| {
+                let mut rows = statement.raw_query();
+                while rows.next()?.is_some() {}
+                Ok(())
+            });
+            let denied = |error: &rusqlite::Error| matches!(portable(error), SqlError::Denied(_));
+            assert!(run.as_ref().is_err_and(denied), "{sql}: {run:?}");
+        }
+        let own = "INSERT INTO mine VALUES ('a') RETURNING a";
+        assert_eq!(sandbox.connection().query_row(own, [], |row| row.get::<_, String>(0)).unwrap(), "a");
+        drop(sandbox);
+        let count = |table| session.host().query_row(&format!("SELECT COUNT(*) FROM {table}"), [], |row| row.get(0));
+        assert_eq!((count("mine"), count("weft_outbox")), (Ok(1), Ok(0)), "the host itself is not held");
+        assert!(!dir.path().join("b.db").exists());
+    }
+}

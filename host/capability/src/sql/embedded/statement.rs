@@ -158,6 +158,10 @@ pub(super) fn portable(error: &rusqlite::Error) -> SqlError {
             let text = message.as_deref().unwrap_or("no message");
             by_code(code, text, error)
         }
+        // The authorizer's refusal of a function comes without a code of its own.
+        rusqlite::Error::SqlInputError { msg, .. } if msg.starts_with("not authorized") => {
+            SqlError::Denied(msg.clone())
+        }
         rusqlite::Error::SqlInputError { error: code, msg, offset, .. } if code.code == ErrorCode::Unknown => {
             SqlError::Invalid(if *offset < 0 { msg.clone() } else { format!("{msg} (at byte {offset})") })
         }

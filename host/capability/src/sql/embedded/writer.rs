@@ -11,7 +11,7 @@ use weft_core::Clock;
 
 use super::Shared;
 use super::keyed::{self, Effects, Record};
-use super::queue::{AbandonOnExit, Ticket};
+use super::queue::{AbandonOnExit, Linger, Ticket};
 use super::session::Session;
 use super::statement::portable;
 use super::transaction::{self, Opened};
@@ -20,6 +20,8 @@ use crate::sql::types::{Commit, Committed, Revocation};
 
 /// How many commits share a flush at most; it bounds how much is done again when one of them spoils the transaction.
 const GROUP: usize = 256;
+/// How long the writer waits for company at most.
+const LONGEST_LINGER: Duration = Duration::from_millis(1);
 /// How many old records a group removes at most.
 const CLEANUP_BATCH: usize = 500;
 /// How long nothing is cleaned up after everything old was removed, in milliseconds.
@@ -69,18 +71,19 @@ pub(super) struct Writer {
     session: Session,
     shared: Arc<Shared>,
     next_cleanup_ms: u64,
+    linger: Linger,
 }
 
 impl Writer {
     pub(super) fn new(session: Session, shared: Arc<Shared>) -> Self {
-        Self { session, shared, next_cleanup_ms: 0 }
+        Self { session, shared, next_cleanup_ms: 0, linger: Linger::default() }
     }
 
     /// Runs until the queue is closed and empty.
     pub(super) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         let _abandon = AbandonOnExit(&shared.writes);
-        while let Some(jobs) = shared.writes.pop_group(GROUP, |job| matches!(job, Job::Keyed(_))) {
+        while let Some(jobs) = shared.writes.pop_group(GROUP, |job| matches!(job, Job::Keyed(_)), self.linger) {
             let mut group = Vec::new();
             for job in jobs {
                 match job {
@@ -93,7 +96,13 @@ impl Writer {
                 }
             }
             group.retain(|keyed: &Keyed| !keyed.reply.is_closed() && keyed.ticket.begin());
+            let (size, began) = (group.len(), shared.clock.monotonic());
             self.finish(group);
+            let took = shared.clock.monotonic().saturating_sub(began);
+            // Those who were just answered are about to ask again: a fraction of the time that a flush takes is well
+            // spent on having them all in the next one. A lone caller is never kept waiting.
+            let at_most = if size > 1 { took / 4 } else { Duration::ZERO };
+            self.linger = Linger { jobs: size, at_most: at_most.min(LONGEST_LINGER) };
         }
         self.close();
     }

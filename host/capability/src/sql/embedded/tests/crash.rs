@@ -155,9 +155,7 @@ fn check_trace(trace: &str) -> usize {
             (written, flushed) = (true, false);
         } else if is_flush && on_log && call.contains("<unfinished") {
             flushing.insert(thread);
-        } else if is_flush && on_log {
-            flushed = call.ends_with("= 0");
-        } else if call.contains("sync resumed>") && flushing.remove(thread) {
+        } else if (is_flush && on_log) || (call.contains("sync resumed>") && flushing.remove(thread)) {
             flushed = call.ends_with("= 0");
         } else if call.starts_with("write(1") && call.contains("\"ack ") {
             assert!(written && flushed, "acknowledgement {acks} stands before its flush: {line}");
