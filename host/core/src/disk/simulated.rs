@@ -38,6 +38,7 @@ struct State {
     locks: BTreeSet<PathBuf>,
     counts: DiskCounts,
     holds: u32,
+    held_syncs: u32,
     free_bytes: Option<u64>,
     failing_syncs: u32,
 }
@@ -52,6 +53,14 @@ struct Content {
 /// While it lives, flushes of file data do not complete.
 #[derive(Debug)]
 pub struct SyncHold(SimulatedDisk);
+
+impl SyncHold {
+    /// How many flushes wait for the hold to end.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        self.0.state().held_syncs
+    }
+}
 
 impl Drop for SyncHold {
     fn drop(&mut self) {
@@ -320,9 +329,11 @@ impl DiskFile for SimulatedFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.disk.state();
+        state.held_syncs += 1;
         while state.holds > 0 && state.generation == self.generation {
             state = self.disk.0.released.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        state.held_syncs -= 1;
         drop(state);
         self.with(|state| {
             let fails = state.failing_syncs > 0;

@@ -1,10 +1,11 @@
 //! Runs that end before their saga: traps, long waits, code that does not fit, and the host's end.
 
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::executor::block_on;
-use futures::future::{Either, FutureExt, select};
+use futures::future::{Either, FutureExt, join, select};
 
 use weft_core::clock::ManualClock;
 use weft_core::disk::SimulatedDisk;
@@ -76,6 +77,43 @@ fn ten_runs_without_a_record_need_attention() {
     assert!(reason.contains("10 runs") && reason.contains("unreachable executed"), "{reason}");
     assert!(clock.now_ms() - START_MS > 10_000, "with growing delays between them");
     assert!(matches!(block_on(sagas.begin(&starter(), "enroll", "k", b"{}")), Err(SagaError::Unavailable(_))));
+}
+
+#[test]
+fn runs_that_come_further_are_not_given_up() {
+    let (sagas, ..) = fresh();
+    drop(block_on(begin(&sagas, "k")));
+    let (again, keys) = (sagas.clone(), seen());
+    let resume = move |key: String| {
+        let sagas = again.clone();
+        async move {
+            let run = begin(&sagas, &key).await;
+            let done = sagas.show(&key).unwrap().steps.len();
+            for number in 0..done {
+                recorded(&run, &format!("s{number}"), Phase::Do).await;
+            }
+            if done == 30 {
+                run.finish(false, Vec::new()).await.unwrap();
+                return Ok(());
+            }
+            step(&run, &format!("s{done}")).await;
+            drop(run);
+            // The saga is due before this call has ended.
+            for _ in 0..10 {
+                let mut polled = false;
+                std::future::poll_fn(|context| {
+                    context.waker().wake_by_ref();
+                    if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }
+                })
+                .await;
+            }
+            Err(Failure::unknown(Fault::Guest, Reason::Trapped, "unreachable executed"))
+        }
+        .boxed()
+    };
+    let answer = block_on(recovering(&sagas, Resuming(resume, keys.clone()), sagas.wait("k")));
+    assert_eq!(answer, Ok(Vec::new()));
+    assert_eq!(keys.lock().unwrap().len(), 31);
 }
 
 #[test]
@@ -169,6 +207,18 @@ fn code_that_does_not_fit_its_journal_is_told_and_runs_nothing() {
         let error = begin(&sagas, "k").await.finish(false, Vec::new()).await.unwrap_err();
         assert!(error.to_string().contains("the code asks for the end"), "{error}");
     });
+}
+
+#[test]
+fn a_saga_ends_once() {
+    let (sagas, ..) = fresh();
+    block_on(async {
+        step(&*begin(&sagas, "k").await, "a").await;
+        let run = begin(&sagas, "k").await;
+        let both = join(run.enter("b", Phase::Do, options()), run.enter("c", Phase::Do, options())).await;
+        assert!(matches!(both, (Err(SagaError::Mismatch(_)), Err(SagaError::LeaseLost))), "{both:?}");
+    });
+    assert_eq!(sagas.log_stats().records, 3);
 }
 
 #[test]

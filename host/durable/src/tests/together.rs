@@ -41,7 +41,10 @@ fn branches_get_their_records_in_the_order_of_the_journal() {
         let run = begin(&sagas, "k").await;
         let branches = select(Box::pin(recorded(&run, "a", Phase::Do)), Box::pin(recorded(&run, "b", Phase::Do)));
         let Either::Right((b, a)) = patiently(&clock, branches).await else { panic!("a before b") };
+        // The code gets to see the first before there is a second.
+        let seen_at_ms = weft_core::Clock::now_ms(&*clock);
         assert!(patiently(&clock, a).await.at_ms >= b.at_ms);
+        assert!(weft_core::Clock::now_ms(&*clock) >= seen_at_ms + 20);
         run.finish(false, Vec::new()).await.unwrap();
     });
 }
