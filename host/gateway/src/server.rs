@@ -39,8 +39,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const FAREWELLS: usize = 64;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 64 * 1024;
-/// hyper's own bounds lie above ours, so that ours answer with a problem. Both bound memory.
-const HYPER_HEADERS: usize = 1024;
+/// hyper's own bound lies above ours, so that ours answers with a problem. Its bound of 100 header lines is left alone:
+/// with any other, hyper allocates for each request.
 const HYPER_BUFFER_BYTES: usize = 256 * 1024;
 
 /// The port cannot be listened on.
@@ -245,7 +245,7 @@ impl<S: Upstream> Gateway<S> {
         let limits = &self.shared.limits;
         let mut builder = Builder::new(TokioExecutor::new());
         // The head's timeout is ours (`connection::Watched`), because hyper would close without an answer.
-        builder.http1().max_headers(HYPER_HEADERS).max_buf_size(HYPER_BUFFER_BYTES).header_read_timeout(None);
+        builder.http1().max_buf_size(HYPER_BUFFER_BYTES).header_read_timeout(None);
         let list_bytes = u32::try_from(HYPER_BUFFER_BYTES).unwrap_or(u32::MAX);
         builder
             .http2()

@@ -10,7 +10,7 @@ use weft_core::manifest;
 pub struct Limits {
     /// Largest request body, in bytes; beyond it 413.
     pub body_bytes: u64,
-    /// Most header lines of a request; beyond it 431.
+    /// Most header lines of a request; beyond it 431. hyper has a bound of its own at 100.
     pub header_count: usize,
     /// All header names and values of a request together, in bytes; beyond it 431.
     pub header_bytes: usize,
@@ -45,7 +45,7 @@ impl From<&manifest::Gateway> for Limits {
         let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         Self {
             body_bytes: gateway.max_body_bytes,
-            header_count: 100,
+            header_count: 80,
             header_bytes: count(gateway.max_header_bytes),
             uri_bytes: 8 * 1024,
             connections: count(gateway.max_connections),

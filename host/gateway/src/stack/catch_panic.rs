@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::future::Either;
@@ -13,6 +14,7 @@ use tower::Service;
 use super::{Answered, Exchange, Or, always_ready, answer};
 use crate::body::ResponseBody;
 use crate::problem::Problem;
+use crate::record::Record;
 
 #[derive(Clone, Debug)]
 pub(crate) struct CatchPanic<S> {
@@ -32,11 +34,12 @@ where
     }
 
     fn call(&mut self, exchange: Exchange) -> Self::Future {
+        let record = Arc::clone(&exchange.record);
         // Nothing of a request outlives its panic, so no broken state can be seen afterwards.
         let called = catch_unwind(AssertUnwindSafe(|| self.inner.call(exchange)));
         match called {
-            Ok(inner) => Either::Right(Catching { inner }),
-            Err(panic) => answer(Err(problem_of(&*panic))),
+            Ok(inner) => Either::Right(Catching { inner, record }),
+            Err(panic) => answer(Err(problem_of(&*panic, &record))),
         }
     }
 }
@@ -45,6 +48,7 @@ pin_project! {
     pub(crate) struct Catching<F> {
         #[pin]
         inner: F,
+        record: Arc<Record>,
     }
 }
 
@@ -52,14 +56,14 @@ impl<F: Future<Output = Answered>> Future for Catching<F> {
     type Output = Answered;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answered> {
-        let inner = self.project().inner;
-        let polled = catch_unwind(AssertUnwindSafe(|| inner.poll(context)));
-        polled.unwrap_or_else(|panic| Poll::Ready(Err(problem_of(&*panic))))
+        let this = self.project();
+        let polled = catch_unwind(AssertUnwindSafe(|| this.inner.poll(context)));
+        polled.unwrap_or_else(|panic| Poll::Ready(Err(problem_of(&*panic, this.record))))
     }
 }
 
-fn problem_of(panic: &(dyn Any + Send)) -> Problem {
+fn problem_of(panic: &(dyn Any + Send), record: &Record) -> Problem {
     let message = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(|s| &**s));
-    tracing::error!(panic = message.unwrap_or("no message"), "a request panicked");
+    tracing::error!(panic = message.unwrap_or("no message"), request_id = record.request_id(), "a request panicked");
     Problem::internal()
 }

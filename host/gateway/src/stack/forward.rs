@@ -2,6 +2,7 @@
 //! the extensions. What comes back as a failure becomes a problem.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::HOST;
@@ -34,8 +35,8 @@ impl<S: Upstream> Service<Routed> for Forward<S> {
     }
 
     fn call(&mut self, routed: Routed) -> Self::Future {
-        let request = function_request(routed);
-        Forwarded { inner: self.inner.clone().oneshot(request) }
+        let record = Arc::clone(&routed.exchange.record);
+        Forwarded { inner: self.inner.clone().oneshot(function_request(routed)), record }
     }
 }
 
@@ -43,6 +44,7 @@ pin_project! {
     pub(crate) struct Forwarded<S: Upstream> {
         #[pin]
         inner: Oneshot<S, Request<RequestBody>>,
+        record: Arc<Record>,
     }
 }
 
@@ -50,15 +52,21 @@ impl<S: Upstream> Future for Forwarded<S> {
     type Output = Answered;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answered> {
-        self.project().inner.poll(context).map_err(problem_of)
+        let this = self.project();
+        this.inner.poll(context).map_err(|failure| problem_of(failure, this.record))
     }
 }
 
-fn problem_of(failure: Failure) -> Problem {
+/// The client gets the problem, the log the reason, and the request id joins them.
+fn problem_of(failure: Failure, record: &Record) -> Problem {
+    let component = record.route.get().map_or("-", |route| &*route.config.component);
+    let request_id = record.request_id();
     // Overload and a client that went away are daily bread; the rest is somebody's mistake.
     match failure.fault {
-        Fault::Client => tracing::debug!(%failure, "a function failed"),
-        Fault::Guest | Fault::Host | Fault::Backend => tracing::warn!(%failure, "a function failed"),
+        Fault::Client => tracing::debug!(%failure, component, request_id, "a function failed"),
+        Fault::Guest | Fault::Host | Fault::Backend => {
+            tracing::warn!(%failure, component, request_id, "a function failed")
+        }
     }
     failure.into()
 }
