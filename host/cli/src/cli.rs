@@ -1,0 +1,200 @@
+//! The command line as typed. What each command does with it is in its own file under `commands`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::assemble::Place;
+use crate::commands::{admin, build, check, completions, import, invoke, logs, new, routes, saga, up};
+use crate::exit::{self, Exit};
+
+/// Runs a whole microservice system as WebAssembly components in one process.
+#[derive(Debug, Parser)]
+#[command(name = "weft", version, propagate_version = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What holds for all commands.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What holds for all commands.
+#[derive(Args, Debug)]
+pub struct Global {
+    /// The application's manifest
+    #[arg(long, global = true, value_name = "FILE", default_value = "spin.toml")]
+    pub manifest: PathBuf,
+    /// The data directory; a running host is found through it
+    #[arg(long, global = true, value_name = "DIR", default_value = ".weft")]
+    pub data: PathBuf,
+    /// Say more: the host's own log, and all causes of an error
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the application and serve until Ctrl-C or SIGTERM
+    Up(UpArgs),
+    /// Build the application's components, or one
+    Build(build::Args),
+    /// Check manifest, grants and imports without running anything
+    Check(check::Args),
+    /// Make something new
+    #[command(subcommand)]
+    New(new::Command),
+    /// Call a function of a component by hand
+    Invoke(invoke::Args),
+    /// Look at sagas of a running host
+    #[command(subcommand)]
+    Saga(saga::Command),
+    /// List routes: method, path, component, access
+    Routes(routes::Args),
+    /// Show what functions have written to stdout and stderr
+    Logs(logs::Args),
+    /// Commands for the platform's operator
+    #[command(subcommand)]
+    Admin(admin::Command),
+    /// Load data of another system
+    #[command(subcommand)]
+    Import(import::Command),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// What `weft up` takes.
+#[derive(Args, Debug)]
+pub struct UpArgs {
+    /// Where to listen
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    pub listen: SocketAddr,
+    /// Which state engines stand behind what; without it, the embedded ones
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Build and deploy anew, without dropping a request, when a source changes
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// Parses the command line and runs the command.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Ends the process itself, with code 2 and a message, if the line makes no sense.
+    let Cli { global, command } = Cli::parse();
+    let verbose = global.verbose;
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(run(global, command)));
+    ended.unwrap_or_else(|error| exit::report(&error, verbose)).into()
+}
+
+async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
+    let place = Place { manifest: global.manifest, data: global.data };
+    start_log(&command, global.verbose);
+    match command {
+        Command::Up(args) => {
+            up::run(up::Options { place, listen: args.listen, watch: args.watch }).await.map(|()| Exit::Success)
+        }
+        Command::Build(args) => build::run(args, &place).await,
+        Command::Check(args) => check::run(&args, &place),
+        Command::New(new::Command::Function(args)) => new::run(&args, &place),
+        Command::Invoke(args) => invoke::run(&args, &place).await,
+        Command::Saga(command) => saga::run(command, &place).await,
+        Command::Routes(args) => routes::run(&args, &place).await,
+        Command::Logs(args) => logs::run(&args, &place).await,
+        Command::Admin(admin::Command::ResetPassword(args)) => admin::run(args, &place).await,
+        Command::Import(import::Command::Oulad(args)) => import::run(&args, &place).await,
+        Command::Completions(args) => completions::run(&args),
+    }
+}
+
+/// The host's own log, on stderr. Commands other than `up` are quiet but for warnings.
+fn start_log(command: &Command, verbose: bool) {
+    let level = match command {
+        _ if verbose => tracing::Level::DEBUG,
+        Command::Up(_) => tracing::Level::INFO,
+        _ => tracing::Level::WARN,
+    };
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_manual() {
+        let cli = parsed("weft up").unwrap();
+        assert_eq!(cli.global.manifest, PathBuf::from("spin.toml"));
+        assert_eq!(cli.global.data, PathBuf::from(".weft"));
+        let Command::Up(up) = cli.command else { panic!("{:?}", cli.command) };
+        assert_eq!(up.listen.to_string(), "127.0.0.1:3000");
+        assert!(!up.watch);
+    }
+
+    #[test]
+    fn global_options_stand_before_and_after_the_command() {
+        for line in ["weft --data d --manifest m saga list --json", "weft saga list --json --data d --manifest m"] {
+            let cli = parsed(line).unwrap();
+            assert_eq!((cli.global.data, cli.global.manifest), (PathBuf::from("d"), PathBuf::from("m")), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_of_the_manual_is_read() {
+        for line in [
+            "weft up --listen 0.0.0.0:80 --config weft.toml --watch",
+            "weft build",
+            "weft build courses-list",
+            "weft check --json",
+            "weft new function courses hello",
+            "weft invoke example-greeter greeter#greet (\"k\",\"x\") --json",
+            "weft saga show 0192",
+            "weft saga list --status running --name x --limit 5 --cursor 9",
+            "weft routes --json",
+            "weft logs courses-list -f -n 5",
+            "weft admin reset-password --email a@example.com",
+            "weft import oulad dir",
+            "weft completions bash",
+        ] {
+            parsed(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_code_2() {
+        for line in [
+            "weft",
+            "weft nothing",
+            "weft up --listen nowhere",
+            "weft new function courses",
+            "weft new function Courses hello",
+            "weft new function courses 1st",
+            "weft invoke x",
+            "weft saga list --status dreaming",
+            "weft saga list --limit 0",
+            "weft completions tcsh",
+        ] {
+            let error = parsed(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `weft routes`: what the running host serves, or what the manifest says if none runs.
+
+use crate::assemble::{self, Place};
+use crate::control::api::{self, RouteEntry};
+use crate::control::client::Client;
+use crate::exit::Exit;
+use crate::output;
+use weft_core::manifest::Manifest;
+
+/// What `weft routes` takes.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the routes in their order of precedence.
+///
+/// # Errors
+/// If there is neither a host to ask nor a sound manifest.
+pub async fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
+    let routes = match Client::find(&place.data).await? {
+        Some(client) => client.routes().await?,
+        None => api::routes(&Manifest::load(&place.manifest).map_err(assemble::refused)?),
+    };
+    if args.json {
+        output::json(&routes)?;
+    } else {
+        let rows: Vec<_> = routes
+            .iter()
+            .map(|route| [route.method.clone(), route.path.clone(), route.component.clone(), access(route)])
+            .collect();
+        output::table(["METHOD", "PATH", "COMPONENT", "ACCESS"], &rows)?;
+    }
+    Ok(Exit::Success)
+}
+
+fn access(route: &RouteEntry) -> String {
+    let mut words = Vec::new();
+    if !route.roles.is_empty() {
+        words.push(format!("role {}", route.roles.join(" or ")));
+    }
+    if !route.permissions.is_empty() {
+        words.push(format!("permission {}", route.permissions.join(" and ")));
+    }
+    match words.as_slice() {
+        _ if route.public => "public".to_owned(),
+        [] => "any token".to_owned(),
+        _ => words.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn access_is_said_in_words() {
+        let route = |public, roles: &[&str], permissions: &[&str]| RouteEntry {
+            method: "GET".to_owned(),
+            path: "/".to_owned(),
+            component: "x".to_owned(),
+            public,
+            roles: roles.iter().map(ToString::to_string).collect(),
+            permissions: permissions.iter().map(ToString::to_string).collect(),
+            deadline_ms: 1,
+        };
+        assert_eq!(access(&route(true, &[], &[])), "public");
+        assert_eq!(access(&route(false, &[], &[])), "any token");
+        assert_eq!(access(&route(false, &["teacher", "admin"], &["grade"])), "role teacher or admin, permission grade");
+    }
+}

@@ -1,0 +1,126 @@
+//! What a running host answers on its control socket.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream};
+use hyper::StatusCode;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use weft_durable::{SagaError, SagaFilter, Sagas};
+use weft_telemetry::guest::files;
+use weft_telemetry::{GuestLogs, LogLine};
+
+use super::api::{Answer, Call, Info, Problem, RouteEntry, Saga, SagaList, routes};
+use super::server::{LogFilter, Operations, problem};
+use crate::host::Host;
+use crate::invoker::invoke_in;
+
+/// A host that serves.
+pub struct Running {
+    /// The host itself.
+    pub host: Arc<Host>,
+    /// Its sagas.
+    pub sagas: Sagas,
+    /// What its functions write.
+    pub logs: GuestLogs,
+    /// Its data directory.
+    pub data: PathBuf,
+    /// Where it listens.
+    pub address: Option<SocketAddr>,
+    /// When it began to serve.
+    pub since: Instant,
+}
+
+impl Operations for Running {
+    fn info(&self) -> Info {
+        let ids = self.host.parts().engine.function_ids();
+        let mut components: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        components.sort_unstable();
+        let manifest = self.host.manifest();
+        Info {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            address: self.address.map(|address| address.to_string()),
+            uptime_ms: u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            application: manifest.map(|manifest| manifest.application.name.to_string()).unwrap_or_default(),
+            components,
+        }
+    }
+
+    fn routes(&self) -> Vec<RouteEntry> {
+        self.host.manifest().map(|manifest| routes(&manifest)).unwrap_or_default()
+    }
+
+    fn sagas(&self, filter: &SagaFilter, limit: usize, cursor: Option<u64>) -> SagaList {
+        SagaList::from(&self.sagas.list(filter, limit, cursor))
+    }
+
+    fn saga(&self, id: &str) -> Result<Saga, Problem> {
+        let saga = self.sagas.show(id).map_err(|error| match error {
+            SagaError::NotFound => problem(StatusCode::NOT_FOUND, format!("there is no saga {id:?}")),
+            other => problem(StatusCode::INTERNAL_SERVER_ERROR, format!("saga {id:?} cannot be shown: {other}")),
+        })?;
+        Ok(Saga::from(&saga))
+    }
+
+    fn logs(&self, filter: LogFilter) -> BoxStream<'static, LogLine> {
+        // Before the past is read, so that nothing is lost between the two; a line may come twice.
+        let following = filter.follow.then(|| self.logs.follow());
+        let past = past(self.logs.clone(), self.data.clone(), filter.component.clone(), filter.lines);
+        let past = stream::once(past).flat_map(stream::iter);
+        match following {
+            Some(receiver) => past.chain(to_come(receiver, filter.component)).boxed(),
+            None => past.boxed(),
+        }
+    }
+
+    fn invoke(&self, call: Call) -> BoxFuture<'_, Result<Answer, Problem>> {
+        Box::pin(async move {
+            let timeout = Duration::from_millis(call.timeout_ms);
+            let answer = invoke_in(&self.host, &call.component, &call.function, &call.arguments, timeout).await;
+            answer.map(Answer::from).map_err(|error| {
+                let status = if error.is_usage() { StatusCode::BAD_REQUEST } else { StatusCode::BAD_GATEWAY };
+                problem(status, error.to_string())
+            })
+        })
+    }
+}
+
+/// The last lines from the files, which have those of earlier runs as well.
+async fn past(logs: GuestLogs, data: PathBuf, component: Option<String>, lines: usize) -> Vec<LogLine> {
+    let read = tokio::task::spawn_blocking(move || {
+        logs.flush();
+        files::last(&data, component.as_deref(), lines)
+    });
+    match read.await {
+        Ok(Ok(lines)) => lines,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the functions' output cannot be read");
+            Vec::new()
+        }
+        // The host is going down.
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Lines as they are written. A reader that is too slow misses some.
+fn to_come(receiver: Receiver<Arc<LogLine>>, component: Option<String>) -> impl futures::Stream<Item = LogLine> {
+    stream::unfold((receiver, component), |(mut receiver, component)| async {
+        loop {
+            match receiver.recv().await {
+                Ok(line) if component.as_deref().is_none_or(|wanted| *line.component == *wanted) => {
+                    return Some(((*line).clone(), (receiver, component)));
+                }
+                Ok(_) => {}
+                Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "a reader of the output was too slow"),
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    })
+}

@@ -1,0 +1,247 @@
+//! The host's side of the control socket: HTTP, the token and the limits. What is answered comes from
+//! [`Operations`].
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, header};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
+
+use weft_durable::{SagaFilter, Status};
+use weft_telemetry::LogLine;
+
+use super::MAX_BODY_BYTES;
+use super::api::{Answer, Call, Info, Problem, RouteEntry, Saga, SagaList};
+use super::socket;
+use super::token::Token;
+
+/// Connections at the same time; more wait.
+const MAX_CONNECTIONS: usize = 64;
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest time that a call may wait for its answer, in milliseconds.
+const MAX_CALL_MS: u64 = 600_000;
+/// How many sagas one page has if it is not said.
+const DEFAULT_PAGE: usize = 50;
+/// How many lines of output are answered if it is not said.
+const DEFAULT_LINES: usize = 100;
+
+/// Which output of functions is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogFilter {
+    /// Only of this component.
+    pub component: Option<String>,
+    /// At most so many of the lines that there are.
+    pub lines: usize,
+    /// Whether to go on with the lines to come.
+    pub follow: bool,
+}
+
+/// What a host can be asked through its socket.
+pub trait Operations: Send + Sync + 'static {
+    /// What it is.
+    fn info(&self) -> Info;
+    /// What it serves.
+    fn routes(&self) -> Vec<RouteEntry>;
+    /// Sagas, newest first.
+    fn sagas(&self, filter: &SagaFilter, limit: usize, cursor: Option<u64>) -> SagaList;
+    /// One saga.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read.
+    fn saga(&self, id: &str) -> Result<Saga, Problem>;
+    /// What functions wrote. Ends after the lines that there are, or never if it is to follow.
+    fn logs(&self, filter: LogFilter) -> BoxStream<'static, LogLine>;
+    /// Calls a function. 502 if it gives no answer, 400 if the call makes no sense.
+    fn invoke(&self, call: Call) -> BoxFuture<'_, Result<Answer, Problem>>;
+}
+
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// Serves on the control socket of `data`, whose lock the caller holds, until `shutdown` resolves; then removes it.
+///
+/// # Errors
+/// If the socket or the token cannot be made.
+pub async fn serve(
+    operations: Arc<dyn Operations>,
+    data: &Path,
+    shutdown: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    // The token first: whoever can connect finds it.
+    let token = Token::create(data).with_context(|| format!("cannot write the control token in {}", data.display()))?;
+    let listener = socket::listen(data);
+    let listener = listener.with_context(|| format!("cannot listen on the control socket in {}", data.display()))?;
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let place = Arc::clone(&places).acquire_owned();
+        let accepted = async { (place.await, listener.accept().await) };
+        let (place, accepted) = tokio::select! {
+            accepted = accepted => accepted,
+            () = &mut shutdown => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (operations, token) = (Arc::clone(&operations), token.clone());
+                tokio::spawn(async move {
+                    connection(operations, token, stream).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection to the control socket could not be taken");
+                // Descriptors have run out, most likely: try again when some are free.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    socket::remove(data);
+    Ok(())
+}
+
+async fn connection(operations: Arc<dyn Operations>, token: Token, stream: UnixStream) {
+    let service = service_fn(|request| {
+        let (operations, token) = (Arc::clone(&operations), token.clone());
+        async move { Ok::<_, Infallible>(answer(&*operations, &token, request).await) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        // A client that connects only to see whether there is a host ends here too.
+        tracing::debug!(%error, "a control connection ended early");
+    }
+}
+
+async fn answer(operations: &dyn Operations, token: &Token, request: Request<Incoming>) -> Response<Body> {
+    let authorization = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    if !authorization.is_some_and(|value| token.admits(value)) {
+        return refusal(&problem(StatusCode::UNAUTHORIZED, "the token is missing or not this host's"));
+    }
+    route(operations, request).await.unwrap_or_else(|problem| refusal(&problem))
+}
+
+async fn route(operations: &dyn Operations, request: Request<Incoming>) -> Result<Response<Body>, Problem> {
+    let path = request.uri().path().to_owned();
+    let query = Query::of(&request);
+    match (request.method(), path.as_str()) {
+        (&Method::GET, "/v1/info") => Ok(json(&operations.info())),
+        (&Method::GET, "/v1/routes") => Ok(json(&operations.routes())),
+        (&Method::GET, "/v1/sagas") => {
+            let status = query
+                .get("status")
+                .map(|name| Status::parse(name).ok_or_else(|| bad(format!("there is no status {name:?}"))));
+            let filter = SagaFilter { status: status.transpose()?, name: query.get("name").map(ToOwned::to_owned) };
+            let limit = query.number("limit")?.unwrap_or(DEFAULT_PAGE);
+            Ok(json(&operations.sagas(&filter, limit, query.number("cursor")?)))
+        }
+        (&Method::GET, "/v1/logs") => {
+            let filter = LogFilter {
+                component: query.get("component").map(ToOwned::to_owned),
+                lines: query.number("lines")?.unwrap_or(DEFAULT_LINES),
+                follow: query.get("follow") == Some("true"),
+            };
+            Ok(lines(operations.logs(filter)))
+        }
+        (&Method::POST, "/v1/invoke") => Ok(json(&operations.invoke(call(request).await?).await?)),
+        (&Method::GET, path) => match path.strip_prefix("/v1/sagas/") {
+            Some(id) => {
+                let id = percent_decode_str(id).decode_utf8().map_err(|_| bad("the saga's id is not UTF-8"))?;
+                Ok(json(&operations.saga(&id)?))
+            }
+            None => Err(problem(StatusCode::NOT_FOUND, format!("there is nothing at {path}"))),
+        },
+        (method, path) => Err(problem(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not take {method}"))),
+    }
+}
+
+async fn call(request: Request<Incoming>) -> Result<Call, Problem> {
+    let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
+    let body = tokio::time::timeout(BODY_TIMEOUT, body).await;
+    let body = body.map_err(|_| problem(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"))?;
+    let body = body.map_err(|error| bad(format!("the body cannot be read: {error}")))?.to_bytes();
+    let call: Call = serde_json::from_slice(&body).map_err(|error| bad(format!("the body is no call: {error}")))?;
+    if call.timeout_ms > MAX_CALL_MS {
+        return Err(bad(format!("timeout_ms is {}; it may be {MAX_CALL_MS}", call.timeout_ms)));
+    }
+    Ok(call)
+}
+
+/// The parameters of a request's query.
+struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn of<B>(request: &Request<B>) -> Self {
+        let query = request.uri().query().unwrap_or_default();
+        Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Problem> {
+        let parse = |text: &str| text.parse().map_err(|_| bad(format!("{name} has to be a number, not {text:?}")));
+        self.get(name).map(parse).transpose()
+    }
+}
+
+/// A problem for the client, to be shown as it is.
+pub(super) fn problem(status: StatusCode, detail: impl Into<String>) -> Problem {
+    Problem { status: status.as_u16(), detail: detail.into() }
+}
+
+fn bad(detail: impl Into<String>) -> Problem {
+    problem(StatusCode::BAD_REQUEST, detail)
+}
+
+fn refusal(problem: &Problem) -> Response<Body> {
+    let mut response = json(problem);
+    *response.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+    response
+}
+
+fn json(value: &impl Serialize) -> Response<Body> {
+    // These types have string keys alone, so they are always JSON.
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    typed("application/json", Full::new(Bytes::from(body)).boxed_unsync())
+}
+
+/// One JSON object on each line, as they come.
+fn lines(entries: BoxStream<'static, LogLine>) -> Response<Body> {
+    let frames = entries.map(|entry| {
+        let mut line = serde_json::to_vec(&entry).unwrap_or_default();
+        line.push(b'\n');
+        Ok(Frame::data(Bytes::from(line)))
+    });
+    typed("application/x-ndjson", StreamBody::new(frames).boxed_unsync())
+}
+
+fn typed(content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! Where commands call functions: the host that runs on the data directory, else a host of their own, without a
+//! listener, under the data directory's lock.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use weft_engine::{InvokeAnswer, InvokeError};
+
+use crate::assemble::{self, Place};
+use crate::control::api::Answer;
+use crate::control::client::Client;
+use crate::exit::UsageError;
+use crate::host::Host;
+
+/// A function was called, or was to be, and gave no answer. Trying again may help.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NoAnswer(pub String);
+
+/// Calls functions of the application.
+pub enum Invoker {
+    /// In the running host.
+    Running(Client),
+    /// In this process.
+    Here(Box<Host>),
+}
+
+impl Invoker {
+    /// The running host, else one assembled here.
+    ///
+    /// # Errors
+    /// If the running host cannot be asked, or none can be assembled.
+    pub async fn find(place: &Place) -> anyhow::Result<Self> {
+        if let Some(client) = Client::find(&place.data).await? {
+            return Ok(Self::Running(client));
+        }
+        let place = place.clone();
+        let host = tokio::task::spawn_blocking(move || assemble::assemble(&place));
+        Ok(Self::Here(Box::new(host.await.context("assembling the host was cut short")??)))
+    }
+
+    /// Whether the functions run in this process.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        matches!(self, Self::Here(_))
+    }
+
+    /// Calls a function, as [`weft_engine::Engine::invoke`].
+    ///
+    /// # Errors
+    /// [`UsageError`] if there is no such function or the arguments do not fit, [`NoAnswer`] if it gives none; else why
+    /// the host cannot be asked.
+    pub async fn invoke(
+        &self,
+        component: &str,
+        function: &str,
+        arguments: &str,
+        timeout: Duration,
+    ) -> anyhow::Result<Answer> {
+        match self {
+            Self::Running(client) => client.invoke(component, function, arguments, timeout).await,
+            Self::Here(host) => {
+                let answer = invoke_in(host, component, function, arguments, timeout).await;
+                answer.map(Answer::from).map_err(explained)
+            }
+        }
+    }
+
+    /// Leaves everything flushed. To be called when the last answer is there.
+    ///
+    /// # Errors
+    /// If a host in this process cannot be closed cleanly.
+    pub async fn close(self) -> anyhow::Result<()> {
+        match self {
+            Self::Running(_) => Ok(()),
+            Self::Here(host) => {
+                tokio::task::spawn_blocking(move || host.parts().sql.shutdown()).await?;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Calls a function of `host` as the operator.
+///
+/// # Errors
+/// As [`weft_engine::Engine::invoke`].
+pub async fn invoke_in(
+    host: &Host,
+    component: &str,
+    function: &str,
+    arguments: &str,
+    timeout: Duration,
+) -> Result<InvokeAnswer, InvokeError> {
+    let parts = host.parts();
+    parts.engine.invoke(&parts.mesh, component, function, arguments, timeout).await
+}
+
+fn explained(error: InvokeError) -> anyhow::Error {
+    let message = error.to_string();
+    if error.is_usage() { UsageError(message).into() } else { NoAnswer(message).into() }
+}
