@@ -5,6 +5,7 @@ pub mod durable;
 pub mod gate;
 pub mod kv;
 pub mod messaging;
+pub mod outbound;
 pub mod outbox;
 pub mod spin_sqlite;
 pub mod sql;

@@ -1,0 +1,128 @@
+//! One component's HTTP client: a pool of connections that its policy has let through. Components share no
+//! connections, since one may be allowed what another is not.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
+
+use weft_core::Clock;
+use weft_core::outbound::OutboundHosts;
+
+use super::body::ResponseBody;
+use super::connect::{Connector, tls_config};
+use super::{DEFAULT_TIMEOUT, MAX_CONCURRENT, OutboundError, Policy, Resolve};
+
+/// How long a connection waits for another request.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections that wait, for one host.
+const MAX_IDLE: usize = 16;
+
+/// An error that a request's body may end with.
+pub(super) type BodyError = Box<dyn StdError + Send + Sync>;
+/// The body of a request.
+pub(super) type RequestBody = UnsyncBoxBody<Bytes, BodyError>;
+/// What [`Outbound::send`] comes to.
+pub(super) type Sent = Result<Response<ResponseBody>, OutboundError>;
+
+/// How long the parts of one request may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timeouts {
+    /// From the start to the response's head.
+    pub(super) head: Duration,
+    /// Between two parts of the response's body.
+    pub(super) between: Duration,
+}
+
+impl Timeouts {
+    /// What was asked for, and the default for the rest.
+    pub(super) fn new(connect: Option<Duration>, first_byte: Option<Duration>, between: Option<Duration>) -> Self {
+        let head = connect.unwrap_or(DEFAULT_TIMEOUT).saturating_add(first_byte.unwrap_or(DEFAULT_TIMEOUT));
+        Self { head, between: between.unwrap_or(DEFAULT_TIMEOUT) }
+    }
+}
+
+/// Outbound HTTP of one component. Cheap to clone; made once, not for each instance, so that connections are kept.
+#[derive(Clone)]
+pub struct Outbound {
+    policy: Policy,
+    clock: Arc<dyn Clock>,
+    client: Client<Connector, RequestBody>,
+    permits: Arc<Semaphore>,
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+impl Outbound {
+    /// The client of a component that may reach `hosts`.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up, which is a broken build.
+    pub fn new(hosts: OutboundHosts, resolver: Arc<dyn Resolve>, clock: Arc<dyn Clock>) -> Result<Self, OutboundError> {
+        let failed = |error: tokio_rustls::rustls::Error| OutboundError::Protocol(error.to_string());
+        let policy = Policy(Arc::new(hosts));
+        let tls = tls_config().map_err(failed)?;
+        let connector = Connector { policy: policy.clone(), resolver, clock: Arc::clone(&clock), tls };
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(MAX_IDLE)
+            .pool_timer(TokioTimer::new())
+            .build(connector);
+        Ok(Self { policy, clock, client, permits: Arc::new(Semaphore::new(MAX_CONCURRENT)) })
+    }
+
+    /// Sends a request whose URL is absolute. Redirects are not followed.
+    pub(super) async fn send(&self, request: Request<RequestBody>, timeouts: Timeouts) -> Sent {
+        // Before a connection is taken from the pool or made, and again when one is made.
+        self.policy.check_url(request.uri())?;
+        let timeout = self.clock.sleep(timeouts.head);
+        let response = async {
+            let permits = Arc::clone(&self.permits);
+            let permit = permits.acquire_owned().await.map_err(|error| OutboundError::Protocol(error.to_string()))?;
+            let response = self.client.request(request).await.map_err(|error| of_client(&error))?;
+            let (clock, between) = (Arc::clone(&self.clock), timeouts.between);
+            Ok(response.map(|incoming| ResponseBody::new(incoming, clock, between, permit)))
+        };
+        tokio::select! {
+            response = response => response,
+            () = timeout => Err(OutboundError::ReadTimeout),
+        }
+    }
+}
+
+fn of_client(error: &ClientError) -> OutboundError {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(known) = cause.downcast_ref::<OutboundError>() {
+            return known.clone();
+        }
+        if let Some(known) = cause.downcast_ref::<hyper::Error>() {
+            return of_hyper(known);
+        }
+        source = cause.source();
+    }
+    OutboundError::Protocol(error.to_string())
+}
+
+pub(super) fn of_hyper(error: &hyper::Error) -> OutboundError {
+    if error.is_timeout() {
+        return OutboundError::ReadTimeout;
+    }
+    let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
+    let text = format!("{error}{cause}");
+    let ended =
+        error.is_incomplete_message() || error.is_canceled() || error.is_closed() || error.is_body_write_aborted();
+    let broken = error.source().is_some_and(|cause| cause.is::<std::io::Error>());
+    if ended || broken { OutboundError::Terminated(text) } else { OutboundError::Protocol(text) }
+}
