@@ -25,6 +25,12 @@ impl Variables {
     }
 }
 
+impl From<Arc<BTreeMap<String, String>>> for Variables {
+    fn from(values: Arc<BTreeMap<String, String>>) -> Self {
+        Self(values)
+    }
+}
+
 impl FromIterator<(String, String)> for Variables {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(values: I) -> Self {
         Self(Arc::new(values.into_iter().collect()))
