@@ -130,11 +130,7 @@ pub trait Broker: Debug + Send + Sync + 'static {
 
     /// Makes `subscriptions` the ones that are served. Those that were served and are not in the list end after the
     /// deliveries that run; those in it whose rules changed go on with the new ones.
-    fn serve(
-        &self,
-        subscriptions: Vec<Subscription>,
-        deliver: Arc<dyn Deliver>,
-    ) -> BoxFuture<'_, Result<(), Failure>>;
+    fn serve(&self, subscriptions: Vec<Subscription>, deliver: Arc<dyn Deliver>) -> BoxFuture<'_, Result<(), Failure>>;
 
     /// How the served subscriptions stand.
     fn status(&self) -> Vec<SubscriptionStatus>;
