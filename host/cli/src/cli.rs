@@ -100,7 +100,8 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
     start_log(&command, global.verbose);
     match command {
         Command::Up(args) => {
-            up::run(up::Options { place, listen: args.listen, watch: args.watch }).await.map(|()| Exit::Success)
+            let UpArgs { listen, config, watch } = args;
+            up::run(up::Options { place, listen, config, watch }).await.map(|()| Exit::Success)
         }
         Command::Build(args) => build::run(args, &place).await,
         Command::Check(args) => check::run(&args, &place),

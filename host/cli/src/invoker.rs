@@ -1,6 +1,7 @@
 //! Where commands call functions: the host that runs on the data directory, else a host of their own, without a
 //! listener, under the data directory's lock.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -22,7 +23,7 @@ pub enum Invoker {
     /// In the running host.
     Running(Client),
     /// In this process.
-    Here(Box<Host>),
+    Here(Arc<Host>),
 }
 
 impl Invoker {
@@ -36,7 +37,12 @@ impl Invoker {
         }
         let place = place.clone();
         let host = tokio::task::spawn_blocking(move || assemble::assemble(&place));
-        Ok(Self::Here(Box::new(host.await.context("assembling the host was cut short")??)))
+        let host = Arc::new(host.await.context("assembling the host was cut short")??);
+        // A password that a startup function makes up is told once, so it is told here as well.
+        for line in host.start().await? {
+            tracing::warn!("{line}");
+        }
+        Ok(Self::Here(host))
     }
 
     /// Whether the functions run in this process.
@@ -73,10 +79,7 @@ impl Invoker {
     pub async fn close(self) -> anyhow::Result<()> {
         match self {
             Self::Running(_) => Ok(()),
-            Self::Here(host) => {
-                tokio::task::spawn_blocking(move || host.parts().sql.shutdown()).await?;
-                Ok(())
-            }
+            Self::Here(host) => host.shutdown().await,
         }
     }
 }

@@ -1,1 +1,18 @@
-//! weft-cli.
+//! The `weft` command. `assemble` puts a host together, `host` is one that stands, `commands` has a file for each
+//! command. `cli` parses the command line, `control` is how commands talk to a running host, `invoker` where they
+//! call functions.
+
+pub mod assemble;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod control;
+pub mod exit;
+pub mod host;
+pub mod import;
+pub mod invoker;
+pub mod keys;
+pub mod output;
+pub mod specs;
+pub mod upstream;
+pub mod wiring;

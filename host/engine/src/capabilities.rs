@@ -1,21 +1,132 @@
-//! stub
-use weft_capability::gate::Gate;
-use weft_core::CallContext;
+//! Where capabilities meet instances: the services that the host was assembled with, what a function is granted of
+//! them (worked out once, when it is linked), and for each instance the state through which its imports reach them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use wasmtime::component::Linker;
+
+use weft_capability::durable::glue::{self as durable, DurableState};
+use weft_capability::gate::Gate;
+use weft_capability::kv::{self, glue::KvState, glue::KvView};
+use weft_capability::messaging::{Broker, glue as messaging, glue::MessagingState};
+use weft_capability::outbound::{Outbound, OutboundError, Resolve, glue::OutboundHooks};
+use weft_capability::spin_sqlite::{Databases, glue as spin_sqlite, glue::SpinSqliteState};
+use weft_capability::sql::{Database, glue as sql, glue::SqlState};
+use weft_capability::variables::{Variables, glue as variables, glue::VariablesState};
+use weft_core::{CallContext, Clock, Trace};
+use weft_durable::{SagaClock, Sagas};
+
 use crate::function::Function;
+use crate::spec::Grants;
 use crate::state::StoreData;
-/// s
-#[derive(Default)]
-pub struct Services {}
-pub(crate) struct CapabilityStates { pub outbound: Deny, clock: SagaClock }
-pub(crate) struct Deny;
-impl wasmtime_wasi_http::WasiHttpHooks for Deny {}
-#[derive(Clone, Default)]
-pub(crate) struct SagaClock;
-impl SagaClock { pub fn now_ms(&self) -> u64 { 0 } }
-impl CapabilityStates {
-    pub fn new(_f: &Function, _gate: &Gate, _context: Option<&CallContext>) -> Self { Self { outbound: Deny, clock: SagaClock } }
-    pub fn serve(&mut self, _context: &CallContext) {}
-    pub fn saga_clock(&self) -> SagaClock { self.clock.clone() }
+
+/// What the host was assembled with. Backends are chosen by whoever assembles it.
+#[derive(Clone)]
+pub struct Services {
+    /// The database of each context.
+    pub databases: BTreeMap<Arc<str>, Arc<dyn Database>>,
+    /// All key-value stores.
+    pub key_value: Arc<dyn kv::Store>,
+    /// The databases of `spin:sqlite`.
+    pub spin_sqlite: Databases,
+    /// Messaging; without it, publishing is unavailable.
+    pub broker: Option<Arc<dyn Broker>>,
+    /// Durable functions; without them, they are unavailable.
+    pub sagas: Option<Sagas>,
+    /// Resolves the names of outbound HTTP.
+    pub resolver: Arc<dyn Resolve>,
 }
-pub(crate) fn add_to_linker(_linker: &mut Linker<StoreData>) -> wasmtime::Result<()> { Ok(()) }
+
+/// What one function is granted, in the form that its instances need.
+pub(crate) struct Granted {
+    database: Option<Arc<dyn Database>>,
+    topics: Arc<[weft_core::topic::TopicPattern]>,
+    key_value_stores: Arc<[Arc<str>]>,
+    sqlite_databases: Arc<BTreeSet<String>>,
+    variables: Variables,
+    sagas: Arc<BTreeSet<Arc<str>>>,
+    outbound: Outbound,
+}
+
+impl Granted {
+    /// Cuts the services down to the grants.
+    pub fn new(grants: &Grants, services: &Services, clock: &Arc<dyn Clock>) -> Result<Self, OutboundError> {
+        Ok(Self {
+            database: grants.context.as_ref().and_then(|context| services.databases.get(context)).cloned(),
+            topics: grants.topics.clone(),
+            key_value_stores: grants.key_value_stores.clone().into(),
+            sqlite_databases: Arc::new(grants.sqlite_databases.iter().map(ToString::to_string).collect()),
+            variables: grants.variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            sagas: Arc::new(grants.sagas.iter().cloned().collect()),
+            outbound: Outbound::new(grants.outbound.clone(), services.resolver.clone(), clock.clone())?,
+        })
+    }
+}
+
+/// One instance's share of the capabilities.
+pub(crate) struct CapabilityStates {
+    pub outbound: OutboundHooks,
+    sql: SqlState,
+    key_value: KvState,
+    spin_sqlite: SpinSqliteState,
+    messaging: MessagingState,
+    variables: VariablesState,
+    durable: DurableState,
+}
+
+impl CapabilityStates {
+    pub fn new(function: &Function, gate: &Gate, context: Option<&CallContext>) -> Self {
+        let (granted, services) = (&function.granted, &function.shared.services);
+        let (id, gate) = (&function.spec.id, || gate.clone());
+        let clock = function.shared.clock.clone();
+        let mut states = Self {
+            outbound: OutboundHooks::new(granted.outbound.clone(), gate(), id.clone()),
+            sql: SqlState::new(granted.database.clone(), gate(), granted.topics.clone(), id.clone()),
+            key_value: KvState::new(services.key_value.clone(), granted.key_value_stores.clone(), gate()),
+            spin_sqlite: SpinSqliteState::new(services.spin_sqlite.clone(), granted.sqlite_databases.clone(), gate()),
+            messaging: MessagingState::new(services.broker.clone(), granted.topics.clone(), gate(), id.clone(), clock),
+            variables: VariablesState::new(granted.variables.clone(), gate()),
+            durable: DurableState::new(
+                services.sagas.clone(),
+                id.clone(),
+                function.digest.clone(),
+                gate(),
+                granted.sagas.clone(),
+            ),
+        };
+        if let Some(context) = context {
+            states.serve(context);
+        }
+        states
+    }
+
+    /// Notes which request the instance serves from now on. The trace is also what correlates: everything that one
+    /// request sets off carries its id.
+    pub fn serve(&mut self, context: &CallContext) {
+        let traceparent = context.trace.as_ref().map(Trace::traceparent);
+        let correlation = context.trace.as_ref().map(|trace| trace.trace_id.clone());
+        self.outbound.set_call(traceparent.as_deref());
+        self.sql.set_call(traceparent.clone(), correlation.as_deref().map(str::to_owned));
+        self.messaging.set_call(traceparent, correlation.as_deref().map(str::to_owned));
+        self.durable.set_call(correlation);
+    }
+
+    /// The clock that a durable function sees.
+    pub fn saga_clock(&self) -> SagaClock {
+        self.durable.clock()
+    }
+}
+
+/// Links every capability; what is not granted is denied at the call, or was refused when the component was checked.
+pub(crate) fn add_to_linker(linker: &mut Linker<StoreData>) -> wasmtime::Result<()> {
+    sql::add_to_linker(linker, |data| &mut data.capabilities.sql)?;
+    kv::glue::add_to_linker(linker, |data| KvView {
+        state: &mut data.capabilities.key_value,
+        table: &mut data.table,
+    })?;
+    spin_sqlite::add_to_linker(linker, |data| &mut data.capabilities.spin_sqlite)?;
+    messaging::add_to_linker(linker, |data| &mut data.capabilities.messaging)?;
+    variables::add_to_linker(linker, |data| &mut data.capabilities.variables)?;
+    durable::add_to_linker(linker, |data| &mut data.capabilities.durable)
+}

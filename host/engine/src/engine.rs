@@ -12,7 +12,7 @@ use wasmtime::component::Val;
 
 use weft_core::{Call, CallContext, Clock, Failure, Fault, Invocation, Reason, Target};
 
-use crate::capabilities::Services;
+use crate::capabilities::{Granted, Services};
 use crate::check;
 use crate::config::{EngineOptions, wasmtime_config};
 use crate::function::{Exports, Function};
@@ -94,12 +94,11 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] if any function cannot be loaded or is refused; then nothing is replaced.
     pub fn deploy(&self, specs: Vec<FunctionSpec>) -> Result<(), EngineError> {
-        let loaded = self.load_all(specs)?;
+        let loaded = load_all(&self.inner.loader, specs)?;
         let problems = check::check(&self.inner.shared.wasmtime, &loaded);
         if !problems.is_empty() {
             return Err(EngineError::Refused(problems));
         }
-        let current = self.inner.functions.load();
         let mut functions = Functions::with_capacity(loaded.len());
         for (spec, loaded) in loaded {
             if spec.durable {
@@ -108,23 +107,8 @@ impl Engine {
             let function = self.link(Arc::new(spec), &loaded)?;
             functions.insert(function.spec.id.clone(), function);
         }
-        drop(current);
         self.inner.functions.store(Arc::new(functions));
         Ok(())
-    }
-
-    /// Loads and checks functions without running or replacing anything.
-    ///
-    /// # Errors
-    /// As [`Engine::deploy`].
-    pub fn check(&self, specs: Vec<FunctionSpec>) -> Result<(), EngineError> {
-        let loaded = self.load_all(specs)?;
-        let problems = check::check(&self.inner.shared.wasmtime, &loaded);
-        if problems.is_empty() { Ok(()) } else { Err(EngineError::Refused(problems)) }
-    }
-
-    fn load_all(&self, specs: Vec<FunctionSpec>) -> Result<Vec<(FunctionSpec, Loaded)>, EngineError> {
-        specs.into_iter().map(|spec| Ok((spec.clone(), self.inner.loader.load(&spec.source)?))).collect()
     }
 
     fn link(&self, spec: Arc<FunctionSpec>, loaded: &Loaded) -> Result<Arc<Function>, EngineError> {
@@ -133,8 +117,11 @@ impl Engine {
         let pre = self.inner.linkers.link(wasmtime, &loaded.component, &spec).map_err(refused)?;
         let http = http::proxy(&loaded.component, &pre).map_err(refused)?;
         let exports = Exports::of(&loaded.component, wasmtime);
+        let shared = self.inner.shared.clone();
+        let granted = Granted::new(&spec.grants, &shared.services, &shared.clock)
+            .map_err(|error| EngineError::Wasmtime(format!("component {}: {error}", spec.id)))?;
         let digest = loaded.digest.clone();
-        Ok(Arc::new(Function { spec, digest, pre, exports, http, shared: self.inner.shared.clone() }))
+        Ok(Arc::new(Function { spec, digest, granted, pre, exports, http, shared }))
     }
 
     /// The ids of all functions.
@@ -207,6 +194,25 @@ impl Engine {
     fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<(Arc<str>, Arc<str>), Arc<Function>>> {
         self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Loads functions and holds them against their grants, without running anything. Compiled code is kept under `data`.
+///
+/// # Errors
+/// As [`Engine::deploy`].
+pub fn check_functions(options: &EngineOptions, data: &Path, specs: Vec<FunctionSpec>) -> Result<(), EngineError> {
+    let wasmtime = wasmtime::Engine::new(&wasmtime_config(options)).map_err(wasmtime_error)?;
+    let loaded = load_all(&Loader::new(wasmtime.clone(), data)?, specs)?;
+    let problems = check::check(&wasmtime, &loaded);
+    if problems.is_empty() { Ok(()) } else { Err(EngineError::Refused(problems)) }
+}
+
+fn load_all(loader: &Loader, specs: Vec<FunctionSpec>) -> Result<Vec<(FunctionSpec, Loaded)>, EngineError> {
+    let load = |spec: FunctionSpec| {
+        let loaded = loader.load(&spec.source)?;
+        Ok((spec, loaded))
+    };
+    specs.into_iter().map(load).collect()
 }
 
 fn wasmtime_error(error: wasmtime::Error) -> EngineError {

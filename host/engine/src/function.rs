@@ -12,7 +12,7 @@ use weft_capability::gate::Gate;
 use weft_core::CallContext;
 
 use crate::calling::Calling;
-use crate::capabilities::CapabilityStates;
+use crate::capabilities::{CapabilityStates, Granted};
 use crate::http::HttpEntry;
 use crate::limits::{self, InstanceLimits};
 use crate::shared::Shared;
@@ -24,6 +24,7 @@ use crate::wasi;
 pub(crate) struct Function {
     pub spec: Arc<FunctionSpec>,
     pub digest: Arc<str>,
+    pub granted: Granted,
     pub pre: InstancePre<StoreData>,
     pub exports: Exports,
     pub http: Option<HttpEntry>,
@@ -75,11 +76,6 @@ impl Exports {
         self.0.iter().flat_map(|(interface, functions)| {
             functions.iter().map(move |(name, export)| (interface.as_str(), name.as_str(), export))
         })
-    }
-
-    /// The names of all exported interfaces.
-    pub fn interfaces(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
     }
 }
 

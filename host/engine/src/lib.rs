@@ -25,10 +25,10 @@ mod wasi;
 pub use capabilities::Services;
 pub use check::Problem;
 pub use config::EngineOptions;
-pub use engine::{Engine, EngineError};
+pub use engine::{Engine, EngineError, check_functions};
 pub use invoke::{InvokeAnswer, InvokeError, MAX_ARGUMENTS_BYTES, Signature};
 pub use loader::LoadError;
-pub use output::LogSink;
+pub use output::{LogSink, OutputStream, OutputWriter};
 pub use spec::{FunctionSpec, Grants, InstanceSpec, ReuseSpec};
 
 /// A value of a call: a WIT value.

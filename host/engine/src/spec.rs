@@ -37,7 +37,7 @@ pub struct Grants {
     /// The context whose database `weft:sql` reaches.
     pub context: Option<Arc<str>>,
     /// Topics that it may publish to.
-    pub topics: Vec<weft_core::topic::TopicPattern>,
+    pub topics: Arc<[weft_core::topic::TopicPattern]>,
     /// Key-value store labels.
     pub key_value_stores: Vec<Arc<str>>,
     /// `spin:sqlite` database labels.

@@ -11,11 +11,11 @@ use wasmtime::component::Linker;
 use wasmtime_wasi::clocks::{HostMonotonicClock, HostWallClock};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
-use crate::capabilities::SagaClock;
+use weft_durable::SagaClock;
 
 use crate::capabilities::CapabilityStates;
 use crate::function::Function;
-use crate::output::GuestOutput;
+use crate::output::{GuestOutput, OutputStream};
 use crate::state::StoreData;
 
 pub(crate) fn context(
@@ -29,11 +29,12 @@ pub(crate) fn context(
         component: function.spec.id.clone(),
         stream,
         trace_id: trace_id.clone(),
+        written: Arc::default(),
     };
     let mut builder = WasiCtxBuilder::new();
-    builder.stdout(output("stdout")).stderr(output("stderr")).envs(&function.spec.environment);
+    builder.stdout(output(OutputStream::Stdout)).stderr(output(OutputStream::Stderr)).envs(&function.spec.environment);
     if let Some(key) = durable_key {
-        let seed = seed(key);
+        let seed = weft_durable::seed(key);
         let clock = ShownTime(capabilities.saga_clock());
         let mut low = [0_u8; 16];
         low.iter_mut().zip(seed).for_each(|(to, from)| *to = from);
@@ -86,4 +87,3 @@ pub(crate) fn refuse_timers(linker: &mut Linker<StoreData>) -> wasmtime::Result<
     linker.allow_shadowing(false);
     Ok(())
 }
-fn seed(_: &str) -> [u8;32] { [0;32] }

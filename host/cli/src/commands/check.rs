@@ -1,11 +1,8 @@
 //! `weft check`: manifest, grants, imports and types, without running anything.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 use weft_core::manifest::{Diagnostic, Manifest};
-use weft_core::{Clock, SystemClock};
-use weft_engine::{Engine, EngineError, EngineOptions, FunctionSpec, LoadError, LogSink, Services};
+use weft_engine::{EngineError, EngineOptions, FunctionSpec, LoadError};
 
 use crate::assemble::Place;
 use crate::exit::{Exit, UsageError};
@@ -94,16 +91,7 @@ fn check(place: &Place) -> anyhow::Result<Checked> {
 fn check_components(place: &Place, functions: Vec<FunctionSpec>) -> anyhow::Result<Result<(), EngineError>> {
     let nowhere = tempfile::tempdir()?;
     let data = if place.data.is_dir() { place.data.as_path() } else { nowhere.path() };
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))));
-    let engine = Engine::new(&EngineOptions::default(), data, clock, Services::default(), Arc::new(NoLogs))?;
-    Ok(engine.check(functions))
-}
-
-/// Nothing runs, so nothing is written.
-struct NoLogs;
-
-impl LogSink for NoLogs {
-    fn line(&self, _: &str, _: &'static str, _: Option<&str>, _: &str) {}
+    Ok(weft_engine::check_functions(&EngineOptions::default(), data, functions))
 }
 
 /// A component that cannot be loaded, at the line that names its file.

@@ -42,19 +42,18 @@ impl Operations for Running {
         let ids = self.host.parts().engine.function_ids();
         let mut components: Vec<String> = ids.iter().map(ToString::to_string).collect();
         components.sort_unstable();
-        let manifest = self.host.manifest();
         Info {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             address: self.address.map(|address| address.to_string()),
             uptime_ms: u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
-            application: manifest.map(|manifest| manifest.application.name.to_string()).unwrap_or_default(),
+            application: self.host.manifest().application.name.to_string(),
             components,
         }
     }
 
     fn routes(&self) -> Vec<RouteEntry> {
-        self.host.manifest().map(|manifest| routes(&manifest)).unwrap_or_default()
+        routes(&self.host.manifest())
     }
 
     fn sagas(&self, filter: &SagaFilter, limit: usize, cursor: Option<u64>) -> SagaList {

@@ -1,0 +1,128 @@
+//! Puts a host together. The only place that names concrete backends: another engine behind a capability is another
+//! line here.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+
+use weft_capability::kv::embedded::Embedded as EmbeddedStore;
+use weft_capability::messaging::{Broker, embedded::Embedded as EmbeddedBroker};
+use weft_capability::outbound::SystemResolver;
+use weft_capability::spin_sqlite::Databases;
+use weft_capability::sql::{ContextSettings, SqlHost};
+use weft_core::disk::{Disk, DiskLock, RealDisk};
+use weft_core::manifest::{Diagnostic, Manifest};
+use weft_core::{Clock, Failpoints, SystemClock};
+use weft_durable::{SagaOptions, Sagas};
+use weft_engine::{Engine, EngineError, EngineOptions, Services};
+use weft_mesh::Mesh;
+use weft_telemetry::GuestLogs;
+
+use crate::host::{Host, Parts};
+use crate::keys;
+use crate::specs;
+use crate::wiring::Outputs;
+
+/// Where the application is and where its data goes.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The manifest.
+    pub manifest: PathBuf,
+    /// The data directory.
+    pub data: PathBuf,
+}
+
+/// A host with everything opened, loaded and checked. Sagas and subscriptions do not run before [`Host::start`].
+/// Blocks; to be called inside a runtime, off its threads.
+///
+/// # Errors
+/// What is wrong, where, and what to do.
+pub fn assemble(place: &Place) -> anyhow::Result<Host> {
+    let manifest = Manifest::load(&place.manifest).map_err(refused)?;
+    create_private(&place.data)?;
+    let lock = lock(&place.data)?;
+    keys::ensure(&manifest, &place.data)?;
+    let variables = keys::resolve(&manifest, &place.data).map_err(refused)?;
+    let failpoints = Failpoints::parse(&std::env::var("WEFT_FAILPOINT").unwrap_or_default())?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))));
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let data = &place.data;
+
+    let logs = GuestLogs::open(data, clock.clone()).with_context(|| cannot_open("the functions' output", data))?;
+    let sql = SqlHost::open(data, &contexts(&manifest), clock.clone(), failpoints.clone())?;
+    let broker: Arc<dyn Broker> =
+        Arc::new(EmbeddedBroker::open(data, disk.clone(), clock.clone(), failpoints.clone())?);
+    let mut options = SagaOptions::default();
+    options.log.failpoints = failpoints;
+    let (sagas, found) = Sagas::open(disk, &data.join("journal"), clock.clone(), &options)?;
+    tracing::info!(unfinished = found.unfinished, ?found.log, "opened the saga journal");
+
+    let databases: BTreeMap<_, _> =
+        manifest.contexts.keys().filter_map(|name| Some((name.clone(), sql.database(name)?))).collect();
+    let services = Services {
+        databases,
+        key_value: Arc::new(EmbeddedStore::open(&data.join("kv.db"), clock.clone())?),
+        spin_sqlite: Databases::new(data, clock.clone()),
+        broker: Some(broker.clone()),
+        sagas: Some(sagas.clone()),
+        resolver: Arc::new(SystemResolver),
+    };
+    let key_value = services.key_value.clone();
+    let outputs = Arc::new(Outputs(logs.clone()));
+    let engine = Engine::new(&EngineOptions::default(), data, clock.clone(), services, outputs)?;
+    let mesh = Mesh::new(Arc::new(engine.clone()), clock.clone());
+    engine.connect(Arc::new(mesh.clone()));
+    let parts = Parts { place: place.clone(), clock, engine, mesh, sql, key_value, broker, sagas, logs, _lock: lock };
+    Host::new(parts, manifest, &variables)
+}
+
+fn contexts(manifest: &Manifest) -> Vec<ContextSettings> {
+    let settings = manifest.contexts.values().map(|context| ContextSettings {
+        name: context.name.to_string(),
+        migrations: context.folder.as_ref().map(|folder| folder.value.clone()),
+    });
+    settings.collect()
+}
+
+/// The data directory holds keys and personal data: its owner's alone.
+fn create_private(data: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    let what = || format!("cannot use the data directory {}", data.display());
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).with_context(what)?;
+    std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700)).with_context(what)
+}
+
+fn lock(data: &Path) -> anyhow::Result<Box<dyn DiskLock>> {
+    match RealDisk.lock(&data.join("lock")) {
+        Ok(lock) => Ok(lock),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => bail!(
+            "the data directory {} is in use by another host; stop that one, or choose another with --data",
+            data.display()
+        ),
+        Err(error) => Err(error).with_context(|| format!("cannot lock the data directory {}", data.display())),
+    }
+}
+
+fn cannot_open(what: &str, data: &Path) -> String {
+    format!("cannot open {what} in {}", data.display())
+}
+
+/// All diagnostics as one error.
+#[must_use]
+pub fn refused(problems: Vec<Diagnostic>) -> anyhow::Error {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!("{}", lines.join("\n"))
+}
+
+/// The engine's refusal, with the places in the manifest.
+#[must_use]
+pub fn engine_refused(manifest: &Manifest, error: EngineError) -> anyhow::Error {
+    match error {
+        EngineError::Refused(problems) => {
+            refused(problems.iter().map(|problem| specs::located(manifest, problem)).collect())
+        }
+        other => other.into(),
+    }
+}

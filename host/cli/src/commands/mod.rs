@@ -1,0 +1,14 @@
+//! One file for each command: what it takes from the command line, and what it does.
+
+pub mod admin;
+pub mod build;
+pub mod check;
+pub mod completions;
+pub mod import;
+pub mod invoke;
+pub mod logs;
+pub mod new;
+pub mod routes;
+pub mod saga;
+pub mod up;
+pub mod watch;

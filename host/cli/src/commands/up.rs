@@ -1,0 +1,154 @@
+//! `weft up`: assembles the host, serves until it is told to stop, drains, and leaves nothing half-done.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use weft_core::manifest::{Manifest, Variables};
+use weft_gateway::{AuthSettings, Gateway, HealthCheck, Limits, Revocations, RouteTable, Settings, bind};
+
+use crate::assemble::{self, Place};
+use crate::commands::watch;
+use crate::control::operations::Running;
+use crate::control::server;
+use crate::host::Host;
+use crate::output;
+use crate::upstream::Upstream;
+use crate::wiring::{BrokerHealth, JournalHealth, VoidTokens};
+use crate::{config, keys};
+
+/// How long requests in work may take to finish when the host goes down.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// What `weft up` was asked to do.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the application and its data are.
+    pub place: Place,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Which engine stands behind what.
+    pub config: Option<PathBuf>,
+    /// Rebuild and redeploy when sources change.
+    pub watch: bool,
+}
+
+/// The gateway over the host.
+pub type Edge = Gateway<Upstream>;
+
+/// Runs until SIGINT or SIGTERM, then drains.
+///
+/// # Errors
+/// Whatever keeps the host from starting.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    if let Some(path) = &options.config {
+        config::check(path)?;
+    }
+    // Signals first: one that comes while the host starts ends it in order. Then the port, so that one in use is told
+    // before anything is opened or compiled.
+    let stop = stop_on_signal()?;
+    let listener = bind(options.listen).await?;
+    let address = listener.local_addr()?;
+    let place = options.place.clone();
+    let assembling = tokio::task::spawn_blocking(move || assemble::assemble(&place));
+    let host = Arc::new(assembling.await.context("assembling the host was cut short")??);
+    let told = host.start().await?;
+    let edge = Arc::new(edge(&host)?);
+
+    let operations = Running {
+        host: host.clone(),
+        sagas: host.parts().sagas.clone(),
+        logs: host.parts().logs.clone(),
+        data: options.place.data.clone(),
+        address: Some(address),
+        since: Instant::now(),
+    };
+    let (data, stopped) = (options.place.data.clone(), stop.clone());
+    let control = tokio::spawn(async move {
+        server::serve(Arc::new(operations), &data, stopped.cancelled_owned()).await
+    });
+    if options.watch {
+        watch::start(host.clone(), edge.clone(), stop.clone())?;
+    }
+    announce(&host.manifest(), address, &told)?;
+    let drained = edge.serve(listener, stop.clone().cancelled_owned(), DRAIN).await;
+    if drained.cut_off > 0 {
+        tracing::warn!(connections = drained.cut_off, "cut off requests that did not finish in time");
+    }
+    stop.cancel();
+    control.await.context("the control socket's task")??;
+    drop(edge);
+    host.shutdown().await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn edge(host: &Arc<Host>) -> anyhow::Result<Edge> {
+    let (parts, manifest) = (host.parts(), host.manifest());
+    let variables = keys::resolve(&manifest, &parts.place.data).map_err(assemble::refused)?;
+    let auth = auth(host, &manifest, &variables)?;
+    let settings = Settings { limits: Limits::from(&manifest.gateway), trusted_proxies: Vec::new() };
+    let checks: Vec<Arc<dyn HealthCheck>> =
+        vec![Arc::new(JournalHealth(parts.sagas.clone())), Arc::new(BrokerHealth(parts.broker.clone()))];
+    let upstream = Upstream::new(parts.engine.clone(), parts.mesh.clone());
+    let routes = RouteTable::new(&manifest.routes);
+    Ok(Gateway::new(parts.clock.clone(), settings, routes, auth, checks, upstream)?)
+}
+
+fn auth(host: &Host, manifest: &Manifest, variables: &Variables) -> anyhow::Result<Option<AuthSettings>> {
+    let Some(auth) = &manifest.auth else { return Ok(None) };
+    let revocations = auth.revocations.as_ref().map(|label| {
+        let store = host.parts().key_value.clone();
+        Arc::new(VoidTokens { store, label: label.value.clone() }) as Arc<dyn Revocations>
+    });
+    let settings = AuthSettings::from_manifest(auth, |name| variables.get(name).map(str::to_owned), revocations)
+        .with_context(|| format!("{}:{}", manifest.path.display(), auth.line))?;
+    Ok(Some(settings))
+}
+
+/// Says where it is and what to try. The address comes first: scripts wait for it.
+fn announce(manifest: &Manifest, address: SocketAddr, told: &[String]) -> anyhow::Result<()> {
+    output::line(&format!("{} listening on http://{address}", manifest.application.name))?;
+    for line in told {
+        output::line(line)?;
+    }
+    let example = manifest.routes.iter().find(|route| {
+        route.method == weft_core::manifest::Method::Get
+            && route.access == weft_core::manifest::Access::Public
+            && !route.pattern.to_string().contains([':', '*', '.'])
+    });
+    output::line("try:")?;
+    let path = example.map_or_else(|| "/health".to_owned(), |route| route.pattern.to_string());
+    output::line(&format!("  curl http://{address}{path}"))?;
+    output::line(&format!("  curl http://{address}/health"))?;
+    output::line("  weft routes")?;
+    Ok(())
+}
+
+/// Cancelled by the first SIGINT or SIGTERM. A second one ends the process at once, as one expects of Ctrl-C.
+fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        for stopped_before in [false, true] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if stopped_before {
+                tracing::warn!("stopped by a second signal; what was acknowledged is safe");
+                std::process::exit(1);
+            }
+            tracing::info!("stopping; requests in work may finish");
+            stopping.cancel();
+        }
+    });
+    Ok(stop)
+}

@@ -1,0 +1,120 @@
+//! `weft up --watch`: when a watched source changes, builds, and deploys the result at once and whole. Requests in
+//! work end on the functions that they began with; a build or a check that fails leaves everything as it is.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use notify::{RecursiveMode, Watcher as _};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use weft_core::manifest::Manifest;
+use weft_gateway::RouteTable;
+
+use crate::commands::build;
+use crate::commands::up::Edge;
+use crate::host::Host;
+use crate::{assemble, keys};
+
+/// Editors write a file in several steps; changes within this time are one.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// Watches until `stop` is cancelled.
+///
+/// # Errors
+/// If the system cannot watch the sources.
+pub fn start(host: Arc<Host>, edge: Arc<Edge>, stop: CancellationToken) -> anyhow::Result<()> {
+    let manifest = host.manifest();
+    let (changed, changes) = mpsc::channel(1);
+    let root = std::path::absolute(&manifest.root)?;
+    let wanted = Wanted::new(&manifest, &root)?;
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| match event {
+        Ok(event) if !event.kind.is_access() && event.paths.iter().any(|path| wanted.covers(path)) => {
+            // A change that is already noted needs no second note.
+            let _ = changed.try_send(());
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "watching sources"),
+    })?;
+    for folder in folders(&manifest, &root) {
+        watcher.watch(&folder, RecursiveMode::Recursive).with_context(|| format!("cannot watch {}", folder.display()))?;
+    }
+    watcher.watch(&root, RecursiveMode::NonRecursive).with_context(|| format!("cannot watch {}", root.display()))?;
+    tokio::spawn(async move {
+        // The watcher lives as long as this task.
+        let _watcher = watcher;
+        tokio::select! {
+            () = follow(&host, &edge, changes) => {}
+            () = stop.cancelled() => {}
+        }
+    });
+    tracing::info!("watching sources");
+    Ok(())
+}
+
+async fn follow(host: &Arc<Host>, edge: &Arc<Edge>, mut changes: mpsc::Receiver<()>) {
+    while changes.recv().await.is_some() {
+        tokio::time::sleep(SETTLE).await;
+        while changes.try_recv().is_ok() {}
+        match redeploy(host, edge).await {
+            Ok(()) => tracing::info!("deployed"),
+            Err(error) => tracing::error!("not deployed, everything stays as it is: {error:#}"),
+        }
+    }
+}
+
+async fn redeploy(host: &Arc<Host>, edge: &Arc<Edge>) -> anyhow::Result<()> {
+    let place = host.parts().place.clone();
+    let manifest = Manifest::load(&place.manifest).map_err(assemble::refused)?;
+    build::build(&manifest, None).await?;
+    let (deploying, routes) = (host.clone(), RouteTable::new(&manifest.routes));
+    let deployed = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
+        let variables = keys::resolve(&manifest, &place.data).map_err(assemble::refused)?;
+        deploying.deploy(manifest, &variables)
+    });
+    deployed.await??;
+    edge.set_routes(routes)?;
+    host.serve_subscriptions().await
+}
+
+/// Which paths are sources: the manifest and what its `watch` patterns cover.
+struct Wanted {
+    root: PathBuf,
+    manifest: PathBuf,
+    patterns: globset::GlobSet,
+}
+
+impl Wanted {
+    fn new(manifest: &Manifest, root: &Path) -> anyhow::Result<Self> {
+        let mut patterns = globset::GlobSetBuilder::new();
+        for pattern in manifest.build.iter().flat_map(|build| &build.watch) {
+            patterns.add(globset::Glob::new(pattern)?);
+        }
+        let manifest = std::path::absolute(&manifest.path)?;
+        Ok(Self { root: root.to_owned(), manifest, patterns: patterns.build()? })
+    }
+
+    fn covers(&self, path: &Path) -> bool {
+        if path == self.manifest {
+            return true;
+        }
+        let Ok(relative) = path.strip_prefix(&self.root) else { return false };
+        // Build output lies beside the sources and must not set off another build.
+        !relative.components().any(|part| part.as_os_str() == "target") && self.patterns.is_match(relative)
+    }
+}
+
+/// The folders that the patterns begin with; watching the whole tree would watch build output as well.
+fn folders(manifest: &Manifest, root: &Path) -> Vec<PathBuf> {
+    let fixed = |pattern: &str| {
+        let parts = pattern.split('/').take_while(|part| !part.contains(['*', '?', '[', '{']));
+        parts.fold(root.to_owned(), |path, part| path.join(part))
+    };
+    let patterns = manifest.build.iter().flat_map(|build| &build.watch);
+    let mut folders: Vec<PathBuf> = patterns.map(|pattern| fixed(pattern)).filter(|path| path.exists()).collect();
+    folders.sort();
+    folders.dedup();
+    folders
+}

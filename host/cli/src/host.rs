@@ -1,0 +1,186 @@
+//! A host that stands: the engine, the mesh and the state engines of one application. Putting it together is
+//! `assemble`, serving it `commands::up`, talking to it from outside `control`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use arc_swap::ArcSwap;
+
+use weft_capability::kv::Store;
+use weft_capability::messaging::Broker;
+use weft_capability::sql::SqlHost;
+use weft_core::disk::DiskLock;
+use weft_core::manifest::{Manifest, Variables};
+use weft_core::{Call as _, CallContext, Clock, Failure, Invocation, Target};
+use weft_durable::Sagas;
+use weft_engine::{Engine, Value};
+use weft_mesh::Mesh;
+use weft_telemetry::GuestLogs;
+
+use crate::assemble::{self, Place};
+use crate::specs;
+use crate::wiring::{Delivering, Resuming};
+
+/// How long the deliveries in work may take to finish when the host goes down.
+const DELIVERY_GRACE: Duration = Duration::from_secs(10);
+/// How long a startup function may take.
+const STARTUP_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What a host is made of.
+pub struct Parts {
+    /// Where its application and its data are.
+    pub place: Place,
+    /// The machine's time.
+    pub clock: Arc<dyn Clock>,
+    /// Runs functions.
+    pub engine: Engine,
+    /// Calls them under policy.
+    pub mesh: Mesh<Value>,
+    /// The databases of the contexts.
+    pub sql: SqlHost,
+    /// The key-value stores.
+    pub key_value: Arc<dyn Store>,
+    /// Messaging.
+    pub broker: Arc<dyn Broker>,
+    /// Durable functions.
+    pub sagas: Sagas,
+    /// What functions write.
+    pub logs: GuestLogs,
+    /// Held as long as the host lives.
+    pub _lock: Box<dyn DiskLock>,
+}
+
+/// One application with its state.
+pub struct Host {
+    parts: Parts,
+    manifest: ArcSwap<Manifest>,
+    deploying: Mutex<()>,
+}
+
+impl Host {
+    /// A host of these parts with this application.
+    ///
+    /// # Errors
+    /// As [`Host::deploy`].
+    pub fn new(parts: Parts, manifest: Manifest, variables: &Variables) -> anyhow::Result<Self> {
+        let host = Self { parts, manifest: ArcSwap::from_pointee(manifest.clone()), deploying: Mutex::new(()) };
+        host.deploy(manifest, variables)?;
+        Ok(host)
+    }
+
+    /// Makes this the application: all of it, or nothing of it changes.
+    ///
+    /// # Errors
+    /// Components that are missing or refused, with their places in the manifest.
+    pub fn deploy(&self, manifest: Manifest, variables: &Variables) -> anyhow::Result<()> {
+        let _one_at_a_time = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
+        let functions = specs::functions(&manifest, variables).map_err(assemble::refused)?;
+        self.parts.engine.deploy(functions).map_err(|error| assemble::engine_refused(&manifest, error))?;
+        self.parts.mesh.configure(specs::policies(&manifest));
+        self.manifest.store(Arc::new(manifest));
+        Ok(())
+    }
+
+    /// Lets sagas go on, events flow, and the startup functions run. Answers what those have to say.
+    ///
+    /// # Errors
+    /// If messaging cannot begin or a startup function fails: the host is not ready then.
+    pub async fn start(&self) -> anyhow::Result<Vec<String>> {
+        let parts = &self.parts;
+        tokio::spawn(parts.sagas.recover(Arc::new(Resuming(parts.engine.clone()))));
+        let contexts: Vec<String> = parts.sql.contexts().map(str::to_owned).collect();
+        for outbox in contexts.iter().filter_map(|context| parts.sql.outbox(context)) {
+            parts.broker.forward(outbox);
+        }
+        self.serve_subscriptions().await?;
+        self.run_startup().await
+    }
+
+    /// Makes the manifest's subscriptions the ones that are served.
+    ///
+    /// # Errors
+    /// If messaging cannot read where they stand.
+    pub async fn serve_subscriptions(&self) -> anyhow::Result<()> {
+        let parts = &self.parts;
+        let delivering = Delivering { mesh: parts.mesh.clone(), clock: parts.clock.clone() };
+        let subscriptions = specs::subscriptions(&self.manifest());
+        parts.broker.serve(subscriptions, Arc::new(delivering)).await.context("cannot serve the subscriptions")
+    }
+
+    async fn run_startup(&self) -> anyhow::Result<Vec<String>> {
+        let mut told = Vec::new();
+        for component in &self.manifest().startup {
+            let target = Target {
+                component: component.value.clone(),
+                interface: specs::STARTUP.into(),
+                function: "run".into(),
+            };
+            let results = self.call(target, Vec::new(), STARTUP_DEADLINE).await;
+            let results = results.with_context(|| format!("startup function {}", component.value))?;
+            match results.as_slice() {
+                [Value::Result(Ok(Some(answer)))] => match &**answer {
+                    Value::Option(Some(text)) => told.extend(string(text)),
+                    _ => {}
+                },
+                [Value::Result(Err(error))] => {
+                    let message = error.as_deref().and_then(string).unwrap_or_default();
+                    bail!("startup function {}: {message}", component.value);
+                }
+                _ => bail!("startup function {} answered something else", component.value),
+            }
+        }
+        Ok(told)
+    }
+
+    /// The application's manifest.
+    #[must_use]
+    pub fn manifest(&self) -> Arc<Manifest> {
+        self.manifest.load_full()
+    }
+
+    /// What it is made of.
+    #[must_use]
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// Calls a function as the operator.
+    ///
+    /// # Errors
+    /// [`Failure`] if there is no answer.
+    pub async fn call(
+        &self,
+        target: Target,
+        arguments: Vec<Value>,
+        within: Duration,
+    ) -> Result<Vec<Value>, Failure> {
+        let deadline = self.parts.clock.monotonic() + within;
+        let context = CallContext { caller: None, deadline, trace: None, depth: 0, step: None };
+        self.parts.mesh.call(Invocation { target, arguments, context }).await
+    }
+
+    /// Ends deliveries, then sagas, then the databases that both write to. Sagas that have not ended go on at the next
+    /// start.
+    ///
+    /// # Errors
+    /// If something could not be flushed.
+    pub async fn shutdown(self: Arc<Self>) -> anyhow::Result<()> {
+        self.parts.broker.shutdown(DELIVERY_GRACE).await;
+        let closing = move || -> anyhow::Result<()> {
+            let parts = &self.parts;
+            parts.sagas.shutdown().context("cannot flush the saga journal")?;
+            parts.sql.shutdown();
+            parts.logs.flush();
+            Ok(())
+        };
+        tokio::task::spawn_blocking(closing).await?
+    }
+}
+
+fn string(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        _ => None,
+    }
+}

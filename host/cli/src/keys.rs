@@ -1,0 +1,70 @@
+//! Keys that the host makes itself: an application that names a variable as its signing key and gives it no value
+//! gets an Ed25519 key at its first start, kept in the data directory for its owner alone.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::EncodePrivateKey as _;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+
+use weft_core::manifest::{Diagnostic, KeySource, Manifest, Variables};
+
+/// Makes the keys that are missing.
+///
+/// # Errors
+/// If a key cannot be written.
+pub fn ensure(manifest: &Manifest, data: &Path) -> anyhow::Result<()> {
+    for name in key_variables(manifest) {
+        let path = path(data, name);
+        if path.exists() {
+            continue;
+        }
+        write_new(&path).with_context(|| format!("cannot write the key {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The variables with their values; keys without one take it from the data directory, if it is there.
+///
+/// # Errors
+/// Required variables without a value.
+pub fn resolve(manifest: &Manifest, data: &Path) -> Result<Variables, Vec<Diagnostic>> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let given = Variables::resolve(manifest, &environment, &BTreeMap::new())?;
+    let mut overrides = BTreeMap::new();
+    for name in key_variables(manifest) {
+        if given.get(name).is_some_and(str::is_empty) {
+            if let Ok(pem) = std::fs::read_to_string(path(data, name)) {
+                overrides.insert(name.to_owned(), pem);
+            }
+        }
+    }
+    Variables::resolve(manifest, &environment, &overrides)
+}
+
+fn key_variables(manifest: &Manifest) -> impl Iterator<Item = &str> {
+    manifest.auth.iter().flat_map(|auth| &auth.keys).filter_map(|key| match &key.value {
+        KeySource::Variable(name) => Some(&**name),
+        KeySource::Pem(_) | KeySource::Jwks(_) => None,
+    })
+}
+
+fn path(data: &Path, variable: &str) -> PathBuf {
+    data.join(format!("{variable}.pem"))
+}
+
+fn write_new(path: &Path) -> anyhow::Result<()> {
+    let mut seed = [0_u8; 32];
+    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut seed)?;
+    let pem = SigningKey::from_bytes(&seed).to_pkcs8_pem(LineEnding::LF)?;
+    let partial = path.with_extension("partial");
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+    file.write_all(pem.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&partial, path)?;
+    Ok(())
+}

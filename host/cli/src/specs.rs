@@ -1,0 +1,135 @@
+//! From the manifest to what engine, mesh and messaging need of it. Pure translation: nothing is opened or started here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use weft_capability::messaging::Subscription;
+use weft_core::manifest::{self, Component, Diagnostic, Manifest, Variables};
+use weft_engine::{FunctionSpec, Grants, InstanceSpec, Problem, ReuseSpec};
+use weft_mesh::CalleePolicy;
+
+/// What a startup function exports.
+pub const STARTUP: &str = "weft:control/startup@0.1.0";
+const HANDLER: &str = "weft:messaging/handler@0.1.0";
+
+/// What the engine runs.
+///
+/// # Errors
+/// Every variable or host of a component that has no value.
+pub fn functions(manifest: &Manifest, variables: &Variables) -> Result<Vec<FunctionSpec>, Vec<Diagnostic>> {
+    let routed: BTreeSet<&str> = manifest.routes.iter().map(|route| &*route.component).collect();
+    let startup: BTreeSet<&str> = manifest.startup.iter().map(|id| &*id.value).collect();
+    let mut problems = Vec::new();
+    let mut specs = Vec::new();
+    for component in manifest.running() {
+        match grants(manifest, component, variables) {
+            Ok(grants) => {
+                let mut required_exports = Vec::new();
+                if startup.contains(&*component.id) {
+                    required_exports.push(STARTUP);
+                }
+                if !component.subscriptions.is_empty() {
+                    required_exports.push(HANDLER);
+                }
+                let serves_http = routed.contains(&*component.id);
+                specs.push(function(component, grants, serves_http, required_exports));
+            }
+            Err(found) => problems.extend(found),
+        }
+    }
+    if problems.is_empty() { Ok(specs) } else { Err(problems) }
+}
+
+fn function(
+    component: &Component,
+    grants: Grants,
+    serves_http: bool,
+    required_exports: Vec<&'static str>,
+) -> FunctionSpec {
+    let own = &component.grants;
+    let reuse = ReuseSpec {
+        max_requests: to_usize(component.reuse.max_requests),
+        max_concurrent: to_usize(component.reuse.max_concurrent),
+    };
+    FunctionSpec {
+        id: component.id.clone(),
+        source: component.source.value.clone(),
+        calls: own.calls.iter().map(|(interface, target)| (interface.to_string(), target.value.clone())).collect(),
+        grants,
+        durable: component.durable,
+        serves_http,
+        required_exports,
+        environment: own.environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+        limits: InstanceSpec {
+            memory_bytes: to_usize(component.limits.memory_mb).saturating_mul(1 << 20),
+            cpu: Duration::from_millis(component.limits.cpu_ms.into()),
+        },
+        reuse: component.reuse.is_reused().then_some(reuse),
+    }
+}
+
+fn grants(manifest: &Manifest, component: &Component, variables: &Variables) -> Result<Grants, Vec<Diagnostic>> {
+    let own = &component.grants;
+    let labels = |located: &[manifest::Located<Arc<str>>]| located.iter().map(|label| label.value.clone()).collect();
+    let values = variables.of_component(manifest, component)?;
+    let values: BTreeMap<String, String> =
+        values.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    Ok(Grants {
+        context: own.context.as_ref().map(|context| context.value.clone()),
+        topics: own.topics.iter().map(|topic| topic.value.clone()).collect(),
+        key_value_stores: labels(&own.key_value_stores),
+        sqlite_databases: labels(&own.sqlite_databases),
+        outbound: variables.outbound_hosts(manifest, component)?,
+        variables: Arc::new(values),
+        sagas: labels(&own.sagas),
+    })
+}
+
+/// Policy on calls to each function.
+#[must_use]
+pub fn policies(manifest: &Manifest) -> Vec<CalleePolicy> {
+    let mut callers: BTreeMap<&str, BTreeSet<Arc<str>>> = BTreeMap::new();
+    for component in manifest.running() {
+        for target in component.grants.calls.values() {
+            callers.entry(&*target.value).or_default().insert(component.id.clone());
+        }
+    }
+    let policy = |component: &Component| CalleePolicy {
+        component: component.id.clone(),
+        callers: callers.get(&*component.id).cloned().unwrap_or_default(),
+        deadline: Duration::from_millis(component.call_deadline_ms().into()),
+        max_concurrent: to_usize(component.limits.max_concurrent),
+        max_pending: to_usize(component.limits.max_pending),
+        durable: component.durable,
+    };
+    manifest.running().map(policy).collect()
+}
+
+/// Who handles which events.
+#[must_use]
+pub fn subscriptions(manifest: &Manifest) -> Vec<Subscription> {
+    let of = |component: &Component| {
+        let component_id = component.id.clone();
+        let each = component.subscriptions.clone().into_iter();
+        each.map(move |rules| Subscription { component: component_id.clone(), rules }).collect::<Vec<_>>()
+    };
+    manifest.running().flat_map(of).collect()
+}
+
+/// A component's problem, at its place in the manifest.
+#[must_use]
+pub fn located(manifest: &Manifest, problem: &Problem) -> Diagnostic {
+    let line = manifest.components.get(problem.component.as_str()).map_or(0, |component| {
+        component.weft_line.unwrap_or(component.line)
+    });
+    let diagnostic = manifest.problem(line, format!("component {:?} {}", problem.component, problem.message));
+    match &problem.help {
+        Some(help) => diagnostic.with_help(help.clone()),
+        None => diagnostic,
+    }
+}
+
+fn to_usize(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
