@@ -1,4 +1,7 @@
 //! The interfaces as callers import them, generated once, and how their errors carry failures.
+//!
+//! An interface that a component exports shows up among its imports as well, with its types and without functions:
+//! wit-component keeps a type alive that an async export returns. It grants nothing, and the host asks for no grant.
 #![allow(missing_docs, clippy::all, clippy::restriction)]
 
 wit_bindgen::generate!({
