@@ -4,6 +4,9 @@
 pub use crate::bindings::weft::call::types::{Failure, Outcome};
 use crate::sql;
 
+/// What a reused key says. Domain errors have no case for it: it travels as a failure and is known by its text.
+const KEY_REUSED: &str = "the key belongs to another input";
+
 /// A domain error with a case `unavailable(failure)`.
 pub trait Fallible: Sized {
     /// The failure, where this error says that the callee did not answer; `None` for a definite error.
@@ -19,7 +22,7 @@ pub trait Fallible: Sized {
 
     /// What a key that was used for another input answers.
     fn key_reused() -> Self {
-        Self::from_failure(Failure::not_attempted("the key belongs to another input"))
+        Self::from_failure(Failure::key_reused())
     }
 }
 
@@ -32,6 +35,16 @@ impl Failure {
     /// The effect may or may not have happened.
     pub fn unknown(message: impl Into<String>) -> Self {
         Self { outcome: Outcome::Unknown, retry_after_ms: None, message: message.into() }
+    }
+
+    /// The key was used for another input before; trying again is safe and of no use.
+    pub fn key_reused() -> Self {
+        Self::not_attempted(KEY_REUSED)
+    }
+
+    /// Whether this is [`Failure::key_reused`], from here or from a callee.
+    pub fn is_key_reused(&self) -> bool {
+        self.message == KEY_REUSED
     }
 
     /// Whether the effect may have happened.

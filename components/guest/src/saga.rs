@@ -154,7 +154,7 @@ where
 
 fn failure_of(error: &durable::Error) -> Failure {
     match error {
-        durable::Error::KeyReused => Failure::not_attempted("the saga's key belongs to another function or input"),
+        durable::Error::KeyReused => Failure::key_reused(),
         durable::Error::NotFound => Failure::not_attempted("there is no such saga"),
         durable::Error::LeaseLost => Failure::unknown("another run of this saga has taken over"),
         durable::Error::Mismatch(text) => Failure::unknown(format!("the code does not fit its journal: {text}")),

@@ -131,7 +131,7 @@ impl Fallible for Problem {
     }
 
     fn from_failure(failure: Failure) -> Self {
-        Self::unavailable(&failure)
+        failure.into()
     }
 
     fn key_reused() -> Self {
@@ -141,7 +141,7 @@ impl Fallible for Problem {
 
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
-        Self::unavailable(&failure)
+        if failure.is_key_reused() { Self::key_reused() } else { Self::unavailable(&failure) }
     }
 }
 
@@ -157,6 +157,13 @@ impl From<sql::Error> for Problem {
 #[cfg(test)]
 mod tests {
     use super::Problem;
+    use crate::Failure;
+
+    #[test]
+    fn a_key_that_a_callee_knows_with_another_input_is_the_clients_mistake() {
+        assert_eq!(Problem::from(Failure::key_reused()).status(), 422);
+        assert_eq!(Problem::from(Failure::not_attempted("busy")).status(), 503);
+    }
 
     #[test]
     fn a_problem_names_its_fields_and_its_request() {
