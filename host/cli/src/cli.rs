@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use weft_telemetry::{HostLog, HostLogError, LogFormat};
+
 use crate::assemble::Place;
 use crate::commands::{admin, build, check, completions, import, invoke, logs, new, routes, saga, up};
 use crate::exit::{self, Exit};
@@ -97,7 +99,8 @@ pub fn main() -> ExitCode {
 
 async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
     let place = Place { manifest: global.manifest, data: global.data };
-    start_log(&command, global.verbose);
+    // Kept to the end: what still waits is written when it is dropped.
+    let _log = start_log(&command, global.verbose)?;
     match command {
         Command::Up(args) => {
             let UpArgs { listen, config, watch } = args;
@@ -117,13 +120,15 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
 }
 
 /// The host's own log, on stderr. Commands other than `up` are quiet but for warnings.
-fn start_log(command: &Command, verbose: bool) {
-    let level = match command {
-        _ if verbose => tracing::Level::DEBUG,
-        Command::Up(_) => tracing::Level::INFO,
-        _ => tracing::Level::WARN,
+/// `RUST_LOG` overrides the level.
+fn start_log(command: &Command, verbose: bool) -> Result<HostLog, HostLogError> {
+    let filter = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
+    let by_command = match command {
+        _ if verbose => "debug,wasmtime=info,cranelift=info,h2=info,notify=warn",
+        Command::Up(_) => "info,notify=warn",
+        _ => "warn",
     };
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).init();
+    HostLog::start(LogFormat::Human, filter.as_deref().unwrap_or(by_command))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::control::api::Answer;
 use crate::control::client::Client;
 use crate::exit::UsageError;
 use crate::host::Host;
+use crate::output;
 
 /// A function was called, or was to be, and gave no answer. Trying again may help.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +41,7 @@ impl Invoker {
         let host = Arc::new(host.await.context("assembling the host was cut short")??);
         // A password that a startup function makes up is told once, so it is told here as well.
         for line in host.start().await? {
-            tracing::warn!("{line}");
+            output::note(&line);
         }
         Ok(Self::Here(host))
     }

@@ -14,6 +14,12 @@ pub fn line(text: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{text}")
 }
 
+/// Tells people something beside the command's own output: a line on stderr.
+pub fn note(text: &str) {
+    // There is nobody left to tell if stderr is closed.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
 /// Prints `value` as JSON on stdout, on several lines.
 ///
 /// # Errors

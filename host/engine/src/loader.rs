@@ -113,6 +113,8 @@ impl Loader {
             path: path.to_owned(),
             message: error.root_cause().to_string(),
         };
+        // Visible, since it takes a moment: it happens once for each new component.
+        tracing::info!(component = %path.display(), "compiling");
         let component = Component::new(&self.engine, bytes).map_err(invalid)?;
         let code = component.serialize().map_err(invalid)?;
         write_whole(&cached, &code)?;

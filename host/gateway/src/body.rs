@@ -220,7 +220,7 @@ impl Body for Answer {
                 return if passed { Poll::Ready(Some(Err(TooLate.into()))) } else { Poll::Pending };
             }
         }
-        if this.is_end_stream() {
+        if this.is_end_stream() || this.ticket.length == Some(this.ticket.bytes_out) {
             this.ticket.complete = true;
         }
         polled

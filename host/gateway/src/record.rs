@@ -111,13 +111,15 @@ pub(crate) struct Ticket {
     /// `None` while there is no answer.
     pub status: Option<u16>,
     pub bytes_out: u64,
+    /// The length that the answer announces: once so much is written, nobody asks for its end.
+    pub length: Option<u64>,
     /// Whether the answer was written to its end.
     pub complete: bool,
 }
 
 impl Ticket {
     pub fn new(record: Arc<Record>) -> Self {
-        Self { record, status: None, bytes_out: 0, complete: false }
+        Self { record, status: None, bytes_out: 0, length: None, complete: false }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `weft up --watch`: when a watched source changes, builds, and deploys the result at once and whole. Requests in
 //! work end on the functions that they began with; a build or a check that fails leaves everything as it is.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,8 @@ use crate::{assemble, keys};
 
 /// Editors write a file in several steps; changes within this time are one.
 const SETTLE: Duration = Duration::from_millis(200);
+/// Where cargo puts what it builds.
+const BUILD_OUTPUT: &str = "target";
 
 /// Watches until `stop` is cancelled.
 ///
@@ -38,10 +41,9 @@ pub fn start(host: Arc<Host>, edge: Arc<Edge>, stop: CancellationToken) -> anyho
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "watching sources"),
     })?;
-    for folder in folders(&manifest, &root) {
-        watcher.watch(&folder, RecursiveMode::Recursive).with_context(|| format!("cannot watch {}", folder.display()))?;
+    for (folder, mode) in folders(&manifest, &root)? {
+        watcher.watch(&folder, mode).with_context(|| format!("cannot watch {}", folder.display()))?;
     }
-    watcher.watch(&root, RecursiveMode::NonRecursive).with_context(|| format!("cannot watch {}", root.display()))?;
     tokio::spawn(async move {
         // The watcher lives as long as this task.
         let _watcher = watcher;
@@ -102,19 +104,28 @@ impl Wanted {
         }
         let Ok(relative) = path.strip_prefix(&self.root) else { return false };
         // Build output lies beside the sources and must not set off another build.
-        !relative.components().any(|part| part.as_os_str() == "target") && self.patterns.is_match(relative)
+        !relative.components().any(|part| part.as_os_str() == BUILD_OUTPUT) && self.patterns.is_match(relative)
     }
 }
 
-/// The folders that the patterns begin with; watching the whole tree would watch build output as well.
-fn folders(manifest: &Manifest, root: &Path) -> Vec<PathBuf> {
+/// The folders to watch: the manifest's own, and those that the patterns begin with, without the build output in
+/// them, which would be watched in vain at every build.
+fn folders(manifest: &Manifest, root: &Path) -> std::io::Result<Vec<(PathBuf, RecursiveMode)>> {
     let fixed = |pattern: &str| {
         let parts = pattern.split('/').take_while(|part| !part.contains(['*', '?', '[', '{']));
         parts.fold(root.to_owned(), |path, part| path.join(part))
     };
     let patterns = manifest.build.iter().flat_map(|build| &build.watch);
-    let mut folders: Vec<PathBuf> = patterns.map(|pattern| fixed(pattern)).filter(|path| path.exists()).collect();
-    folders.sort();
-    folders.dedup();
-    folders
+    let tops: BTreeSet<PathBuf> = patterns.map(|pattern| fixed(pattern)).filter(|path| path.is_dir()).collect();
+    let mut folders = vec![(root.to_owned(), RecursiveMode::NonRecursive)];
+    for top in tops.into_iter().filter(|top| *top != root) {
+        for entry in std::fs::read_dir(&top)? {
+            let path = entry?.path();
+            if path.is_dir() && path.file_name().is_some_and(|name| name != BUILD_OUTPUT) {
+                folders.push((path, RecursiveMode::Recursive));
+            }
+        }
+        folders.push((top, RecursiveMode::NonRecursive));
+    }
+    Ok(folders)
 }

@@ -199,7 +199,7 @@ async fn ok(response: Response<Incoming>) -> anyhow::Result<Response<Incoming>> 
     let detail = serde_json::from_slice::<Problem>(&whole(response).await?).map(|problem| problem.detail);
     let detail = detail.unwrap_or_else(|_| format!("the host answered {status}"));
     match status {
-        StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => Err(UsageError(detail).into()),
+        StatusCode::BAD_REQUEST => Err(UsageError(detail).into()),
         StatusCode::BAD_GATEWAY => Err(NoAnswer(detail).into()),
         _ => bail!(detail),
     }

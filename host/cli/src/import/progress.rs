@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::output;
+
 /// Lines in all, where there is no terminal.
 const LINES: u64 = 20;
 
@@ -37,7 +39,7 @@ impl Progress {
             Some(bar) => bar.set_position(done),
             None => {
                 if let Some(line) = self.line(done) {
-                    eprintln!("{line}");
+                    output::note(&line);
                 }
             }
         }

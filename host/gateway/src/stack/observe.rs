@@ -86,6 +86,11 @@ impl<F: Future<Output = Answered>> Future for Observed<F> {
     }
 }
 
+/// How long the function says its answer is.
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// The answer as it leaves the house.
 fn finish(answered: Answered, mut ticket: Ticket) -> Response<Answer> {
     let record = Arc::clone(&ticket.record);
@@ -98,6 +103,7 @@ fn finish(answered: Answered, mut ticket: Ticket) -> Response<Answer> {
     let mut response = match answered {
         Ok(response) => {
             ticket.status = Some(response.status().as_u16());
+            ticket.length = content_length(response.headers());
             of_function(response, &record).map(|body| match body {
                 Some(body) => Answer::streamed(body, record.deadline(), ticket),
                 None => Answer::whole(Bytes::new(), ticket),
