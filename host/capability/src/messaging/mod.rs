@@ -66,8 +66,8 @@ pub enum DeliveryError {
     /// The handler never wants the event again.
     #[error("the handler refuses the event: {0}")]
     Reject(String),
-    /// The handler did not answer. A delivery that was never attempted for want of room, or because the host goes
-    /// down, does not count as an attempt.
+    /// The handler did not answer. A delivery that was never attempted because the host has no room, the handler is
+    /// not available, or the host goes down, does not count as an attempt.
     #[error(transparent)]
     Failed(Failure),
 }

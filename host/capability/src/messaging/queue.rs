@@ -214,8 +214,12 @@ fn judge(
         DeliveryError::Retry(_) => (true, false, 0),
         DeliveryError::Reject(_) => (true, true, 0),
         DeliveryError::Failed(failure) => {
-            let never_ran = failure.outcome == Outcome::NotAttempted
-                && matches!(failure.reason, Reason::Overloaded | Reason::ShuttingDown);
+            // Nothing that the event could be blamed for: no room, no time left in the queue, an open breaker.
+            let no_fault_of_it = matches!(
+                failure.reason,
+                Reason::Overloaded | Reason::Deadline | Reason::Unavailable | Reason::ShuttingDown
+            );
+            let never_ran = failure.outcome == Outcome::NotAttempted && no_fault_of_it;
             let wait_ms = failure.retry_after_ms.unwrap_or_default();
             (!never_ran, failure.reason == Reason::Denied, u64::from(wait_ms))
         }

@@ -90,6 +90,9 @@ fn a_rejection_is_final_and_a_full_house_does_not_count() {
         now = attempts.due_ms;
         assert_eq!(queue.start(now).unwrap().attempt, 1);
     }
+    let trapped = Failure::unknown(Fault::Guest, Reason::Trapped, "trap");
+    let ended = queue.end(Item::Event(2), Err(DeliveryError::Failed(trapped)), now);
+    assert!(matches!(ended, Some(Settled::Again(Attempts { ended: 1, .. }))), "a trap does count");
 }
 
 #[test]
