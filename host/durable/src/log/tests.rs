@@ -110,7 +110,7 @@ fn an_unflushed_tail_may_be_torn_at_every_byte() {
         let (log, ..) = open(disk);
         durable(&log, b"kept");
         let hold = disk.hold_syncs();
-        for payload in [&b"one"[..], b"two", b"three"] {
+        for payload in [&b"one"[..], b"two", &[3; 200]] {
             log.append(1, 1, payload).unwrap();
         }
         let waits = log.flush(log.end());

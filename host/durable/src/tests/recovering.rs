@@ -211,11 +211,15 @@ fn code_that_does_not_fit_its_journal_is_told_and_runs_nothing() {
 
 #[test]
 fn a_saga_ends_once() {
-    let (sagas, ..) = fresh();
+    let clock = Arc::new(ManualClock::at_ms(START_MS));
+    let (sagas, _) = open(&SimulatedDisk::new(), clock.clone());
     block_on(async {
         step(&*begin(&sagas, "k").await, "a").await;
         let run = begin(&sagas, "k").await;
-        let both = join(run.enter("b", Phase::Do, options()), run.enter("c", Phase::Do, options())).await;
+        let mut both = std::pin::pin!(join(run.enter("b", Phase::Do, options()), run.enter("c", Phase::Do, options())));
+        assert!(futures::poll!(both.as_mut()).is_pending());
+        clock.advance(Duration::from_secs(5));
+        let both = both.await;
         assert!(matches!(both, (Err(SagaError::Mismatch(_)), Err(SagaError::LeaseLost))), "{both:?}");
     });
     assert_eq!(sagas.log_stats().records, 3);
