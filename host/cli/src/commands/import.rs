@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::Subcommand;
 
 use crate::assemble::Place;
@@ -38,7 +39,7 @@ pub async fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
     let invoker = Invoker::find(place).await?;
     let imported = load::run(&invoker, &dataset).await;
     let closed = invoker.close().await;
-    let summary = imported?;
+    let summary = imported.context("the import stopped; run it again to go on where it was")?;
     closed?;
     if args.json {
         output::json(&summary)?
