@@ -66,7 +66,7 @@ fn steps(saga: &Value) -> Vec<String> {
 }
 
 /// The repository's manifest with one line changed, in a file of its own beside it: its paths are relative.
-fn manifest_without(line: &str, instead: &str) -> tempfile::NamedTempFile {
+fn manifest_with(line: &str, instead: &str) -> tempfile::NamedTempFile {
     let text = std::fs::read_to_string(repository::root().join("spin.toml")).expect("the manifest is there");
     assert!(text.contains(line), "the manifest no longer has {line:?}");
     let file = tempfile::Builder::new().prefix(".spin-test-").suffix(".toml").tempfile_in(repository::root());
@@ -149,9 +149,9 @@ fn the_record_is_refused_and_charge_and_seat_are_undone() {
 
 #[test]
 fn the_notice_is_refused_and_everything_is_undone() {
-    // Without the grant of its topics, publishing is denied.
+    // Granted another topic, it may publish, but not this.
     let granted = "topics = [\"enrollment.enrolled\", \"enrollment.cancelled\"]";
-    let manifest = manifest_without(granted, "topics = []");
+    let manifest = manifest_with(granted, "topics = [\"enrollment.elsewhere\"]");
     let options = Options { manifest: manifest.path().to_owned(), ..Options::default() };
     let run = Run::start_with(&options);
     let (status, problem) = run.enroll(KEY, "tok_ok");

@@ -4,8 +4,9 @@ use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
 use rustix::process::Signal;
-use weft_tests::platform::{ADMIN_EMAIL, Options, Platform};
+use weft_tests::platform::{ADMIN_EMAIL, ADMIN_PASSWORD, Options, Platform};
 use weft_tests::repository;
+use weft_tests::wait::eventually;
 
 /// Runs `weft` to its end with these arguments.
 fn weft(arguments: &[&str]) -> Output {
@@ -24,11 +25,15 @@ fn stderr(output: &Output) -> String {
 #[test]
 fn it_says_where_it_is_and_who_may_enter() {
     let mut platform = Platform::start();
-    let log = platform.log();
+    // What it prints goes on after the address.
+    let log = eventually("three commands to try", || {
+        let log = platform.log();
+        let commands = log.lines().skip_while(|line| *line != "try:").filter(|line| line.starts_with("  "));
+        if commands.count() >= 3 { Ok(log) } else { Err(log) }
+    });
     assert!(log.contains(platform.url()), "no address: {log}");
     assert!(log.contains(ADMIN_EMAIL), "no admin account: {log}");
-    assert!(!log.contains(weft_tests::platform::ADMIN_PASSWORD), "a password that was given is not repeated: {log}");
-    assert!(log.matches("curl ").count() >= 3, "no commands to try: {log}");
+    assert!(!log.contains(ADMIN_PASSWORD), "a password that was given is not repeated: {log}");
     assert!(platform.stop().success());
 }
 

@@ -1,0 +1,83 @@
+//! `weft-bench [NAME] [--peers] [--json]`: measures the running host from outside. Owns the command line; what is
+//! measured stands in a module for each benchmark.
+
+mod bare;
+mod http_hello;
+mod load;
+mod mesh_call;
+mod peers;
+mod process;
+mod report;
+mod rounds;
+mod sagas;
+mod startup;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+use crate::report::Row;
+
+/// A benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// A trivial function through the whole gateway.
+    HttpHello,
+    /// A call from one function to another, beside bare wasmtime.
+    MeshCall,
+    /// Sagas of five steps that write nothing, and with a keyed commit in each.
+    Sagas,
+    /// From exec to the first answered request of the education platform.
+    Startup,
+}
+
+/// Measures the host: three alternating runs of each, and the median of them. Any wrong answer is a failure.
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+struct Arguments {
+    /// The one benchmark to run; all of them if it is left out.
+    name: Option<Name>,
+    /// Also measures peers that are installed.
+    #[arg(long)]
+    peers: bool,
+    /// Prints one JSON object on each line.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let names = arguments.name.as_ref().map_or(Name::value_variants(), std::slice::from_ref);
+    let mut rows = Vec::new();
+    for name in names {
+        let measured = measure(*name, arguments.peers)?;
+        if arguments.json {
+            report::lines(&measured);
+        }
+        rows.extend(measured);
+    }
+    if !arguments.json {
+        report::table(&rows);
+    }
+    Ok(())
+}
+
+fn measure(name: Name, peers: bool) -> anyhow::Result<Vec<Row>> {
+    match name {
+        Name::HttpHello => http_hello::measure(peers),
+        Name::MeshCall => mesh_call::measure(),
+        Name::Sagas => sagas::measure(),
+        Name::Startup => startup::measure(),
+    }
+}

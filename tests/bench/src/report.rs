@@ -1,0 +1,165 @@
+//! What a benchmark has found, as a table for people and as lines of JSON for programs.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// How the measured program was set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `fresh` for an instance of its own for each request or call; else requests in its life x at the same time.
+    pub reuse: &'static str,
+    /// When what is written is flushed to the disk: `commit` (before it is acknowledged), or `none` (nothing is written).
+    pub flush: &'static str,
+    /// Bounds on memory, processor time and concurrency: those of the manifest, or none.
+    pub limits: &'static str,
+}
+
+/// What is measured.
+#[derive(Clone, Debug)]
+pub struct Label {
+    /// The benchmark.
+    pub bench: &'static str,
+    /// `weft`, or the name of what stands beside it.
+    pub system: &'static str,
+    /// Requests, calls or sagas in flight.
+    pub concurrency: usize,
+    /// How it was set up.
+    pub settings: Settings,
+}
+
+/// What one run has measured.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// From the first to the last.
+    pub elapsed: Duration,
+    /// How long each took. Not empty, sorted.
+    pub latencies: Vec<Duration>,
+    /// Processor time of the measured process.
+    pub cpu: Duration,
+    /// Bytes that it has caused to be written to the disk, where that matters.
+    pub written_bytes: Option<u64>,
+}
+
+/// One line of the report.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// What was measured.
+    pub label: Label,
+    /// The median run.
+    pub run: Run,
+}
+
+impl Run {
+    /// How many were done in a second.
+    #[must_use]
+    pub fn per_s(&self) -> f64 {
+        self.count() / self.elapsed.as_secs_f64()
+    }
+
+    /// The latency that `percent` of all are not above, in milliseconds.
+    fn percentile_ms(&self, percent: usize) -> f64 {
+        let last = self.latencies.len().saturating_sub(1);
+        self.latencies.get(last * percent / 100).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn count(&self) -> f64 {
+        self.latencies.len() as f64
+    }
+
+    fn cpu_ms(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e3 / self.count()
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn written_kb(&self) -> Option<f64> {
+        self.written_bytes.map(|bytes| bytes as f64 / 1024.0 / self.count())
+    }
+}
+
+/// Prints one JSON object for each row.
+pub fn lines(rows: &[Row]) {
+    for row in rows {
+        println!("{}", object(row));
+    }
+}
+
+fn object(row: &Row) -> Value {
+    let Row { label, run } = row;
+    let mut object = json!({
+        "bench": label.bench,
+        "system": label.system,
+        "concurrency": label.concurrency,
+        "per_s": rounded(run.per_s(), 10.0),
+        "p50_ms": rounded(run.percentile_ms(50), 1e4),
+        "p99_ms": rounded(run.percentile_ms(99), 1e4),
+        "cpu_ms": rounded(run.cpu_ms(), 1e4),
+        "settings": {
+            "reuse": label.settings.reuse,
+            "flush": label.settings.flush,
+            "limits": label.settings.limits,
+            "cores": cores(),
+        },
+    });
+    if let (Some(written), Some(object)) = (run.written_kb(), object.as_object_mut()) {
+        object.insert("written_kb".to_owned(), json!(rounded(written, 10.0)));
+    }
+    object
+}
+
+fn rounded(value: f64, parts: f64) -> f64 {
+    (value * parts).round() / parts
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Prints all rows as one table.
+pub fn table(rows: &[Row]) {
+    println!(
+        "{:<16} {:<14} {:>9} {:>8} {:>10} {:>9} {:>9} {:>9} {:>10}  flush",
+        "bench", "system", "in flight", "reuse", "per s", "p50 ms", "p99 ms", "cpu ms", "written KB"
+    );
+    for Row { label, run } in rows {
+        let written = run.written_kb().map_or_else(String::new, |written| format!("{written:.1}"));
+        println!(
+            "{:<16} {:<14} {:>9} {:>8} {:>10.1} {:>9.3} {:>9.3} {:>9.4} {:>10}  {}",
+            label.bench,
+            label.system,
+            label.concurrency,
+            label.settings.reuse,
+            run.per_s(),
+            run.percentile_ms(50),
+            run.percentile_ms(99),
+            run.cpu_ms(),
+            written,
+            label.settings.flush,
+        );
+    }
+    println!("{} cores, shared with what drives the load; each row is the median of three alternating runs", cores());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_one_object_with_units_in_its_names() {
+        let settings = Settings { reuse: "fresh", flush: "commit", limits: "manifest" };
+        let label = Label { bench: "saga-5-step", system: "weft", concurrency: 16, settings };
+        let run = Run {
+            elapsed: Duration::from_secs(2),
+            latencies: (1..=100).map(Duration::from_millis).collect(),
+            cpu: Duration::from_millis(50),
+            written_bytes: Some(100 * 2048),
+        };
+        let object = object(&Row { label, run });
+        for (name, value) in [("per_s", 50.0), ("p50_ms", 50.0), ("p99_ms", 99.0), ("cpu_ms", 0.5), ("written_kb", 2.0)]
+        {
+            assert_eq!(object[name], value, "{name}");
+        }
+        assert_eq!(object["settings"]["reuse"], "fresh");
+    }
+}
