@@ -149,6 +149,7 @@ impl Broker for Embedded {
                     }
                 }
             }
+            self.retention.complete();
             let left: Vec<_> = leaving.iter().map(|one| one.subscription.id()).collect();
             Self::stop(leaving, Duration::from_secs(LEAVE_GRACE_S)).await;
             left.iter().for_each(|id| self.retention.needs_no_more(id));

@@ -16,11 +16,13 @@ pub(super) struct Retention {
     clock: Arc<dyn Clock>,
     readers: Mutex<BTreeMap<Arc<str>, Arc<Shown>>>,
     running: Arc<AtomicBool>,
+    /// Whether every subscription has said what it needs. Until then all events stay.
+    complete: AtomicBool,
 }
 
 impl Retention {
     pub(super) fn new(log: Arc<MessageLog>, clock: Arc<dyn Clock>) -> Self {
-        Self { log, clock, readers: Mutex::default(), running: Arc::default() }
+        Self { log, clock, readers: Mutex::default(), running: Arc::default(), complete: AtomicBool::new(false) }
     }
 
     fn readers(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<Shown>>> {
@@ -36,10 +38,16 @@ impl Retention {
         self.readers().remove(id);
     }
 
+    /// From now on, what no subscription has asked for is needed by none.
+    pub(super) fn complete(&self) {
+        self.complete.store(true, Ordering::Release);
+    }
+
     /// Removes what is old, if anything is. Nothing waits for it.
     pub(super) fn run(&self) {
         let now_ms = self.clock.now_ms();
-        if !self.log.has_old(now_ms) || self.running.swap(true, Ordering::AcqRel) {
+        let wanted = self.complete.load(Ordering::Acquire) && self.log.has_old(now_ms);
+        if !wanted || self.running.swap(true, Ordering::AcqRel) {
             return;
         }
         let needed = self.readers().values().map(|shown| shown.needed()).min().unwrap_or(u64::MAX);
