@@ -116,7 +116,11 @@ impl Broker for Embedded {
         Box::pin(async move {
             event.check()?;
             let end = self.parts.log.append(&event).await?;
-            self.parts.log.flush(end).await?;
+            // On a task of its own: a publisher that is given up meanwhile must not keep the event, which is durable
+            // all the same, from the subscriptions.
+            let log = Arc::clone(&self.parts.log);
+            let flushed = tokio::spawn(async move { log.flush(end).await }).await;
+            flushed.unwrap_or_else(|error| Err(lost(&error)))?;
             self.retention.run();
             Ok(())
         })
@@ -224,6 +228,10 @@ impl Drop for Embedded {
         let forwarders = std::mem::take(&mut *self.forwarders.lock().unwrap_or_else(PoisonError::into_inner));
         forwarders.iter().for_each(JoinHandle::abort);
     }
+}
+
+fn lost(error: &tokio::task::JoinError) -> Failure {
+    Failure::unknown(Fault::Host, Reason::Internal, format!("the task of a flush was lost: {error}"))
 }
 
 fn gone(subscription: &str) -> Failure {
