@@ -169,10 +169,11 @@ impl Host {
         self.parts.broker.shutdown(DELIVERY_GRACE).await;
         let closing = move || -> anyhow::Result<()> {
             let parts = &self.parts;
-            parts.sagas.shutdown().context("cannot flush the saga journal")?;
+            // What comes after a journal that cannot be flushed is closed all the same.
+            let flushed = parts.sagas.shutdown();
             parts.sql.shutdown();
             parts.logs.flush();
-            Ok(())
+            flushed.context("cannot flush the saga journal")
         };
         tokio::task::spawn_blocking(closing).await?
     }

@@ -81,9 +81,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         tracing::warn!(connections = drained.cut_off, "cut off requests that did not finish in time");
     }
     stop.cancel();
-    control.await.context("the control socket's task")??;
+    // Told at the end: the host is closed whatever became of its socket.
+    let controlled = control.await.context("the control socket's task");
     drop(edge);
     host.shutdown().await?;
+    controlled??;
     tracing::info!("stopped");
     Ok(())
 }
