@@ -29,6 +29,10 @@ mod bindings {
     });
 }
 
+/// How long a call waits for a run of its saga elsewhere, in milliseconds. Its instance and its place among the calls of
+/// the component wait with it, and the saga may take for ever.
+const LONGEST_WAIT_MS: u32 = 60_000;
+
 /// What one instance has of the durable capability.
 #[derive(Debug)]
 pub struct DurableState {
@@ -233,7 +237,8 @@ impl<T: Send> journal::HostWithStore<T> for Durable {
                 let own = sagas.component_of(&key).is_some_and(|component| component == state.starter.component);
                 if own { Ok(sagas) } else { Err(wit::Error::NotFound) }
             })?;
-            Ok(sagas.wait(&key).await?)
+            let answer = sagas.wait_for(&key, LONGEST_WAIT_MS).await?;
+            answer.ok_or_else(|| wit::Error::Unavailable(format!("saga {key} goes on and has not answered yet")))
         };
         Ok(wait.await)
     }
