@@ -59,7 +59,17 @@ pub struct VoidTokens {
 impl Revocations for VoidTokens {
     fn not_before(&self, subject: &str) -> Option<u64> {
         match self.store.get_cached(&self.label, subject) {
-            Ok(value) => value.and_then(|value| std::str::from_utf8(&value).ok()?.trim().parse().ok()),
+            Ok(None) => None,
+            Ok(Some(value)) => {
+                match std::str::from_utf8(&value).ok().and_then(|text| text.trim().parse::<i64>().ok()) {
+                    // Before the epoch nothing was issued.
+                    Some(second) => u64::try_from(second).ok(),
+                    None => {
+                        tracing::error!(store = %self.label, subject, "not a second; refusing this user's tokens");
+                        Some(u64::MAX)
+                    }
+                }
+            }
             Err(error) => {
                 // A token that may be void is refused: this errs on the side of safety.
                 tracing::error!(%error, "cannot tell which tokens are void; refusing all");
