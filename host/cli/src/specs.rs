@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_capability::messaging::Subscription;
+use weft_capability::messaging::glue::HANDLER;
 use weft_core::manifest::{self, Component, Diagnostic, Manifest, Variables};
 use weft_engine::{FunctionSpec, Grants, InstanceSpec, Problem, ReuseSpec};
 use weft_mesh::CalleePolicy;
 
 /// What a startup function exports.
 pub const STARTUP: &str = "weft:control/startup@0.1.0";
-const HANDLER: &str = "weft:messaging/handler@0.1.0";
 
 /// What the engine runs.
 ///

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, types::ComponentFunc};
 
+use crate::engine::RESUMABLE;
 use crate::function::Exports;
 use crate::loader::Loaded;
 use crate::spec::FunctionSpec;
@@ -22,8 +23,6 @@ pub struct Problem {
     /// What to add or change, as a line of the manifest where it is one.
     pub help: Option<String>,
 }
-
-const RESUMABLE: &str = "weft:durable/resumable@0.1.0";
 
 struct Provider {
     exports: Exports,

@@ -56,7 +56,7 @@ struct Inner {
 }
 
 /// Interface and function by which recovery resumes a saga.
-const RESUMABLE: &str = "weft:durable/resumable@0.1.0";
+pub(crate) const RESUMABLE: &str = "weft:durable/resumable@0.1.0";
 
 impl Engine {
     /// An engine without functions, which keeps its compiled code under `data`.
