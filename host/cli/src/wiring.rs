@@ -61,14 +61,12 @@ impl Revocations for VoidTokens {
         match self.store.get_cached(&self.label, subject) {
             Ok(None) => None,
             Ok(Some(value)) => {
-                match std::str::from_utf8(&value).ok().and_then(|text| text.trim().parse::<i64>().ok()) {
-                    // Before the epoch nothing was issued.
-                    Some(second) => u64::try_from(second).ok(),
-                    None => {
-                        tracing::error!(store = %self.label, subject, "not a second; refusing this user's tokens");
-                        Some(u64::MAX)
-                    }
+                let second = std::str::from_utf8(&value).ok().and_then(|text| text.trim().parse::<i64>().ok());
+                if second.is_none() {
+                    tracing::error!(store = %self.label, subject, "not a second; refusing this user's tokens");
                 }
+                // Before the epoch nothing was issued.
+                second.map_or(Some(u64::MAX), |second| u64::try_from(second).ok())
             }
             Err(error) => {
                 // A token that may be void is refused: this errs on the side of safety.

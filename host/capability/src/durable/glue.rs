@@ -29,8 +29,8 @@ mod bindings {
     });
 }
 
-/// How long a call waits for a run of its saga elsewhere, in milliseconds. Its instance and its place among the calls of
-/// the component wait with it, and the saga may take for ever.
+/// How long a call waits for a run of its saga elsewhere, in milliseconds. Its instance and its place among the calls
+/// of the component wait with it, and the saga may take for ever.
 const LONGEST_WAIT_MS: u32 = 60_000;
 
 /// What one instance has of the durable capability.
