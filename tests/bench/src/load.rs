@@ -20,6 +20,9 @@ use crate::report::Run;
 const WARM_UP: Duration = Duration::from_millis(500);
 const MEASURED: Duration = Duration::from_secs(3);
 
+/// Whether an answer is the right one.
+pub type Check = Box<dyn Fn(StatusCode, &[u8]) -> bool>;
+
 /// What is sent and what has to come back.
 pub struct Exchange {
     /// The method.
@@ -28,8 +31,8 @@ pub struct Exchange {
     pub path: String,
     /// Header fields besides `Host`.
     pub headers: Vec<(&'static str, String)>,
-    /// Whether this answer is the right one.
-    pub is_right: Box<dyn Fn(StatusCode, &[u8]) -> bool>,
+    /// Tells whether the answer is the right one.
+    pub is_right: Check,
 }
 
 /// Where requests go.
