@@ -4,6 +4,7 @@
 pub mod course;
 pub mod http;
 pub mod invariants;
+pub mod isolation;
 pub mod people;
 pub mod platform;
 pub mod repository;

@@ -8,7 +8,6 @@ use serde_json::Value;
 use tempfile::TempDir;
 use weft_tests::platform::{Options, Platform};
 use weft_tests::repository;
-use weft_tests::skip;
 use weft_tests::tokens::Token;
 use weft_tests::wait::eventually;
 
@@ -118,9 +117,6 @@ fn killed_in_the_middle_it_goes_on() {
 
 #[test]
 fn the_whole_data_set_comes_to_its_counts() {
-    if !skip::long_wanted() {
-        return skip::skip("32,593 registrations take minutes; scripts/test --long imports them");
-    }
     let platform = Platform::start();
     let summary = import(&platform, &repository::root().join("tests/data/oulad"));
     check(&platform, &summary, WHOLE);

@@ -7,12 +7,12 @@ use weft_tests::course::{enroll, publish, student_id};
 use weft_tests::http::Client;
 use weft_tests::invariants;
 use weft_tests::platform::{Options, Platform};
+use weft_tests::skip;
 use weft_tests::tokens::Token;
 use weft_tests::wait::eventually;
 
 const STUDENTS: u32 = 200;
 const SEATS: u32 = 50;
-/// The host is killed when so many students have their answer.
 const KILLS: [usize; 3] = [10, 30, 60];
 
 /// Students pay in different ways, so that sagas stand at every step when the host dies.
@@ -42,6 +42,21 @@ fn persist(client: &RwLock<Client>, course: &str, token: &str, student: u32) -> 
 
 #[test]
 fn two_hundred_students_race_for_fifty_seats() {
+    race(KILLS);
+}
+
+#[test]
+fn they_race_again_and_again() {
+    if !skip::long_wanted() {
+        return skip::skip("twenty races take minutes; scripts/test --long runs them");
+    }
+    for round in 0..20 {
+        race([1 + round * 3, 20 + round * 4, 110 + round * 4]);
+    }
+}
+
+/// The host is killed when so many students have their answer.
+fn race(kills: [usize; 3]) {
     let mut platform = Platform::start();
     let course = publish(&platform, SEATS, 4_900);
     let students: Vec<String> = (0..STUDENTS).map(student_id).collect();
@@ -59,7 +74,7 @@ fn two_hundred_students_race_for_fifty_seats() {
             })
         };
         let racing: Vec<_> = (0..STUDENTS).zip(&tokens).map(persist_one).collect();
-        for kill_at in KILLS {
+        for kill_at in kills {
             eventually("students are answered", || {
                 let answered = answered.load(Ordering::Relaxed);
                 if answered >= kill_at { Ok(()) } else { Err(answered) }

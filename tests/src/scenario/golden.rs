@@ -1,5 +1,5 @@
-//! Golden answers: what differs from run to run is replaced by a wildcard (`<uuid>`, `<time>`, `<token>`, `<cursor>`) or
-//! by the name of a captured value, and the rest is compared word for word. `<any>` is put in by hand and survives.
+//! Golden answers: what differs from run to run is replaced by a wildcard, such as `<uuid>` or `<time>`, or by the name of
+//! a captured value, and the rest is compared word for word. `<any>` is put in by hand and survives.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,8 @@ pub(super) struct Golden {
     path: PathBuf,
     bless: bool,
     expected: Map<String, Value>,
-    seen: Map<String, Value>,
+    /// In the order of the steps.
+    seen: Vec<(String, Value)>,
     wrong: Vec<String>,
 }
 
@@ -29,7 +30,7 @@ impl Golden {
             Err(_) if bless => Map::new(),
             Err(error) => panic!("{}: {error}; BLESS=1 writes it", path.display()),
         };
-        Self { path: path.to_owned(), bless, expected, seen: Map::new(), wrong: Vec::new() }
+        Self { path: path.to_owned(), bless, expected, seen: Vec::new(), wrong: Vec::new() }
     }
 
     /// Compares the answer of a step, or notes it.
@@ -39,7 +40,7 @@ impl Golden {
         if !matches(&expected, &seen) {
             self.wrong.push(format!("step {step:?}\nexpected {expected:#}\nbut got  {seen:#}"));
         }
-        self.seen.insert(step.to_owned(), keep_any(&expected, seen));
+        self.seen.push((step.to_owned(), keep_any(&expected, seen)));
     }
 
     /// Says what was wrong, or writes it as golden.
@@ -47,17 +48,23 @@ impl Golden {
     /// # Panics
     /// If an answer was not the golden one.
     pub fn finish(mut self) {
-        for step in self.expected.keys().filter(|step| !self.seen.contains_key(*step)) {
-            self.wrong.push(format!("there is no step {step:?}"));
-        }
         if self.bless {
-            let text = serde_json::to_string_pretty(&self.seen).expect("JSON can be written");
-            std::fs::write(&self.path, text + "\n").expect("the golden answers can be written");
+            std::fs::write(&self.path, written(&self.seen)).expect("the golden answers can be written");
             return;
+        }
+        for step in self.expected.keys().filter(|step| !self.seen.iter().any(|(seen, _)| seen == *step)) {
+            self.wrong.push(format!("there is no step {step:?}"));
         }
         let path = self.path.display();
         assert!(self.wrong.is_empty(), "{path} (BLESS=1 writes it anew):\n{}", self.wrong.join("\n\n"));
     }
+}
+
+/// As JSON for people to read; serde_json's own maps would sort the steps by name.
+fn written(answers: &[(String, Value)]) -> String {
+    let entry = |(step, answer): &(String, Value)| format!("{}: {answer:#}", json!(step)).replace('\n', "\n  ");
+    let entries: Vec<String> = answers.iter().map(entry).collect();
+    format!("{{\n  {}\n}}\n", entries.join(",\n  "))
 }
 
 /// Whether `found` is what `wanted` says; a wildcard in it stands for what it names.
@@ -78,7 +85,12 @@ pub(super) fn matches(wanted: &Value, found: &Value) -> bool {
 
 fn normal(variables: &Variables, answer: &Response) -> Value {
     let headers = HEADERS.iter().filter_map(|name| {
-        let value = wildcards(&variables.recognise(answer.header(name)?));
+        let value = answer.header(name)?;
+        let value = if *name == "retry-after" && value.parse::<u32>().is_ok() {
+            "<seconds>".to_owned()
+        } else {
+            wildcards(&variables.recognise(value))
+        };
         Some(((*name).to_owned(), Value::String(value)))
     });
     let body = match serde_json::from_slice::<Value>(&answer.body) {
@@ -92,6 +104,7 @@ fn normal_value(variables: &Variables, key: &str, value: Value) -> Value {
     match value {
         Value::String(_) if matches!(key, "access_token" | "refresh_token") => json!("<token>"),
         Value::String(_) if key == "next_cursor" => json!("<cursor>"),
+        Value::String(_) if key == "correlation_id" => json!("<id>"),
         Value::String(text) => Value::String(wildcards(&variables.recognise(&text))),
         Value::Array(items) => items.into_iter().map(|item| normal_value(variables, key, item)).collect(),
         Value::Object(map) => {
