@@ -58,6 +58,9 @@ pub fn assemble(place: &Place) -> anyhow::Result<Host> {
     options.log.failpoints = failpoints;
     let (sagas, found) = Sagas::open(disk, &data.join("journal"), clock.clone(), &options)?;
     tracing::info!(unfinished = found.unfinished, ?found.log, "opened the saga journal");
+    if !found.log.quarantined.is_empty() || found.orphans > 0 {
+        tracing::warn!(quarantined = ?found.log.quarantined, orphans = found.orphans, "the saga journal is damaged");
+    }
 
     let databases: BTreeMap<_, _> =
         manifest.contexts.keys().filter_map(|name| Some((name.clone(), sql.database(name)?))).collect();
@@ -74,7 +77,19 @@ pub fn assemble(place: &Place) -> anyhow::Result<Host> {
     let engine = Engine::new(&EngineOptions::default(), data, clock.clone(), services, outputs)?;
     let mesh = Mesh::new(Arc::new(engine.clone()), clock.clone());
     engine.connect(Arc::new(mesh.clone()));
-    let parts = Parts { place: place.clone(), clock, engine, mesh, sql, key_value, broker, sagas, logs, _lock: lock };
+    let parts = Parts {
+        place: place.clone(),
+        clock,
+        engine,
+        mesh,
+        outboxes: manifest.contexts.keys().filter_map(|name| sql.outbox(name)).collect(),
+        close_databases: Box::new(move || sql.shutdown()),
+        key_value,
+        broker,
+        sagas,
+        logs,
+        _lock: lock,
+    };
     Host::new(parts, manifest, &variables)
 }
 

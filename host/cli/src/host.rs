@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 
 use weft_capability::kv::Store;
 use weft_capability::messaging::Broker;
-use weft_capability::sql::SqlHost;
+use weft_capability::outbox::OutboxSource;
 use weft_core::disk::DiskLock;
 use weft_core::manifest::{Manifest, Variables};
 use weft_core::{Call as _, CallContext, Clock, Failure, Invocation, Target};
@@ -37,8 +37,10 @@ pub struct Parts {
     pub engine: Engine,
     /// Calls them under policy.
     pub mesh: Mesh<Value>,
-    /// The databases of the contexts.
-    pub sql: SqlHost,
+    /// Where events leave the databases of the contexts.
+    pub outboxes: Vec<Arc<dyn OutboxSource>>,
+    /// Finishes what the databases have taken in and closes them. Blocks.
+    pub close_databases: Box<dyn Fn() + Send + Sync>,
     /// The key-value stores.
     pub key_value: Arc<dyn Store>,
     /// Messaging.
@@ -89,9 +91,8 @@ impl Host {
     pub async fn start(&self) -> anyhow::Result<Vec<String>> {
         let parts = &self.parts;
         tokio::spawn(parts.sagas.recover(Arc::new(Resuming(parts.engine.clone()))));
-        let contexts: Vec<String> = parts.sql.contexts().map(str::to_owned).collect();
-        for outbox in contexts.iter().filter_map(|context| parts.sql.outbox(context)) {
-            parts.broker.forward(outbox);
+        for outbox in &parts.outboxes {
+            parts.broker.forward(outbox.clone());
         }
         self.serve_subscriptions().await?;
         self.run_startup().await
@@ -119,10 +120,11 @@ impl Host {
             let results = self.call(target, Vec::new(), STARTUP_DEADLINE).await;
             let results = results.with_context(|| format!("startup function {}", component.value))?;
             match results.as_slice() {
-                [Value::Result(Ok(Some(answer)))] => match &**answer {
-                    Value::Option(Some(text)) => told.extend(string(text)),
-                    _ => {}
-                },
+                [Value::Result(Ok(Some(answer)))] => {
+                    if let Value::Option(Some(text)) = &**answer {
+                        told.extend(string(text));
+                    }
+                }
                 [Value::Result(Err(error))] => {
                     let message = error.as_deref().and_then(string).unwrap_or_default();
                     bail!("startup function {}: {message}", component.value);
@@ -171,7 +173,7 @@ impl Host {
             let parts = &self.parts;
             // What comes after a journal that cannot be flushed is closed all the same.
             let flushed = parts.sagas.shutdown();
-            parts.sql.shutdown();
+            (parts.close_databases)();
             parts.logs.flush();
             flushed.context("cannot flush the saga journal")
         };

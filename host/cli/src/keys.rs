@@ -37,10 +37,10 @@ pub fn resolve(manifest: &Manifest, data: &Path) -> Result<Variables, Vec<Diagno
     let given = Variables::resolve(manifest, &environment, &BTreeMap::new())?;
     let mut overrides = BTreeMap::new();
     for name in key_variables(manifest) {
-        if given.get(name).is_some_and(str::is_empty) {
-            if let Ok(pem) = std::fs::read_to_string(path(data, name)) {
-                overrides.insert(name.to_owned(), pem);
-            }
+        if given.get(name).is_some_and(str::is_empty)
+            && let Ok(pem) = std::fs::read_to_string(path(data, name))
+        {
+            overrides.insert(name.to_owned(), pem);
         }
     }
     Variables::resolve(manifest, &environment, &overrides)

@@ -39,6 +39,8 @@ pub enum EngineError {
 }
 
 type Functions = HashMap<Arc<str>, Arc<Function>>;
+/// By component and digest.
+type Versions = HashMap<(Arc<str>, Arc<str>), Arc<Function>>;
 
 /// Runs the functions of one application. Cheap to clone.
 #[derive(Clone)]
@@ -51,8 +53,8 @@ struct Inner {
     loader: Loader,
     linkers: BaseLinkers,
     functions: ArcSwap<Functions>,
-    /// Functions that sagas began with and that are no longer current, by component and digest.
-    kept: Mutex<HashMap<(Arc<str>, Arc<str>), Arc<Function>>>,
+    /// Functions that sagas began with and that are no longer current.
+    kept: Mutex<Versions>,
 }
 
 /// Interface and function by which recovery resumes a saga.
@@ -191,7 +193,7 @@ impl Engine {
         Ok(function)
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<(Arc<str>, Arc<str>), Arc<Function>>> {
+    fn kept(&self) -> std::sync::MutexGuard<'_, Versions> {
         self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
