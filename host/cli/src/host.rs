@@ -112,11 +112,8 @@ impl Host {
     async fn run_startup(&self) -> anyhow::Result<Vec<String>> {
         let mut told = Vec::new();
         for component in &self.manifest().startup {
-            let target = Target {
-                component: component.value.clone(),
-                interface: specs::STARTUP.into(),
-                function: "run".into(),
-            };
+            let target =
+                Target { component: component.value.clone(), interface: specs::STARTUP.into(), function: "run".into() };
             let results = self.call(target, Vec::new(), STARTUP_DEADLINE).await;
             let results = results.with_context(|| format!("startup function {}", component.value))?;
             match results.as_slice() {
@@ -151,12 +148,7 @@ impl Host {
     ///
     /// # Errors
     /// [`Failure`] if there is no answer.
-    pub async fn call(
-        &self,
-        target: Target,
-        arguments: Vec<Value>,
-        within: Duration,
-    ) -> Result<Vec<Value>, Failure> {
+    pub async fn call(&self, target: Target, arguments: Vec<Value>, within: Duration) -> Result<Vec<Value>, Failure> {
         let deadline = self.parts.clock.monotonic() + within;
         let context = CallContext { caller: None, deadline, trace: None, depth: 0, step: None };
         self.parts.mesh.call(Invocation { target, arguments, context }).await

@@ -120,9 +120,10 @@ pub fn subscriptions(manifest: &Manifest) -> Vec<Subscription> {
 /// A component's problem, at its place in the manifest.
 #[must_use]
 pub fn located(manifest: &Manifest, problem: &Problem) -> Diagnostic {
-    let line = manifest.components.get(problem.component.as_str()).map_or(0, |component| {
-        component.weft_line.unwrap_or(component.line)
-    });
+    let line = manifest
+        .components
+        .get(problem.component.as_str())
+        .map_or(0, |component| component.weft_line.unwrap_or(component.line));
     let diagnostic = manifest.problem(line, format!("component {:?} {}", problem.component, problem.message));
     match &problem.help {
         Some(help) => diagnostic.with_help(help.clone()),

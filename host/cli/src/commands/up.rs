@@ -69,9 +69,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         since: Instant::now(),
     };
     let (data, stopped) = (options.place.data.clone(), stop.clone());
-    let control = tokio::spawn(async move {
-        server::serve(Arc::new(operations), &data, stopped.cancelled_owned()).await
-    });
+    let control =
+        tokio::spawn(async move { server::serve(Arc::new(operations), &data, stopped.cancelled_owned()).await });
     if options.watch {
         watch::start(host.clone(), edge.clone(), stop.clone())?;
     }
