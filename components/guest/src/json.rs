@@ -38,6 +38,11 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     // The whole text first: a wrong field before a missing brace is still malformed JSON.
     let value: serde_json::Value =
         serde_json::from_slice(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))?;
+    // serde would take an array for a struct, field by field.
+    if value.is_array() {
+        let message = "invalid type: array, expected an object".to_string();
+        return Err(DecodeError::Invalid { field: String::new(), message });
+    }
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let message = error.into_inner().to_string();
