@@ -31,11 +31,8 @@ impl Guest for Component {
 async fn steps(saga: Saga, input: Input) -> Result<Enrollment, Error> {
     let id = input.enrollment_id;
     // As patient as what follows: whoever gives up without knowing whether it landed leaves a charge and a seat behind.
-    let enrollment = saga
-        .step("mark-cancelled", |key| records::cancel(key, id.clone()))
-        .retry(PATIENT)
-        .await
-        .map_err(not_marked)?;
+    let enrollment =
+        saga.step("mark-cancelled", |key| records::cancel(key, id.clone())).retry(PATIENT).await.map_err(not_marked)?;
     let Enrollment { id, student_id, course_id, payment_id, .. } = enrollment.clone();
     if let Some(payment_id) = payment_id {
         saga.step("refund-payment", |key| charges::refund(key, payment_id.clone()))
