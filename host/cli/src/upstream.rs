@@ -1,20 +1,17 @@
 //! What stands behind the gateway: a request goes through the mesh's bulkhead to the engine. Translates bodies and
 //! the gateway's route match into the call's context; decides nothing.
 
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tower::Service;
 
 use weft_core::{CallContext, Failure, Fault, Reason};
-use weft_engine::{Engine, FunctionBody, FunctionBodyError, Value};
+use weft_engine::{Engine, FunctionBodyError, Value};
 use weft_gateway::{BodyError, BoxError, RequestBody, ResponseBody, RouteMatch};
-use weft_mesh::{Mesh, Permit};
+use weft_mesh::Mesh;
 
 /// Serves what the gateway has admitted.
 #[derive(Clone)]
@@ -38,8 +35,8 @@ impl Upstream {
         let context =
             CallContext { caller: None, deadline: route.deadline, trace: Some(route.trace), depth: 0, step: None };
         let request = request.map(|body| body.map_err(into_function).boxed_unsync());
-        let response = self.engine.serve(&route.component, request, context).await?;
-        Ok(response.map(|body| Held { body, _permit: permit }.boxed_unsync()))
+        let response = self.engine.serve(&route.component, request, context, permit).await?;
+        Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
 }
 
@@ -61,31 +58,5 @@ fn into_function(error: BoxError) -> FunctionBodyError {
     match error.downcast_ref::<BodyError>() {
         Some(BodyError::TooLarge { limit_bytes }) => FunctionBodyError::HttpRequestBodySize(Some(*limit_bytes)),
         _ => FunctionBodyError::ConnectionTerminated,
-    }
-}
-
-/// A response body that holds its place in the bulkhead until it has ended: a function that streams still runs.
-struct Held {
-    body: FunctionBody,
-    _permit: Permit,
-}
-
-impl Body for Held {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx).map_err(Into::into)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Calling {
     /// The one that all tasks belong to, unless they are told apart below.
     current: Option<CallContext>,
     by_task: Vec<(GuestTaskId, CallContext)>,
+    /// The task whose context the capabilities have.
+    followed: Option<GuestTaskId>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -32,13 +34,28 @@ pub(crate) enum CallingError {
 impl Calling {
     /// For an instance that serves one request.
     pub fn one(context: CallContext) -> Self {
-        Self { current: Some(context), by_task: Vec::new() }
+        Self { current: Some(context), by_task: Vec::new(), followed: None }
     }
 
     /// Notes which task serves a request.
     pub fn begin(&mut self, task: GuestTaskId, context: CallContext) {
         self.current = Some(context.clone());
         self.by_task.push((task, context));
+        self.followed = Some(task);
+    }
+
+    /// Gives the capabilities the context of the task that runs in `store` now: in an instance that serves several
+    /// requests at once, each of its effects carries the trace of its own request.
+    pub fn follow(mut store: StoreContextMut<'_, StoreData>) {
+        if store.data().calling.by_task.len() < 2 {
+            return;
+        }
+        let Some((task, context)) = Self::of_task(&mut store) else { return };
+        let data = store.data_mut();
+        if data.calling.followed != Some(task) {
+            data.calling.followed = Some(task);
+            data.capabilities.serve(&context);
+        }
     }
 
     /// Forgets contexts whose deadline has passed: their tasks have answered or were given up.
@@ -67,17 +84,19 @@ impl Calling {
     }
 
     fn served(store: &mut StoreContextMut<'_, StoreData>) -> Result<CallContext, CallingError> {
-        if store.data().calling.by_task.len() > 1 {
-            let tasks: Vec<GuestTaskId> = match store.async_call_stack() {
-                Ok(stack) => stack.collect(),
-                Err(_) => Vec::new(),
-            };
-            let calling = &store.data().calling;
-            let found = calling.by_task.iter().find(|(task, _)| tasks.contains(task));
-            if let Some((_, context)) = found {
-                return Ok(context.clone());
-            }
-        }
-        store.data().calling.current.clone().ok_or(CallingError::NoRequest)
+        let found = if store.data().calling.by_task.len() > 1 {
+            // Never that of another request: a task that has outlived its own deadline makes no calls.
+            Self::of_task(store).map(|(_, context)| context)
+        } else {
+            store.data().calling.current.clone()
+        };
+        found.ok_or(CallingError::NoRequest)
+    }
+
+    /// The task that runs now and serves a request, with that request's context.
+    fn of_task(store: &mut StoreContextMut<'_, StoreData>) -> Option<(GuestTaskId, CallContext)> {
+        let tasks: Vec<GuestTaskId> = store.async_call_stack().ok()?.collect();
+        // The newest first: older ones have mostly ended.
+        store.data().calling.by_task.iter().rev().find(|(task, _)| tasks.contains(task)).cloned()
     }
 }

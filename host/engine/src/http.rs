@@ -3,10 +3,14 @@
 //! has no bound of its own; the mesh's bulkhead stands before it.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
 use wasmtime::component::{Component, GuestTaskId, InstancePre};
 use wasmtime::{Store, StoreContextMut};
@@ -14,7 +18,7 @@ use wasmtime_wasi_http::handler::{
     ExpirationError, HandlerState, Instance, InstantiationError, ProxyHandler, ProxyPre, ShouldAccept,
     WorkerExpiration, WorkerState, WorkerStatus,
 };
-use wasmtime_wasi_http::{WasiBody, WasiHttpView};
+use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
 use wasmtime_wasi_http::{p2, p3};
 
 use weft_core::{CallContext, Clock, Failure, Fault, Reason};
@@ -64,13 +68,18 @@ impl HttpEntry {
 impl Engine {
     /// Serves one request by a function.
     ///
+    /// `place` is what the request occupies in the host (a permit). It is dropped when the function has done with the
+    /// request, which may be later than its client is gone.
+    ///
     /// # Errors
     /// [`Failure`] if there is no response: no such function, no room, a trap, a limit, the deadline of `context`.
+    /// What happens after the response's head is an error of its body.
     pub async fn serve(
         &self,
         component: &str,
         request: http::Request<WasiBody>,
         context: CallContext,
+        place: impl Send + Sync + 'static,
     ) -> Result<http::Response<WasiBody>, Failure> {
         let function = self.function(component).ok_or_else(|| {
             let message = format!("there is no component {component}");
@@ -81,9 +90,10 @@ impl Engine {
             return Err(Failure::not_attempted(Fault::Host, Reason::Unavailable, message));
         };
         let (failed, failure) = oneshot::channel();
-        let served = Served { context, failed };
+        let place: Place = Arc::new(place);
+        let served = Served { context, failed, place: place.clone() };
         match entry.handler(&function).handle(served, request).await {
-            Ok(response) => Ok(response),
+            Ok(response) => Ok(response.map(|body| AnswerBody { body, failure, _place: place }.boxed_unsync())),
             Err(error) => Err(classify(component, error, failure).await),
         }
     }
@@ -104,10 +114,42 @@ async fn classify(component: &str, error: wasmtime::Error, failure: oneshot::Rec
     }
 }
 
+type Place = Arc<dyn Send + Sync>;
+
 /// What goes with a request to the instance that serves it.
 struct Served {
     context: CallContext,
     failed: oneshot::Sender<Failure>,
+    place: Place,
+}
+
+/// The body of an answer. When the instance ends in the middle of it, what wasmtime gives looks like its regular end;
+/// the client has to see that something is missing.
+struct AnswerBody {
+    body: WasiBody,
+    failure: oneshot::Receiver<Failure>,
+    _place: Place,
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if frame.is_none() && self.failure.try_recv().is_ok() {
+            return Poll::Ready(Some(Err(Error::HttpResponseIncomplete)));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 struct Handler {
@@ -125,13 +167,27 @@ impl HandlerState for Handler {
         let mut store = function.reusable_store();
         let proxy = self.proxy.instantiate_async(&mut store).await?;
         let reuse = function.spec.reuse.unwrap_or(ReuseSpec { max_requests: 1, max_concurrent: 1 });
-        let deadline = Arc::new(Mutex::new(Duration::ZERO));
+        let life = Arc::new(Life::default());
         let clock = function.shared.clock.clone();
-        let state =
-            Worker { function: function.spec.id.clone(), reuse, clock: clock.clone(), deadline: deadline.clone(), requests: Mutex::default() };
-        let expiration = Expiration { clock, deadline, timer: None };
+        let state = Worker {
+            function: function.spec.id.clone(),
+            reuse,
+            clock: clock.clone(),
+            life: life.clone(),
+            requests: Mutex::default(),
+        };
+        let expiration = Expiration { clock, life, timer: None };
         Ok(Instance { store, proxy, view: StoreData::http, expiration, state })
     }
+}
+
+/// How long an instance lives, as its worker and its expiration both know it.
+#[derive(Default)]
+struct Life {
+    /// The latest deadline of the requests it has accepted.
+    deadline: Mutex<Duration>,
+    /// Whether it was ended because that deadline passed.
+    expired: AtomicBool,
 }
 
 /// One instance, as long as it lives.
@@ -139,9 +195,15 @@ struct Worker {
     function: Arc<str>,
     reuse: ReuseSpec,
     clock: Arc<dyn Clock>,
-    /// The latest deadline of the requests it has accepted.
-    deadline: Arc<Mutex<Duration>>,
-    requests: Mutex<Vec<oneshot::Sender<Failure>>>,
+    life: Arc<Life>,
+    requests: Mutex<Vec<Request>>,
+}
+
+/// A request that an instance has accepted.
+struct Request {
+    failed: oneshot::Sender<Failure>,
+    /// Of an instance that serves this one alone: it is occupied as long as the instance lives.
+    _place: Option<Place>,
 }
 
 impl WorkerState for Worker {
@@ -165,33 +227,44 @@ impl WorkerState for Worker {
         task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
         let now = self.clock.monotonic();
-        let remaining = served.context.deadline.saturating_sub(now);
+        let Served { context, failed, place } = served;
+        let remaining = context.deadline.saturating_sub(now);
         {
-            let mut deadline = self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
-            *deadline = served.context.deadline.max(*deadline);
+            let mut deadline = self.life.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+            *deadline = context.deadline.max(*deadline);
         }
         let data = store.data_mut();
+        data.limits.begin_request();
         data.calling.forget_before(now);
-        data.capabilities.serve(&served.context);
-        data.calling.begin(task, served.context);
+        data.capabilities.serve(&context);
+        data.calling.begin(task, context);
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        requests.retain(|request| !request.is_closed());
-        requests.push(served.failed);
-        Box::pin(tokio::time::sleep(remaining))
+        requests.retain(|request| !request.failed.is_closed());
+        let own = (self.reuse.max_requests == 1).then(|| place.clone());
+        requests.push(Request { failed, _place: own });
+        Box::pin(async move {
+            // Until there is a response, or none can come any more.
+            let _place = place;
+            tokio::time::sleep(remaining).await;
+        })
     }
 
     fn drop(&self, mut store: Store<StoreData>, result: Result<(), wasmtime::Error>) {
         let Err(error) = result else { return };
         let exceeded = store.data_mut().limits.exceeded;
         let requests = std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner));
-        let waiting: Vec<_> = requests.into_iter().filter(|request| !request.is_closed()).collect();
+        let waiting: Vec<_> = requests.into_iter().filter(|request| !request.failed.is_closed()).collect();
         if waiting.is_empty() {
             return;
         }
-        let failure = trap::classify(&self.function, &error, exceeded);
+        let failure = if self.life.expired.load(Ordering::Relaxed) {
+            Failure::unknown(Fault::Guest, Reason::Deadline, format!("function {} took too long", self.function))
+        } else {
+            trap::classify(&self.function, &error, exceeded)
+        };
         for request in waiting {
             // A request that was given up meanwhile needs no reason.
-            let _ = request.send(failure.clone());
+            let _ = request.failed.send(failure.clone());
         }
     }
 }
@@ -199,7 +272,7 @@ impl WorkerState for Worker {
 /// Ends an instance whose deadline has passed, also one that is stuck, and one that is idle.
 struct Expiration {
     clock: Arc<dyn Clock>,
-    deadline: Arc<Mutex<Duration>>,
+    life: Arc<Life>,
     timer: Option<(Duration, Pin<Box<tokio::time::Sleep>>)>,
 }
 
@@ -215,7 +288,7 @@ impl WorkerExpiration for Expiration {
                 self.clock.monotonic() + IDLE.saturating_sub(idle)
             }
             WorkerStatus::Requests | WorkerStatus::PostReturn => {
-                *self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+                *self.life.deadline.lock().unwrap_or_else(PoisonError::into_inner)
             }
         };
         // A timer that fires too early is set again; so it is only made anew when it would fire too late.
@@ -230,6 +303,7 @@ impl WorkerExpiration for Expiration {
         }
         self.timer = None;
         if self.clock.monotonic() >= due {
+            self.life.expired.store(true, Ordering::Relaxed);
             return Poll::Ready(());
         }
         cx.waker().wake_by_ref();

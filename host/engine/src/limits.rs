@@ -29,6 +29,12 @@ impl InstanceLimits {
         let cpu = CpuMeter { limit: cpu, epoch, used: Duration::ZERO, running_since: None };
         Self { max_memory_bytes, exceeded: None, cpu }
     }
+
+    /// Grants the processor time of one more request. The meter cannot tell requests of one instance apart, so each
+    /// new one grants the whole again; what one of them may waste at most is bounded by its deadline.
+    pub fn begin_request(&mut self) {
+        self.cpu.used = Duration::ZERO;
+    }
 }
 
 impl ResourceLimiter for InstanceLimits {
@@ -86,8 +92,11 @@ impl CpuMeter {
 }
 
 /// Gives access to the limits inside a store's data.
-pub(crate) trait HasLimits: Send + 'static {
+pub(crate) trait HasLimits: Send + Sized + 'static {
     fn limits(&mut self) -> &mut InstanceLimits;
+
+    /// Wasm is about to call a host function.
+    fn calling_host(store: StoreContextMut<'_, Self>);
 }
 
 /// Puts the limits on a store.
@@ -95,6 +104,9 @@ pub(crate) fn install<T: HasLimits>(store: &mut wasmtime::Store<T>) {
     store.limiter(|data| data.limits());
     store.call_hook(|mut store: StoreContextMut<'_, T>, hook| {
         store.data_mut().limits().cpu.hook(hook);
+        if matches!(hook, CallHook::CallingHost) {
+            T::calling_host(store);
+        }
         Ok(())
     });
     store.set_epoch_deadline(1);

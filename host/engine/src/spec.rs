@@ -55,7 +55,7 @@ pub struct Grants {
 pub struct InstanceSpec {
     /// Linear memory, in bytes.
     pub memory_bytes: usize,
-    /// Processor time of one instance.
+    /// Processor time of one call or request.
     pub cpu: Duration,
 }
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use wasmtime::StoreContextMut;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -30,6 +31,10 @@ pub(crate) struct StoreData {
 impl HasLimits for StoreData {
     fn limits(&mut self) -> &mut InstanceLimits {
         &mut self.limits
+    }
+
+    fn calling_host(store: StoreContextMut<'_, Self>) {
+        Calling::follow(store);
     }
 }
 
