@@ -59,7 +59,11 @@ fn link_function(
 
 type Answer = Result<Vec<Val>, Failure>;
 
-fn prepare(mut store: StoreContextMut<'_, StoreData>, target: &Target, arguments: &[Val]) -> BoxFuture<'static, Answer> {
+fn prepare(
+    mut store: StoreContextMut<'_, StoreData>,
+    target: &Target,
+    arguments: &[Val],
+) -> BoxFuture<'static, Answer> {
     let refuse = |message: String| -> BoxFuture<'static, Answer> {
         Box::pin(ready(Err(Failure::not_attempted(Fault::Guest, Reason::Denied, message))))
     };

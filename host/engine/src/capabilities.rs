@@ -121,10 +121,7 @@ impl CapabilityStates {
 /// Links every capability; what is not granted is denied at the call, or was refused when the component was checked.
 pub(crate) fn add_to_linker(linker: &mut Linker<StoreData>) -> wasmtime::Result<()> {
     sql::add_to_linker(linker, |data| &mut data.capabilities.sql)?;
-    kv::glue::add_to_linker(linker, |data| KvView {
-        state: &mut data.capabilities.key_value,
-        table: &mut data.table,
-    })?;
+    kv::glue::add_to_linker(linker, |data| KvView { state: &mut data.capabilities.key_value, table: &mut data.table })?;
     spin_sqlite::add_to_linker(linker, |data| &mut data.capabilities.spin_sqlite)?;
     messaging::add_to_linker(linker, |data| &mut data.capabilities.messaging)?;
     variables::add_to_linker(linker, |data| &mut data.capabilities.variables)?;

@@ -80,9 +80,8 @@ pub(crate) fn refuse_timers(linker: &mut Linker<StoreData>) -> wasmtime::Result<
     linker.allow_shadowing(true);
     let mut monotonic = linker.instance("wasi:clocks/monotonic-clock@0.3.0")?;
     for name in ["wait-for", "wait-until"] {
-        monotonic.func_new_concurrent(name, |_, _, _, _| {
-            Box::pin(async { Err(wasmtime::format_err!("{REFUSAL}")) })
-        })?;
+        monotonic
+            .func_new_concurrent(name, |_, _, _, _| Box::pin(async { Err(wasmtime::format_err!("{REFUSAL}")) }))?;
     }
     linker.allow_shadowing(false);
     Ok(())
