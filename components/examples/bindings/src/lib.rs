@@ -11,9 +11,10 @@ mod bindings {
                 import example:greet/greeter@1.0.0;
                 import example:bench/noop@1.0.0;
                 import example:bench/saga5@1.0.0;
+                import example:probe/behaviour@1.0.0;
             }
         ",
-        path: ["../../../wit/weft-call", "../../../wit/example-greet", "../../../wit/example-bench"],
+        path: ["../../../wit/weft-call", "../../../wit/example-greet", "../../../wit/example-bench", "../../../wit/example-probe"],
         world: "callers",
         generate_all,
         additional_derives: [Clone, PartialEq, serde::Serialize, serde::Deserialize],
@@ -21,10 +22,14 @@ mod bindings {
     });
 
     weft_guest::fallible_revocable!(example::bench::noop::Error);
-    weft_guest::fallible!(example::greet::greeter::Error, example::bench::saga5::Error);
+    weft_guest::fallible!(
+        example::greet::greeter::Error,
+        example::bench::saga5::Error,
+        example::probe::behaviour::Error
+    );
 }
 
-pub use bindings::example::{bench, greet};
+pub use bindings::example::{bench, greet, probe};
 
 /// The interfaces as providers implement them, one world each.
 pub mod exports {
@@ -38,7 +43,7 @@ pub mod exports {
                 pub mod bindings {
                     wit_bindgen::generate!({
                         inline: $world,
-                        path: ["../../../wit/weft-call", "../../../wit/example-greet", "../../../wit/example-bench"],
+                        path: ["../../../wit/weft-call", "../../../wit/example-greet", "../../../wit/example-bench", "../../../wit/example-probe"],
                         additional_derives: [Clone, PartialEq, serde::Serialize, serde::Deserialize],
                         with: { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types },
                         pub_export_macro: true,
@@ -74,6 +79,14 @@ pub mod exports {
         "package example:provide-saga5@1.0.0; world provide-saga5 { export example:bench/saga5@1.0.0; }",
         "example_bindings::exports::saga5::bindings",
         [bench::saga5],
+        weft_guest::fallible!
+    );
+    provided!(
+        /// `example:probe/behaviour`.
+        behaviour,
+        "package example:provide-behaviour@1.0.0; world provide-behaviour { export example:probe/behaviour@1.0.0; }",
+        "example_bindings::exports::behaviour::bindings",
+        [probe::behaviour],
         weft_guest::fallible!
     );
 }

@@ -1,0 +1,113 @@
+//! `GET /hostile?do=`: everything that a function must not get away with and that needs no grant. Each of these ends
+//! or is ended by the host; the tests of isolation say how.
+
+use std::hint::black_box;
+
+use weft_guest::bindings::exports::http::exports::wasi::http::handler::Guest;
+use weft_guest::bindings::wasi::http::types::{ErrorCode, Fields, Request as WasiRequest, Response as WasiResponse};
+use weft_guest::bindings::{wit_future, wit_stream};
+use weft_guest::clock;
+use weft_guest::http::{Problem, Request, Response, serve};
+
+struct Hostile;
+
+weft_guest::bindings::exports::http::export_http!(Hostile with_types_in weft_guest::bindings::exports::http);
+
+/// What one write of an endless body or output holds.
+const CHUNK: usize = 64 * 1024;
+
+impl Guest for Hostile {
+    async fn handle(request: WasiRequest) -> Result<WasiResponse, ErrorCode> {
+        match request.get_path_with_query().as_deref().and_then(|target| target.split_once("do=")) {
+            Some((_, "stream")) => streamed(u64::MAX),
+            Some((_, "break-off")) => streamed(3),
+            _ => serve(request, misbehave).await,
+        }
+    }
+}
+
+async fn misbehave(request: Request) -> Result<Response, Problem> {
+    match request.query("do").unwrap_or_default() {
+        "loop" => spin(),
+        "grow" => grow(),
+        "trap" => std::process::abort(),
+        "recurse" => drop(black_box(recurse(1))),
+        "recurse-wide" => drop(black_box(recurse_wide(1))),
+        "print" => print(),
+        "sleep" => clock::sleep_ms(3_600_000).await,
+        "wait-for-nothing" => std::future::pending().await,
+        // Runs on after its answer, as long as it is let.
+        "linger" => weft_guest::wit_bindgen::spawn_local(async { spin() }),
+        "work" => work(),
+        "nothing" => {}
+        other => return Err(Problem::invalid("do", format!("{other:?} is nothing that this function does"))),
+    }
+    Ok(Response::no_content())
+}
+
+fn spin() {
+    let mut turns = 0_u64;
+    // For ever, as far as this function is concerned; the compiler must not see that it has no effect.
+    while black_box(true) {
+        turns = black_box(turns.wrapping_add(1));
+    }
+}
+
+/// Keeps all it gets, and touches it, so that it is the machine's memory and not a promise.
+fn grow() {
+    let mut kept: Vec<Vec<u8>> = Vec::new();
+    while black_box(true) {
+        kept.push(vec![black_box(1); CHUNK]);
+    }
+}
+
+/// Fills the stack that the machine code runs on.
+fn recurse(depth: u64) -> u64 {
+    // Never true; the compiler does not know that.
+    if black_box(depth) == 0 {
+        return 0;
+    }
+    recurse(depth + 1) ^ depth
+}
+
+/// Fills the stack that the function keeps in its own memory, and runs over its end.
+fn recurse_wide(depth: u64) -> u64 {
+    let frame = black_box([depth; 64]);
+    if black_box(depth) == 0 {
+        return 0;
+    }
+    recurse_wide(depth + 1) + frame.iter().sum::<u64>()
+}
+
+/// What an honest request may take: less than the limit of one, and soon more than it if requests are added up.
+fn work() {
+    let until = clock::now_ms() + 40;
+    while clock::now_ms() < until {
+        black_box((0..10_000_u64).fold(0, |sum, turn| black_box(sum ^ turn)));
+    }
+}
+
+fn print() {
+    let line = "the same again ".repeat(64);
+    while black_box(true) {
+        println!("{line}");
+    }
+}
+
+/// An answer that begins well, and ends in a trap after so many chunks.
+fn streamed(chunks: u64) -> Result<WasiResponse, ErrorCode> {
+    let (trailers, trailers_reader) = wit_future::new(|| Ok(None));
+    let (mut writer, reader) = wit_stream::new::<u8>();
+    weft_guest::wit_bindgen::spawn_local(async move {
+        for _ in 0..chunks {
+            if !writer.write_all(vec![b'.'; CHUNK]).await.is_empty() {
+                // What cannot be written comes back: nobody reads any more.
+                drop(trailers);
+                return;
+            }
+        }
+        std::process::abort();
+    });
+    let (response, _sent) = WasiResponse::new(Fields::new(), Some(reader), trailers_reader);
+    Ok(response)
+}
