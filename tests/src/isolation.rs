@@ -12,7 +12,8 @@ use crate::repository;
 /// The members of a problem that the gateway itself answers with.
 const MEMBERS: [&str; 6] = ["detail", "instance", "request_id", "status", "title", "type"];
 /// Words that would tell a client how the host works inside.
-const INSIDES: [&str; 9] = ["wasm", "trap ", "backtrace", "panicked", "unreachable", ".rs", "0x", "guest", "instance of"];
+const INSIDES: [&str; 9] =
+    ["wasm", "trap ", "backtrace", "panicked", "unreachable", ".rs", "0x", "guest", "instance of"];
 
 /// Starts the application.
 #[must_use]
