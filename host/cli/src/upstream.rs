@@ -3,15 +3,22 @@
 
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use futures::stream;
 use http::{Request, Response};
-use http_body_util::BodyExt as _;
+use http_body::{Body as _, Frame};
+use http_body_util::{BodyExt as _, BodyStream, Empty, StreamBody};
 use tower::Service;
 
 use weft_core::{CallContext, Failure, Fault, Reason};
-use weft_engine::{Engine, FunctionBodyError, Value};
+use weft_engine::{Engine, FunctionBody, FunctionBodyError, Value};
 use weft_gateway::{BodyError, BoxError, RequestBody, ResponseBody, RouteMatch};
 use weft_mesh::Mesh;
+
+/// So much of a body is taken in before the request takes a place among its function's calls.
+const WAITING_BODY_BYTES: usize = 64 * 1024;
 
 /// Serves what the gateway has admitted.
 #[derive(Clone)]
@@ -31,10 +38,11 @@ impl Upstream {
         let Some(route) = request.extensions().get::<RouteMatch>().cloned() else {
             return Err(Failure::not_attempted(Fault::Host, Reason::Internal, "a request without a route"));
         };
+        // Before it takes a place: a client that sends its body slowly must not keep others out.
+        let request = arrived(request).await;
         let permit = self.mesh.admit(&route.component, route.deadline).await?;
         let context =
             CallContext { caller: None, deadline: route.deadline, trace: Some(route.trace), depth: 0, step: None };
-        let request = request.map(|body| body.map_err(into_function).boxed_unsync());
         let response = self.engine.serve(&route.component, request, context, permit).await?;
         Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
@@ -52,6 +60,26 @@ impl Service<Request<RequestBody>> for Upstream {
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         Box::pin(self.clone().serve(request))
     }
+}
+
+/// The request once its body has come, or as much of it as is kept in memory while it waits; a longer one streams on
+/// from there. The gateway bounds how long that takes.
+async fn arrived(request: Request<RequestBody>) -> Request<FunctionBody> {
+    let (head, mut body) = request.into_parts();
+    let mut frames = Vec::new();
+    let mut bytes = 0;
+    while bytes < WAITING_BODY_BYTES {
+        let Some(frame) = body.frame().await else { break };
+        let frame = frame.map_err(into_function);
+        bytes += frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len);
+        frames.push(frame);
+    }
+    let rest = (!body.is_end_stream()).then(|| BodyStream::new(body.map_err(into_function)));
+    let body = match rest {
+        None if frames.is_empty() => Empty::new().map_err(|never| match never {}).boxed_unsync(),
+        rest => StreamBody::new(stream::iter(frames).chain(stream::iter(rest).flatten())).boxed_unsync(),
+    };
+    Request::from_parts(head, body)
 }
 
 fn into_function(error: BoxError) -> FunctionBodyError {

@@ -111,8 +111,10 @@ impl Request {
         preferences.find_map(|preference| {
             let (name, value) = preference.split(';').next()?.split_once('=')?;
             let wait = name.trim().eq_ignore_ascii_case("wait");
-            let seconds: u32 = value.trim().trim_matches('"').parse().ok().filter(|_| wait)?;
-            Some(seconds.min(30))
+            let digits = value.trim().trim_matches('"');
+            let number = wait && !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+            // A number too large to hold is a long wait all the same.
+            number.then(|| digits.parse().unwrap_or(u32::MAX).min(30))
         })
     }
 
@@ -238,6 +240,8 @@ mod tests {
         assert_eq!(wait("respond-async, Wait=\"90\";foo"), Some(30));
         assert_eq!(wait("respond-async"), None);
         assert_eq!(wait("wait=-1"), None);
+        assert_eq!(wait("wait="), None);
+        assert_eq!(wait("wait=99999999999"), Some(30));
         assert_eq!(request("/", &[]).prefer_wait(), None);
     }
 

@@ -23,10 +23,11 @@ const STEP: StepOptions = StepOptions {
     timeout_ms: 30_000,
     retry: RetryPolicy { max_attempts: 3, base_ms: 500, factor_percent: 200, cap_ms: 15_000 },
 };
-/// A compensation tries longer than its step: what it leaves undone needs a person.
+/// A compensation tries for about a quarter of an hour, far longer than its step: an outage must not leave a charge or
+/// a seat behind. What it leaves undone needs a person.
 const UNDO: StepOptions = StepOptions {
     timeout_ms: 15_000,
-    retry: RetryPolicy { max_attempts: 10, base_ms: 500, factor_percent: 200, cap_ms: 15_000 },
+    retry: RetryPolicy { max_attempts: 60, base_ms: 500, factor_percent: 200, cap_ms: 15_000 },
 };
 
 /// What a compensation is told of its step.

@@ -124,7 +124,7 @@ fn a_compensation_that_fails_does_not_stop_the_others() {
     let (script, undone) = (script(vec![Err(Error::Refused)]), Undone::default());
     assert_eq!(saga(&script, &undone, Err(Error::Unavailable(Failure::unknown("down")))), Err(Error::Refused));
     let tries = undone.borrow().iter().filter(|told| told.starts_with("k/b")).count();
-    assert_eq!(tries, 10);
+    assert_eq!(tries, 60);
     assert_eq!(undone.borrow().last().unwrap(), "k/a#1=1");
     assert_eq!(log().last().unwrap(), "finish error");
 }
