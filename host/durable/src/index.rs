@@ -33,6 +33,8 @@ pub(crate) struct SagaState {
     pub lease: Option<u64>,
     /// No run is live because the saga waits for a time.
     pub suspended: bool,
+    /// A run ended early, and nothing is recorded since: the steps that run next may have been running then.
+    pub cut_short: bool,
     /// How many leases were ever given.
     pub runs: u64,
     /// Runs in a row that ended without a new record.
@@ -72,6 +74,7 @@ impl SagaState {
     pub(crate) fn note(&mut self, position: u64, end: u64, entry: &Entry) {
         self.records.push(position);
         self.end = end;
+        self.cut_short = false;
         match entry {
             Entry::Step(step) if step.phase == Phase::Undo => self.status = Status::Compensating,
             Entry::Ended(ended) => {
@@ -123,6 +126,7 @@ impl Index {
             end,
             lease: None,
             suspended: false,
+            cut_short: false,
             runs: 0,
             idle_runs: 0,
             last_failure: None,

@@ -82,7 +82,12 @@ pub(crate) fn open(
     // A saga that was forgotten may have left records in a segment that is kept.
     let start = log.start();
     let orphans = orphans.iter().filter(|saga| **saga >= start).count() as u64;
-    let unfinished = index.all().filter(|saga| !saga.state().is_ended()).count();
+    let mut unfinished = 0;
+    for saga in index.all() {
+        let mut state = saga.state();
+        state.cut_short = !state.is_ended();
+        unfinished += usize::from(state.cut_short);
+    }
     Ok((log, index, Found { log: opened, unfinished, orphans }))
 }
 

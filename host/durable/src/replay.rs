@@ -31,7 +31,7 @@ impl EventId {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Attempts {
     pub ended: u32,
-    /// Whether any of them may have run.
+    /// Whether any of them, or one that was cut short before it could be recorded, may have run.
     pub maybe_ran: bool,
     pub retry_at_ms: u64,
 }

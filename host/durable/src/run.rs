@@ -40,6 +40,7 @@ impl Drop for Lease {
         }
         state.lease = None;
         state.open.clear();
+        state.cut_short = true;
         if state.is_ended() {
             return;
         }
@@ -114,11 +115,15 @@ impl Run {
         check_name(name)?;
         self.check_live()?;
         let id = self.next_step(name, phase)?;
+        let cut_short = self.lease.saga.state().cut_short;
         if phase == Phase::Undo {
             self.compensating();
         }
         if let Some(index) = self.replay.find(&id) {
             return self.deliver(index, &id).await.map(Entered::Recorded);
+        }
+        if cut_short {
+            self.state().attempts.entry(id.clone()).or_default().maybe_ran = true;
         }
         self.replayed(&id.describe()).await?;
         let attempts = self.state().attempts.get(&id).copied().unwrap_or_default();
@@ -304,7 +309,7 @@ impl Run {
                 let key = format!("{}/{}#{}", self.key(), open.name, open.occurrence);
                 let random = policy::random(&key, open.phase == Phase::Undo, open.attempt);
                 let delay_ms = policy::delay_ms(&open.retry, open.attempt, retry_after_ms, random);
-                (error_or_unknown(maybe_ran), Some(ended_at_ms + delay_ms), payload)
+                (error_or_unknown(before.maybe_ran || maybe_ran), Some(ended_at_ms + delay_ms), payload)
             }
         };
         StepEnded {

@@ -38,7 +38,14 @@ impl Run {
     /// Waits until everything recorded has been delivered; only then may something new run.
     pub(super) async fn replayed(&self, asked_for: &str) -> Result<(), SagaError> {
         let all = self.replay.len();
-        if *self.cursor.borrow() >= all { Ok(()) } else { self.reach(all, asked_for).await }
+        if *self.cursor.borrow() < all {
+            self.reach(all, asked_for).await?;
+        }
+        if self.lease.saga.state().cut_short {
+            // Branches that were cut short together have all asked before one of them records something new.
+            yield_once().await;
+        }
+        Ok(())
     }
 
     async fn reach(&self, index: usize, asked_for: &str) -> Result<(), SagaError> {

@@ -1,4 +1,4 @@
-//! Any saga, crashed anywhere, ends as one that never crashed: against a model, on a disk that loses what was not
+//! Any saga, crashed anywhere, ends as one that never crashed, but for what may have been cut short: against a model, on a disk that loses what was not
 //! flushed.
 
 use std::cell::{Cell, RefCell};
@@ -16,15 +16,20 @@ use crate::*;
 
 const MAX_ATTEMPTS: usize = 3;
 
-/// What a saga comes to, worked out without a journal.
-fn model(script: &[ScriptedStep]) -> (Ran, Status) {
+/// A step or its compensation.
+type Id = (String, Phase);
+
+/// What a saga comes to, worked out without a journal, if those attempts may have been `cut` short.
+fn model(script: &[ScriptedStep], cut: &BTreeSet<Id>) -> (Ran, Status) {
+    let settles_as = |name: &str, phase, attempts: &[_]| settles_as(attempts, cut.contains(&(name.to_owned(), phase)));
     let mut ran = Ran::default();
     let mut undos = Vec::new();
     for (index, step) in script.iter().enumerate() {
-        let outcome = settles_as(&step.attempts);
-        ran.settled.push((format!("s{index}"), Phase::Do, outcome));
+        let name = format!("s{index}");
+        let outcome = settles_as(&name, Phase::Do, &step.attempts);
+        ran.settled.push((name.clone(), Phase::Do, outcome));
         if outcome != Outcome::Error {
-            undos.push((format!("s{index}"), step.undo.clone()));
+            undos.push((name, step.undo.clone()));
         }
         if outcome != Outcome::Success {
             ran.failed = true;
@@ -32,8 +37,11 @@ fn model(script: &[ScriptedStep]) -> (Ran, Status) {
         }
     }
     let undos = undos.into_iter().rev().filter_map(|(name, undo)| Some((name, undo?)));
-    let undos = undos.filter(|_| ran.failed).map(|(name, undo)| (name, Phase::Undo, settles_as(&undo)));
-    let undos: Vec<_> = undos.collect();
+    let undone = |(name, undo): (String, Vec<_>)| {
+        let outcome = settles_as(&name, Phase::Undo, &undo);
+        (name, Phase::Undo, outcome)
+    };
+    let undos: Vec<_> = undos.filter(|_| ran.failed).map(undone).collect();
     let all_undone = undos.iter().all(|(.., outcome)| *outcome == Outcome::Success);
     ran.settled.extend(undos);
     let status = match (ran.failed, all_undone) {
@@ -44,8 +52,8 @@ fn model(script: &[ScriptedStep]) -> (Ran, Status) {
     (ran, status)
 }
 
-fn settles_as(attempts: &[AttemptResult]) -> Outcome {
-    let mut maybe_ran = false;
+fn settles_as(attempts: &[AttemptResult], cut: bool) -> Outcome {
+    let mut maybe_ran = cut;
     for number in 0..MAX_ATTEMPTS {
         match attempts.get(number).or(attempts.last()).unwrap() {
             AttemptResult::Success(_) => return Outcome::Success,
@@ -61,10 +69,14 @@ struct Witness<'a> {
     disk: &'a SimulatedDisk,
     calls_left: Cell<u32>,
     /// Settled, and since then an effect was let run or the flush was waited for: must come back.
-    promised: RefCell<BTreeMap<(String, Phase), Recording>>,
-    settled: RefCell<Vec<((String, Phase), Recording)>>,
+    promised: RefCell<BTreeMap<Id, Recording>>,
+    settled: RefCell<Vec<(Id, Recording)>>,
     /// How often each attempt of each step has run, over all crashes.
     executed: RefCell<BTreeMap<(String, Phase, u32), u32>>,
+    /// A run was cut short, and nothing has run since.
+    resumed: Cell<bool>,
+    /// What ran first after a run was cut short.
+    cut: RefCell<BTreeSet<Id>>,
 }
 
 impl Witness<'_> {
@@ -86,6 +98,9 @@ impl Watch for Witness<'_> {
         }
         assert!(!self.promised.borrow().contains_key(&(step.clone(), phase)), "{step} ran after it was settled");
         self.promise();
+        if self.resumed.take() {
+            self.cut.borrow_mut().insert((step.clone(), phase));
+        }
         *self.executed.borrow_mut().entry((step, phase, execution.attempt)).or_default() += 1;
     }
 
@@ -142,11 +157,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn crashed_anywhere_a_saga_ends_as_if_it_never_crashed(
+    fn crashed_anywhere_a_saga_ends_as_its_model(
         script in script(),
         crashes in prop::collection::vec(crash(), 0..8),
     ) {
-        let (expected, status) = model(&script);
         let (disk, clock) = (SimulatedDisk::new(), skipping_clock());
         let witness = Witness {
             disk: &disk,
@@ -154,6 +168,8 @@ proptest! {
             promised: RefCell::default(),
             settled: RefCell::default(),
             executed: RefCell::default(),
+            resumed: Cell::default(),
+            cut: RefCell::default(),
         };
         let mut crashes = crashes.into_iter();
         let ran = loop {
@@ -181,15 +197,20 @@ proptest! {
             if let Some(ran) = ran {
                 break ran;
             }
+            witness.resumed.set(true);
         };
+        let cut = witness.cut.into_inner();
+        let (expected, status) = model(&script, &cut);
         prop_assert_eq!(ran, expected);
         disk.crash(0);
         let (sagas, found) = open(&disk, clock);
         prop_assert_eq!(found.unfinished, 0);
         prop_assert_eq!(sagas.show("k").unwrap().status, status);
         prop_assert_eq!(block_on(sagas.wait("k")), Ok(b"answer".to_vec()));
-        // Attempts cut short used nothing of the budget.
         let executed = witness.executed.into_inner();
+        let twice = executed.iter().filter(|(_, times)| **times > 1);
+        prop_assert!(twice.into_iter().all(|((step, phase, _), _)| cut.contains(&(step.clone(), *phase))));
+        // Attempts cut short used nothing of the budget.
         let attempts: BTreeSet<_> = executed.keys().map(|(.., attempt)| *attempt).collect();
         prop_assert!(attempts.iter().all(|attempt| *attempt as usize <= MAX_ATTEMPTS));
     }

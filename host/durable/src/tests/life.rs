@@ -92,6 +92,56 @@ fn outcomes_follow_from_all_attempts() {
 }
 
 #[test]
+fn a_definite_error_after_an_attempt_that_was_cut_short_is_unknown() {
+    let error = || AttemptResult::Error(b"full".to_vec());
+    for crash in [false, true] {
+        let (mut sagas, disk, clock) = fresh();
+        let run = block_on(begin(&sagas, "k"));
+        block_on(execute(&run, "a", Phase::Do));
+        block_on(execute(&run, "b", Phase::Do));
+        drop(run);
+        if crash {
+            drop(sagas);
+            disk.crash(0);
+            sagas = open(&disk, clock).0;
+        }
+        block_on(async {
+            let run = begin(&sagas, "k").await;
+            let branch = async |name: &'static str| {
+                let first = execute(&run, name, Phase::Do).await;
+                assert_eq!(first, 1, "an attempt cut short uses nothing of the budget");
+                assert_eq!(run.leave(name, Phase::Do, failed(false)).await, Ok(Left::Again));
+                execute(&run, name, Phase::Do).await;
+                settle(&run, name, Phase::Do, error()).await.outcome
+            };
+            // All that was open counts, also what is left after the first new record.
+            let outcomes = futures::future::join(branch("a"), branch("b")).await;
+            assert_eq!(outcomes, (Outcome::Unknown, Outcome::Unknown));
+            execute(&run, "c", Phase::Do).await;
+            assert_eq!(settle(&run, "c", Phase::Do, error()).await.outcome, Outcome::Error, "it first ran now");
+        });
+    }
+}
+
+#[test]
+fn a_run_that_ends_for_a_long_wait_cuts_nothing_short() {
+    let (sagas, ..) = fresh();
+    block_on(async {
+        let run = begin(&sagas, "k").await;
+        execute(&run, "s", Phase::Do).await;
+        let later = AttemptResult::Failed { maybe_ran: false, retry_after_ms: Some(10_000), payload: Vec::new() };
+        assert_eq!(run.leave("s", Phase::Do, later).await, Ok(Left::Again));
+        assert_eq!(run.enter("s", Phase::Do, options()).await, Err(SagaError::LeaseLost));
+        drop(run);
+        sagas.clock().sleep(std::time::Duration::from_secs(10)).await;
+        let run = begin(&sagas, "k").await;
+        assert_eq!(execute(&run, "s", Phase::Do).await, 2);
+        let settled = settle(&run, "s", Phase::Do, AttemptResult::Error(Vec::new())).await;
+        assert_eq!(settled.outcome, Outcome::Error);
+    });
+}
+
+#[test]
 fn an_effect_starts_only_when_all_before_it_is_on_disk() {
     let (sagas, disk, _) = fresh();
     let segment = std::path::Path::new(DIR).join("0000000000000000.log");
