@@ -38,9 +38,9 @@ fn calls_started_together_run_together() {
 }
 
 #[test]
-fn a_callee_gets_the_callers_patience_at_most() {
+fn a_deadline_of_a_callee_ends_its_call_alone() {
     let platform = start();
-    // Both would wait three seconds by the callee's own deadline; they wait at the same time.
+    // Both wait for the whole of the callee's own deadline, at the same time, and within that of the caller.
     let both = json!({ "together": [call("p", "sleep"), call("q", "sleep")] });
     let answer = probe(&platform, &both);
     for one in answer.as_array().expect("two answers") {

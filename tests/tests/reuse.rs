@@ -98,9 +98,11 @@ fn requests_in_one_instance_keep_their_contexts() {
     for (number, answer) in (0..AT_ONCE).zip(&answers) {
         assert_eq!(answer["answer"], json!([{ "Ok": 200 }, { "Ok": 200 }]));
         assert_eq!(answer["user"], user_id(number));
-        // They were in one instance, or this test would show nothing.
-        assert_eq!(answer["served"], number + 1, "{answers:?}");
     }
+    // An instance takes another request as soon as it waits; whether that is before the next one comes is a matter of
+    // luck, but most find themselves in company. If none did, this test would show nothing.
+    let in_company = answers.iter().filter(|answer| answer["served"].as_u64() > Some(1)).count();
+    assert!(in_company >= 2, "{answers:?}");
 }
 
 #[test]
