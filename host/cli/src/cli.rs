@@ -83,6 +83,10 @@ pub struct UpArgs {
     pub watch: bool,
 }
 
+/// How many tasks a busy thread runs before it looks at sockets and timers again. A function that computes holds its
+/// thread for a whole epoch (10 ms) at a time: at tokio's own 61 everybody else would wait for more than half a second.
+const TASKS_PER_LOOK_AT_EVENTS: u32 = 8;
+
 /// Parses the command line and runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -91,6 +95,7 @@ pub fn main() -> ExitCode {
     let verbose = global.verbose;
     let ended = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .event_interval(TASKS_PER_LOOK_AT_EVENTS)
         .build()
         .map_err(anyhow::Error::from)
         .and_then(|runtime| runtime.block_on(run(global, command)));
