@@ -1,3 +1,5 @@
+//! The append log against a simulated disk: order, group commit, torn ends, damage, full disks.
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
