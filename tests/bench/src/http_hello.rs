@@ -1,5 +1,6 @@
 //! `http-hello`: a trivial function through the whole gateway, in fresh and in reused instances.
 
+use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use weft_tests::platform::Platform;
 
@@ -24,11 +25,11 @@ pub fn measure(with_peers: bool) -> anyhow::Result<Vec<Row>> {
     let peers = if with_peers { peers::wasmtime_serve()? } else { Vec::new() };
     let mut contenders = Vec::new();
     for concurrency in CONCURRENCY {
-        contenders.push(contender("weft", "fresh", "manifest", concurrency, weft, "/hello"));
-        contenders.push(contender("weft", REUSED, "manifest", concurrency, weft, "/hello-reused"));
+        contenders.push(contender("weft", "fresh", "manifest", concurrency, weft.clone(), "/hello"));
+        contenders.push(contender("weft", REUSED, "manifest", concurrency, weft.clone(), "/hello-reused"));
         for peer in &peers {
             let reuse = if peer.reused { REUSED } else { "fresh" };
-            contenders.push(contender("wasmtime-serve", reuse, "none", concurrency, peer.server, "/hello"));
+            contenders.push(contender("wasmtime-serve", reuse, "none", concurrency, peer.server.clone(), "/hello"));
         }
     }
     alternate(contenders)
@@ -42,10 +43,10 @@ fn contender(
     server: Server,
     path: &'static str,
 ) -> Contender<'static> {
-    let settings = Settings { reuse, flush: "none", limits };
+    let settings = Settings { reuse, flush: "none", limits, how: "" };
     Contender {
         label: Label { bench: BENCH, system, concurrency, settings },
-        run: Box::new(move || drive(server, concurrency, |number| greeting(path, number))),
+        run: Box::new(move || drive(&server, concurrency, |number| greeting(path, number))),
     }
 }
 
@@ -56,6 +57,7 @@ fn greeting(path: &str, number: u64) -> Exchange {
         method: Method::GET,
         path: format!("{path}?name={number}"),
         headers: Vec::new(),
+        body: Bytes::new(),
         is_right: Box::new(move |status, body| status == StatusCode::OK && body == right.as_bytes()),
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use futures::future::try_join_all;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -31,48 +31,67 @@ pub struct Exchange {
     pub path: String,
     /// Header fields besides `Host`.
     pub headers: Vec<(&'static str, String)>,
+    /// The body; empty for none.
+    pub body: Bytes,
     /// Tells whether the answer is the right one.
     pub is_right: Check,
 }
 
 /// Where requests go.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Server {
     /// Its address.
     pub address: SocketAddr,
-    /// The process whose processor time counts.
-    pub process: Process,
-    /// Whether what it writes counts.
+    /// The processes whose processor time and memory count.
+    pub processes: Vec<Process>,
+    /// Whether what they write counts.
     pub writes: bool,
+}
+
+/// What all processes together have used so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Usage {
+    cpu: Duration,
+    written_bytes: u64,
+    resident_bytes: u64,
+}
+
+impl Server {
+    fn usage(&self) -> anyhow::Result<Usage> {
+        let mut usage = Usage::default();
+        for process in &self.processes {
+            usage.cpu += process.cpu()?;
+            usage.written_bytes += if self.writes { process.written_bytes()? } else { 0 };
+            usage.resident_bytes += process.resident_bytes()?;
+        }
+        Ok(usage)
+    }
 }
 
 /// Loads a server with what `exchange` makes of the number of each request, after a warm-up.
 ///
 /// # Errors
 /// If an answer is wrong or does not come.
-pub fn drive(server: Server, concurrency: usize, exchange: impl Fn(u64) -> Exchange) -> anyhow::Result<Run> {
+pub fn drive(server: &Server, concurrency: usize, exchange: impl Fn(u64) -> Exchange) -> anyhow::Result<Run> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut connections = try_join_all((0..concurrency).map(|_| connect(server.address))).await?;
         let numbers = std::cell::Cell::new(0);
         let next = || exchange(numbers.replace(numbers.get() + 1));
         load(&mut connections, WARM_UP, &next).await?;
-        let usage = || -> anyhow::Result<_> {
-            let written = if server.writes { Some(server.process.written_bytes()?) } else { None };
-            Ok((server.process.cpu()?, written))
-        };
-        let (cpu, written) = usage()?;
+        let before = server.usage()?;
         let start = Instant::now();
         let mut latencies = load(&mut connections, MEASURED, &next).await?;
         let elapsed = start.elapsed();
-        let (cpu_after, written_after) = usage()?;
+        let after = server.usage()?;
         latencies.sort_unstable();
-        let written_bytes = written_after.zip(written).map(|(after, before)| after - before);
-        Ok(Run { elapsed, latencies, cpu: cpu_after.saturating_sub(cpu), written_bytes })
+        let cpu = after.cpu.saturating_sub(before.cpu);
+        let written_bytes = server.writes.then(|| after.written_bytes.saturating_sub(before.written_bytes));
+        Ok(Run { elapsed, latencies, cpu, written_bytes, resident_bytes: Some(after.resident_bytes), recovery: None })
     })
 }
 
-type Connection = SendRequest<Empty<Bytes>>;
+type Connection = SendRequest<Full<Bytes>>;
 
 async fn connect(address: SocketAddr) -> anyhow::Result<Connection> {
     let stream = TcpStream::connect(address).await.with_context(|| format!("no connection to {address}"))?;
@@ -100,12 +119,12 @@ async fn load(
 }
 
 async fn once(connection: &mut Connection, exchange: Exchange) -> anyhow::Result<Duration> {
-    let Exchange { method, path, headers, is_right } = exchange;
+    let Exchange { method, path, headers, body, is_right } = exchange;
     let mut request = Request::builder().method(&method).uri(&path).header(hyper::header::HOST, "127.0.0.1");
     for (name, value) in headers {
         request = request.header(name, value);
     }
-    let request = request.body(Empty::new())?;
+    let request = request.body(Full::new(body))?;
     let start = Instant::now();
     connection.ready().await?;
     let response = connection.send_request(request).await.with_context(|| format!("{method} {path}"))?;

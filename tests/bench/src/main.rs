@@ -2,6 +2,7 @@
 //! measured stands in a module for each benchmark.
 
 mod bare;
+mod child;
 mod http_hello;
 mod load;
 mod mesh_call;
@@ -26,7 +27,7 @@ enum Name {
     HttpHello,
     /// A call from one function to another, beside bare wasmtime.
     MeshCall,
-    /// Sagas of five steps that write nothing, and with a keyed commit in each.
+    /// Sagas of five steps that write nothing, ask a service outside, or make a keyed commit each.
     Sagas,
     /// From exec to the first answered request of the education platform.
     Startup,
@@ -38,12 +39,15 @@ enum Name {
 struct Arguments {
     /// The one benchmark to run; all of them if it is left out.
     name: Option<Name>,
-    /// Also measures peers that are installed.
+    /// Also measures peers: `wasmtime serve` if it is installed; Restate and DBOS, which are installed into `target/peers`.
     #[arg(long)]
     peers: bool,
     /// Prints one JSON object on each line.
     #[arg(long)]
     json: bool,
+    /// Is the service that steps call: the bench starts itself so.
+    #[arg(long, hide = true)]
+    serve_steps: bool,
 }
 
 fn main() -> ExitCode {
@@ -58,6 +62,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.serve_steps {
+        return sagas::steps::serve();
+    }
     let names = arguments.name.as_ref().map_or(Name::value_variants(), std::slice::from_ref);
     let mut rows = Vec::new();
     for name in names {
@@ -77,7 +84,7 @@ fn measure(name: Name, peers: bool) -> anyhow::Result<Vec<Row>> {
     match name {
         Name::HttpHello => http_hello::measure(peers),
         Name::MeshCall => mesh_call::measure(),
-        Name::Sagas => sagas::measure(),
+        Name::Sagas => sagas::measure(peers),
         Name::Startup => startup::measure(),
     }
 }

@@ -31,7 +31,7 @@ pub fn measure() -> anyhow::Result<Vec<Row>> {
         bench: "mesh-call",
         system,
         concurrency: 1,
-        settings: Settings { reuse: "fresh", flush: "none", limits },
+        settings: Settings { reuse: "fresh", flush: "none", limits, how: "" },
     };
     alternate(vec![
         Contender { label: label("weft", "manifest"), run: Box::new(|| timed(host, || batch(client))) },
@@ -72,5 +72,5 @@ fn timed(process: Process, mut batch: impl FnMut() -> anyhow::Result<Vec<Duratio
     let (elapsed, mut latencies) = for_time(MEASURED)?;
     let cpu = process.cpu()?.saturating_sub(cpu);
     latencies.sort_unstable();
-    Ok(Run { elapsed, latencies, cpu, written_bytes: None })
+    Ok(Run { elapsed, latencies, cpu, ..Run::default() })
 }

@@ -60,7 +60,7 @@ fn serve(reused: bool) -> anyhow::Result<Peer> {
             let address = address.trim_end_matches('/').parse().with_context(|| line.clone())?;
             // What it says later is of no interest, but it has to be read.
             std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-            let server = Server { address, process: Process(child.id()), writes: false };
+            let server = Server { address, processes: vec![Process(child.id())], writes: false };
             return Ok(Peer { server, reused, child });
         }
         said.push_str(&line);

@@ -33,6 +33,16 @@ impl Process {
         Ok(written.context("the kernel counts no writes")?.trim().parse()?)
     }
 
+    /// Memory that it holds now.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn resident_bytes(self) -> anyhow::Result<u64> {
+        let status = self.read("status")?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        Ok(resident.context("the kernel counts no memory")?.parse::<u64>()? * 1024)
+    }
+
     fn read(self, file: &str) -> anyhow::Result<String> {
         let path = PathBuf::from(format!("/proc/{}/{file}", self.0));
         std::fs::read_to_string(&path).with_context(|| path.display().to_string())
@@ -52,5 +62,6 @@ mod tests {
             number = std::hint::black_box(number.wrapping_mul(31).wrapping_add(7));
         }
         own.written_bytes().unwrap();
+        assert!(own.resident_bytes().unwrap() > 4096);
     }
 }

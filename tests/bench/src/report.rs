@@ -13,6 +13,8 @@ pub struct Settings {
     pub flush: &'static str,
     /// Bounds on memory, processor time and concurrency: those of the manifest, or none.
     pub limits: &'static str,
+    /// How flushing is set up and where the work is done, where systems differ in it; else empty.
+    pub how: &'static str,
 }
 
 /// What is measured.
@@ -29,16 +31,20 @@ pub struct Label {
 }
 
 /// What one run has measured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Run {
     /// From the first to the last.
     pub elapsed: Duration,
     /// How long each took. Not empty, sorted.
     pub latencies: Vec<Duration>,
-    /// Processor time of the measured process.
+    /// Processor time of the measured processes.
     pub cpu: Duration,
-    /// Bytes that it has caused to be written to the disk, where that matters.
+    /// Bytes that they have caused to be written to the disk, where that matters.
     pub written_bytes: Option<u64>,
+    /// Memory that they held at the end.
+    pub resident_bytes: Option<u64>,
+    /// From the restart after a kill to the end of all sagas that were in flight.
+    pub recovery: Option<Duration>,
 }
 
 /// One line of the report.
@@ -76,6 +82,15 @@ impl Run {
     fn written_kb(&self) -> Option<f64> {
         self.written_bytes.map(|bytes| bytes as f64 / 1024.0 / self.count())
     }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn resident_mb(&self) -> Option<f64> {
+        self.resident_bytes.map(|bytes| bytes as f64 / 1024.0 / 1024.0)
+    }
+
+    fn recovery_s(&self) -> Option<f64> {
+        self.recovery.map(|recovery| recovery.as_secs_f64())
+    }
 }
 
 /// Prints one JSON object for each row.
@@ -87,7 +102,7 @@ pub fn lines(rows: &[Row]) {
 
 fn object(row: &Row) -> Value {
     let Row { label, run } = row;
-    let mut object = json!({
+    let object = json!({
         "bench": label.bench,
         "system": label.system,
         "concurrency": label.concurrency,
@@ -99,13 +114,16 @@ fn object(row: &Row) -> Value {
             "reuse": label.settings.reuse,
             "flush": label.settings.flush,
             "limits": label.settings.limits,
+            "how": label.settings.how,
             "cores": cores(),
         },
     });
-    if let (Some(written), Some(object)) = (run.written_kb(), object.as_object_mut()) {
-        object.insert("written_kb".to_owned(), json!(rounded(written, 10.0)));
+    let Value::Object(mut object) = object else { return object };
+    let optional = [("written_kb", run.written_kb()), ("rss_mb", run.resident_mb()), ("recovery_s", run.recovery_s())];
+    for (name, value) in optional.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        object.insert(name.to_owned(), json!(rounded(value, 100.0)));
     }
-    object
+    Value::Object(object)
 }
 
 fn rounded(value: f64, parts: f64) -> f64 {
@@ -116,16 +134,25 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Prints all rows as one table.
+/// Prints all rows as one table, and under it what the systems differ in.
 pub fn table(rows: &[Row]) {
     println!(
-        "{:<16} {:<14} {:>9} {:>8} {:>10} {:>9} {:>9} {:>9} {:>10}  flush",
-        "bench", "system", "in flight", "reuse", "per s", "p50 ms", "p99 ms", "cpu ms", "written KB"
+        "{:<16} {:<14} {:>9} {:>8} {:>10} {:>9} {:>9} {:>9} {:>8} {:>10} {:>11}  flush",
+        "bench",
+        "system",
+        "in flight",
+        "reuse",
+        "per s",
+        "p50 ms",
+        "p99 ms",
+        "cpu ms",
+        "rss MB",
+        "written KB",
+        "recovery s"
     );
     for Row { label, run } in rows {
-        let written = run.written_kb().map_or_else(String::new, |written| format!("{written:.1}"));
         println!(
-            "{:<16} {:<14} {:>9} {:>8} {:>10.1} {:>9.3} {:>9.3} {:>9.4} {:>10}  {}",
+            "{:<16} {:<14} {:>9} {:>8} {:>10.1} {:>9.3} {:>9.3} {:>9.4} {:>8} {:>10} {:>11}  {}",
             label.bench,
             label.system,
             label.concurrency,
@@ -134,11 +161,25 @@ pub fn table(rows: &[Row]) {
             run.percentile_ms(50),
             run.percentile_ms(99),
             run.cpu_ms(),
-            written,
+            cell(run.resident_mb(), 0),
+            cell(run.written_kb(), 1),
+            cell(run.recovery_s(), 2),
             label.settings.flush,
         );
     }
     println!("{} cores, shared with what drives the load; each row is the median of three alternating runs", cores());
+    let mut told = Vec::new();
+    for Label { bench, system, settings, .. } in rows.iter().map(|row| &row.label) {
+        if !settings.how.is_empty() && !told.contains(&(bench, system)) {
+            println!("{bench}, {system}: {}", settings.how);
+            told.push((bench, system));
+        }
+    }
+}
+
+/// A value that not all rows have.
+fn cell(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(String::new, |value| format!("{value:.digits$}"))
 }
 
 #[cfg(test)]
@@ -147,19 +188,23 @@ mod tests {
 
     #[test]
     fn a_row_is_one_object_with_units_in_its_names() {
-        let settings = Settings { reuse: "fresh", flush: "commit", limits: "manifest" };
+        let settings = Settings { reuse: "fresh", flush: "commit", limits: "manifest", how: "as it comes" };
         let label = Label { bench: "saga-5-step", system: "weft", concurrency: 16, settings };
         let run = Run {
             elapsed: Duration::from_secs(2),
             latencies: (1..=100).map(Duration::from_millis).collect(),
             cpu: Duration::from_millis(50),
             written_bytes: Some(100 * 2048),
+            resident_bytes: Some(64 << 20),
+            recovery: Some(Duration::from_millis(250)),
         };
         let object = object(&Row { label, run });
-        for (name, value) in [("per_s", 50.0), ("p50_ms", 50.0), ("p99_ms", 99.0), ("cpu_ms", 0.5), ("written_kb", 2.0)]
-        {
+        let times = [("per_s", 50.0), ("p50_ms", 50.0), ("p99_ms", 99.0), ("cpu_ms", 0.5), ("recovery_s", 0.25)];
+        let sizes = [("written_kb", 2.0), ("rss_mb", 64.0)];
+        for (name, value) in times.into_iter().chain(sizes) {
             assert_eq!(object[name], value, "{name}");
         }
         assert_eq!(object["settings"]["reuse"], "fresh");
+        assert_eq!(object["settings"]["how"], "as it comes");
     }
 }

@@ -5,7 +5,8 @@ use anyhow::Context as _;
 
 use crate::report::{Label, Row, Run};
 
-const ROUNDS: usize = 3;
+/// Runs of each.
+pub const ROUNDS: usize = 3;
 
 /// Something to be measured, several times.
 pub struct Contender<'a> {

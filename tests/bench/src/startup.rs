@@ -17,7 +17,7 @@ use crate::rounds::{Contender, alternate};
 pub fn measure() -> anyhow::Result<Vec<Row>> {
     let mut platform = Platform::start();
     ensure!(platform.stop().success(), "the host did not end well");
-    let settings = Settings { reuse: "fresh", flush: "commit", limits: "manifest" };
+    let settings = Settings { reuse: "fresh", flush: "commit", limits: "manifest", how: "" };
     let label = Label { bench: "startup", system: "weft", concurrency: 1, settings };
     alternate(vec![Contender { label, run: Box::new(|| start(&mut platform)) }])
 }
@@ -30,5 +30,5 @@ fn start(platform: &mut Platform) -> anyhow::Result<Run> {
     ensure!(answer.status == 200, "GET /api/courses was answered {}: {}", answer.status, answer.text());
     let cpu = Process(platform.pid()).cpu()?;
     ensure!(platform.stop().success(), "the host did not end well");
-    Ok(Run { elapsed, latencies: vec![elapsed], cpu, written_bytes: None })
+    Ok(Run { elapsed, latencies: vec![elapsed], cpu, ..Run::default() })
 }

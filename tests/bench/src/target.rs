@@ -21,7 +21,7 @@ pub fn examples() -> Platform {
 /// If it said no address.
 pub fn server(platform: &Platform, writes: bool) -> anyhow::Result<Server> {
     let address = platform.url().strip_prefix("http://").context("the host said no address")?;
-    Ok(Server { address: address.parse()?, process: Process(platform.pid()), writes })
+    Ok(Server { address: address.parse()?, processes: vec![Process(platform.pid())], writes })
 }
 
 /// A component of the examples.
