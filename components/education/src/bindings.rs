@@ -11,9 +11,20 @@ wit_bindgen::generate!({
             import education:identity/accounts@1.0.0;
             import education:identity/registration@1.0.0;
             import education:identity/passwords@1.0.0;
+            import education:identity/sign-ups@1.0.0;
             import education:courses/catalog@1.0.0;
             import education:courses/seats@1.0.0;
             import education:courses/importing@1.0.0;
+            import education:courses/records@1.0.0;
+            import education:courses/media@1.0.0;
+            import education:courses/index@1.0.0;
+            import education:courses/creation@1.0.0;
+            import education:content/uploads@1.0.0;
+            import education:content/results@1.0.0;
+            import education:content/index@1.0.0;
+            import education:content/notices@1.0.0;
+            import education:content/processing@1.0.0;
+            import education:content/runs@1.0.0;
             import education:payments/charges@1.0.0;
             import education:enrollment/records@1.0.0;
             import education:enrollment/enrolling@1.0.0;
@@ -27,6 +38,7 @@ wit_bindgen::generate!({
         "../../wit/weft-call",
         "../../wit/education-identity",
         "../../wit/education-courses",
+        "../../wit/education-content",
         "../../wit/education-payments",
         "../../wit/education-enrollment",
     ],
@@ -37,10 +49,13 @@ wit_bindgen::generate!({
 });
 
 mod errors {
-    use super::education::{courses, enrollment, identity, payments};
+    use super::education::{content, courses, enrollment, identity, payments};
 
     weft_guest::fallible_revocable!(
         identity::accounts::Error,
+        identity::sign_ups::Error,
+        content::types::Error,
+        courses::types::Error,
         courses::seats::Error,
         payments::charges::Error,
         enrollment::records::Error

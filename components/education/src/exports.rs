@@ -2,11 +2,11 @@
 //! it. A provider implements `education::exports::seats::Guest` for a type of its own and ends with
 //! `education::exports::seats::export!(Component);`.
 
-/// One world that exports one interface.
+/// One world that exports one interface. Errors that stand in a context's `types` carry failures already, in `bindings`.
 macro_rules! provided {
     (
         $(#[$doc:meta])* $name:ident, $world:literal, $module:literal, [$($interface:ident)::+],
-        with { $($key:literal : $path:path),* $(,)? }, $($errors:tt)+
+        with { $($key:literal : $path:path),* $(,)? } $(, $($errors:tt)+)?
     ) => {
         $(#[$doc])*
         pub mod $name {
@@ -19,6 +19,7 @@ macro_rules! provided {
                         "../../wit/weft-call",
                         "../../wit/education-identity",
                         "../../wit/education-courses",
+                        "../../wit/education-content",
                         "../../wit/education-payments",
                         "../../wit/education-enrollment",
                     ],
@@ -30,7 +31,7 @@ macro_rules! provided {
             }
             pub use bindings::exports::education::$($interface)::+::*;
             pub use bindings::export;
-            $($errors)+ (Error);
+            $($($errors)+ (Error);)?
         }
     };
 }
@@ -151,4 +152,93 @@ provided!(
     [enrollment::import_chunk],
     with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types },
     weft_guest::fallible!
+);
+provided!(
+    /// `education:identity/sign-ups`.
+    sign_ups,
+    "package education:provide-sign-ups@1.0.0; world provide-sign-ups { export education:identity/sign-ups@1.0.0; }",
+    "education::exports::sign_ups::bindings",
+    [identity::sign_ups],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types },
+    weft_guest::fallible_revocable!
+);
+provided!(
+    /// `education:courses/records`.
+    course_records,
+    "package education:provide-course-records@1.0.0; world provide-course-records { export education:courses/records@1.0.0; }",
+    "education::exports::course_records::bindings",
+    [courses::records],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types, "education:courses/types@1.0.0": crate::courses::types }
+);
+provided!(
+    /// `education:courses/media`.
+    course_media,
+    "package education:provide-course-media@1.0.0; world provide-course-media { export education:courses/media@1.0.0; }",
+    "education::exports::course_media::bindings",
+    [courses::media],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types, "education:courses/types@1.0.0": crate::courses::types }
+);
+provided!(
+    /// `education:courses/index`.
+    course_index,
+    "package education:provide-course-index@1.0.0; world provide-course-index { export education:courses/index@1.0.0; }",
+    "education::exports::course_index::bindings",
+    [courses::index],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types, "education:courses/types@1.0.0": crate::courses::types }
+);
+provided!(
+    /// `education:courses/creation`.
+    creation,
+    "package education:provide-creation@1.0.0; world provide-creation { export education:courses/creation@1.0.0; }",
+    "education::exports::creation::bindings",
+    [courses::creation],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types, "education:courses/types@1.0.0": crate::courses::types }
+);
+provided!(
+    /// `education:content/uploads`.
+    uploads,
+    "package education:provide-uploads@1.0.0; world provide-uploads { export education:content/uploads@1.0.0; }",
+    "education::exports::uploads::bindings",
+    [content::uploads],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types, "education:content/types@1.0.0": crate::content::types }
+);
+provided!(
+    /// `education:content/results`.
+    results,
+    "package education:provide-results@1.0.0; world provide-results { export education:content/results@1.0.0; }",
+    "education::exports::results::bindings",
+    [content::results],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types, "education:content/types@1.0.0": crate::content::types }
+);
+provided!(
+    /// `education:content/index`.
+    content_index,
+    "package education:provide-content-index@1.0.0; world provide-content-index { export education:content/index@1.0.0; }",
+    "education::exports::content_index::bindings",
+    [content::index],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types, "education:content/types@1.0.0": crate::content::types }
+);
+provided!(
+    /// `education:content/notices`.
+    notices,
+    "package education:provide-notices@1.0.0; world provide-notices { export education:content/notices@1.0.0; }",
+    "education::exports::notices::bindings",
+    [content::notices],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types, "education:content/types@1.0.0": crate::content::types }
+);
+provided!(
+    /// `education:content/processing`.
+    processing,
+    "package education:provide-processing@1.0.0; world provide-processing { export education:content/processing@1.0.0; }",
+    "education::exports::processing::bindings",
+    [content::processing],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types, "education:content/types@1.0.0": crate::content::types }
+);
+provided!(
+    /// `education:content/runs`.
+    runs,
+    "package education:provide-runs@1.0.0; world provide-runs { export education:content/runs@1.0.0; }",
+    "education::exports::runs::bindings",
+    [content::runs],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types, "education:content/types@1.0.0": crate::content::types }
 );
