@@ -19,6 +19,7 @@ scenarios! {
     cancel
     complete
     course_create
+    course_creation
     course_get
     course_list
     course_publish

@@ -1,7 +1,8 @@
-//! The rules of the courses context: what a course may be, who sees it, what a price is, and what a search
-//! finds. Storage and time are the operations' business.
+//! The rules of the courses context: what a course may be, who sees it, what a price is, what a search
+//! finds, and what its cover looks like. Storage and time are the operations' business.
 
 pub mod course;
+pub mod media;
 pub mod money;
 pub mod search;
 

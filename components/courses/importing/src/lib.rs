@@ -8,7 +8,7 @@ use weft_guest::operation::{Effect, operation};
 use weft_guest::sql::{Value, query_first};
 
 const CREATE_MANY: &str = "education:courses/importing@1.0.0#create-many";
-/// Courses of one call.
+/// Courses of one call; each is two statements of its commit.
 const MANY: usize = 500;
 
 struct Importing;
@@ -21,7 +21,9 @@ impl Guest for Importing {
             }
             let checked = courses.iter().map(checked).collect::<Result<Vec<_>, _>>()?;
             let new = u32::try_from(checked.len()).unwrap_or(u32::MAX).saturating_sub(there_already(&checked).await?);
-            Ok(checked.iter().fold(Effect::answer(new), |effect, course| effect.then(course.insert())))
+            let store =
+                |effect: Effect<u32, Error>, course: &Course| effect.then(course.insert("")).then(course.index(""));
+            Ok(checked.iter().fold(Effect::answer(new), store))
         })
         .await
     }

@@ -22,7 +22,8 @@ async fn handle(request: Request) -> Result<Response, Problem> {
     let [after] = request.cursor::<1>()?.unwrap_or_default();
     let pattern = search::pattern(request.query("query")).map_err(invalid)?;
     let text = format!(
-        r"SELECT {} FROM courses_courses WHERE published AND id > $1 AND search LIKE $2 ESCAPE '\' ORDER BY id LIMIT $3",
+        r"SELECT {} FROM courses_courses JOIN courses_search ON course_id = id
+          WHERE published AND id > $1 AND body LIKE $2 ESCAPE '\' ORDER BY id LIMIT $3",
         Course::COLUMNS
     );
     // One more than asked for tells whether there is a next page.

@@ -62,8 +62,8 @@ impl Guest for Seats {
     }
 }
 
-/// What the refusal of a commit comes from. Courses are never deleted and stay published, so that what is read after
-/// the commit was so at the commit.
+/// What the refusal of a commit comes from. Courses that anybody knows of are never deleted and stay published, so that
+/// what is read after the commit was so at the commit.
 async fn reason(refusal: Error, course_id: &str) -> Result<Error, Error> {
     Ok(match (refusal, Course::load(course_id).await?) {
         (_, None) => Error::NotFound,

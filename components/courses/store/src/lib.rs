@@ -77,12 +77,12 @@ impl Course {
         query_first(&text, params![id]).await?.as_ref().map(Self::from_row).transpose()
     }
 
-    /// Stores a new course, unless its id is there already.
-    pub fn insert(&self) -> Statement {
+    /// Stores a new course, unless its id is there already. `by` is the key by which that is undone.
+    pub fn insert(&self, by: &str) -> Statement {
         let prerequisites = serde_json::json!(self.prerequisites).to_string();
         sql(
             "INSERT INTO courses_courses (id, code, title, description, teacher_id, capacity, price, currency, \
-             prerequisites, published, search, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+             prerequisites, published, created_by, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
              ON CONFLICT (id) DO NOTHING",
             params![
                 &self.id,
@@ -95,9 +95,19 @@ impl Course {
                 &self.currency,
                 prerequisites,
                 self.published,
-                search::text(&self.code, &self.title, &self.description),
+                by,
                 &self.created_at,
             ],
+        )
+    }
+
+    /// Lets searches find the course. `by` is the key by which that is undone.
+    pub fn index(&self, by: &str) -> Statement {
+        let body = search::text(&self.code, &self.title, &self.description);
+        sql(
+            "INSERT INTO courses_search (course_id, body, indexed_by) VALUES ($1, $2, $3) \
+             ON CONFLICT (course_id) DO NOTHING",
+            params![&self.id, body, by],
         )
     }
 }

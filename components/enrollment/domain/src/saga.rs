@@ -17,8 +17,8 @@ pub enum Owner {
 /// Reads the owner out of a saga's input.
 pub fn owner(input: &Value) -> Owner {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_string);
-    if let Some(student) = text(input.get("student_id")) {
-        return Owner::Account(student);
+    if let Some(account) = ["student_id", "author_id", "teacher_id"].iter().find_map(|field| text(input.get(field))) {
+        return Owner::Account(account);
     }
     if let Some(enrollment) = text(input.get("enrollment_id")) {
         return Owner::Enrollment(enrollment);
@@ -76,6 +76,8 @@ mod tests {
     fn the_input_names_the_owner() {
         assert_eq!(owner(&json!({"student_id": "s", "course_id": "c"})), Owner::Account("s".into()));
         assert_eq!(owner(&json!({"account": {"id": "a"}})), Owner::Account("a".into()));
+        assert_eq!(owner(&json!({"author_id": "a", "course_id": "c"})), Owner::Account("a".into()));
+        assert_eq!(owner(&json!({"teacher_id": "t", "draft": {}})), Owner::Account("t".into()));
         assert_eq!(owner(&json!({"enrollment_id": "e"})), Owner::Enrollment("e".into()));
         for nobody in [json!(null), json!({"student_id": 7}), json!("s"), json!({"account": "a"})] {
             assert_eq!(owner(&nobody), Owner::Nobody, "{nobody}");

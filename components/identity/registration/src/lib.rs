@@ -1,9 +1,9 @@
-//! The user-registration saga: create-account, then welcome. If nobody can be welcomed, there is no account.
+//! The user-registration saga: create-account, welcome-mail, track. If nobody can be welcomed or counted, there is no
+//! account.
 
-use education::events::{REGISTERED_TOPIC, REGISTERED_TYPE, Registered};
+use education::events::Registered;
 use education::exports::registration::{Account, Error, Guest, NewAccount, export};
-use education::identity::accounts;
-use weft_guest::messaging::Outgoing;
+use education::identity::{accounts, sign_ups};
 use weft_guest::saga::{self, Saga};
 use weft_guest::{Failure, ids};
 
@@ -26,11 +26,18 @@ async fn register(saga: Saga, mut account: NewAccount) -> Result<Account, Error>
     let undo = |key, _| accounts::delete(key);
     let account = saga.step("create-account", create).undo(undo).await.map_err(refused)?;
 
-    let event = Registered { user_id: account.id.clone(), email: account.email.clone(), name: account.name.clone() };
-    let event =
-        Outgoing::new(REGISTERED_TOPIC, REGISTERED_TYPE, &event).subject(&account.id).correlation_id(saga.key());
-    let welcomed: Result<String, Failure> = saga.step("welcome", |key| event.clone().publish(key)).await;
-    welcomed.map_err(Error::Unavailable)?;
+    let registered =
+        Registered { user_id: account.id.clone(), email: account.email.clone(), name: account.name.clone() };
+    let (welcome, undone) = (registered.notice(saga.key()), registered.undone(saga.key()));
+    saga.step("welcome-mail", |key| welcome.clone().publish(key))
+        .undo(move |key, _| undone.clone().publish(format!("{key}/undo")))
+        .await
+        .map_err(Error::Unavailable)?;
+
+    saga.step("track", |key| sign_ups::track(key, account.id.clone()))
+        .undo(|key, _| sign_ups::untrack(key))
+        .await
+        .map_err(untracked)?;
     Ok(account)
 }
 
@@ -40,6 +47,13 @@ fn refused(error: accounts::Error) -> Error {
         accounts::Error::Invalid(reason) => Error::Invalid(reason),
         accounts::Error::Revoked => Error::Unavailable(Failure::not_attempted("the registration was undone")),
         accounts::Error::Unavailable(failure) => Error::Unavailable(failure),
+    }
+}
+
+fn untracked(error: sign_ups::Error) -> Error {
+    match error {
+        sign_ups::Error::Revoked => Error::Unavailable(Failure::not_attempted("the registration was undone")),
+        sign_ups::Error::Unavailable(failure) => Error::Unavailable(failure),
     }
 }
 

@@ -6,11 +6,23 @@ use serde::Deserialize;
 /// Characters of a title or a text that comes out of an event.
 const INSERT_MAX_CHARS: usize = 200;
 
-/// What a user is told.
+/// The audience that is whoever is an admin when they look.
+pub const ADMINS: &str = "role:admin";
+
+/// What an event does to notifications.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Somebody is told something.
+    Tell(Notification),
+    /// What events of that topic have told about the same subject is taken back.
+    TakeBack(&'static str),
+}
+
+/// What somebody is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
-    /// Whom it is for.
-    pub user_id: String,
+    /// Whom it is for: the id of an account, or [`ADMINS`].
+    pub audience: String,
     /// The event's topic, by which a client may choose a picture.
     pub kind: String,
     /// One line.
@@ -22,26 +34,44 @@ pub struct Notification {
 /// What the events that users are told of have in common.
 #[derive(Deserialize)]
 struct Data {
-    #[serde(alias = "student_id")]
+    #[serde(alias = "student_id", alias = "author_id", alias = "teacher_id")]
     user_id: String,
     #[serde(default)]
     name: String,
     #[serde(default)]
     course_title: String,
+    #[serde(default)]
+    content_title: String,
 }
 
-/// What to tell of an event on that topic with that JSON; `None` for a topic that concerns no user.
+/// What an event on that topic with that JSON does; `None` for a topic that concerns nobody.
 ///
 /// # Errors
 /// If we know the topic and the data is not what its events have: it never will be.
-pub fn from_event(kind: &str, data: &[u8]) -> Result<Option<Notification>, String> {
+pub fn from_event(kind: &str, data: &[u8]) -> Result<Option<Effect>, String> {
+    if let Some(told) = taken_back(kind) {
+        return Ok(Some(Effect::TakeBack(told)));
+    }
     let Some(wording) = wording(kind) else { return Ok(None) };
     let data: Data = serde_json::from_slice(data).map_err(|error| format!("data of {kind}: {error}"))?;
     if uuid::Uuid::try_parse(&data.user_id).is_err() {
         return Err(format!("data of {kind}: the user's id is not a UUID"));
     }
     let (title, body) = wording(&data);
-    Ok(Some(Notification { user_id: data.user_id, kind: kind.to_owned(), title: title.to_owned(), body }))
+    let audience = if kind == COURSE_CREATED { ADMINS.to_owned() } else { data.user_id };
+    Ok(Some(Effect::Tell(Notification { audience, kind: kind.to_owned(), title: title.to_owned(), body })))
+}
+
+const COURSE_CREATED: &str = "courses.course-created";
+
+/// The topic whose events that topic takes back.
+fn taken_back(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "identity.registration-undone" => "identity.user-registered",
+        "courses.creation-undone" => COURSE_CREATED,
+        "content.withdrawn" => "content.published",
+        _ => return None,
+    })
 }
 
 type Wording = fn(&Data) -> (&'static str, String);
@@ -50,6 +80,10 @@ fn wording(kind: &str) -> Option<Wording> {
     Some(match kind {
         "identity.user-registered" => {
             |data| ("Welcome", format!("Welcome, {}. Your account is ready.", short(&data.name, "student")))
+        }
+        COURSE_CREATED => |data| ("Course created", format!("There is a new course: {}.", course(data))),
+        "content.published" => {
+            |data| ("Content published", format!("{} can be read now.", short(&data.content_title, "Your content")))
         }
         "enrollment.enrolled" => |data| ("Enrolled", format!("You are enrolled in {}.", course(data))),
         "enrollment.cancelled" => |data| {
@@ -81,12 +115,41 @@ mod tests {
 
     const USER: &str = "0190d6a2-7e3f-7c3e-9c55-0a7d3b1b0001";
 
+    fn told(kind: &str, data: &serde_json::Value) -> Notification {
+        match from_event(kind, data.to_string().as_bytes()) {
+            Ok(Some(Effect::Tell(notification))) => notification,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn a_user_is_welcomed_by_name() {
-        let data = json!({"user_id": USER, "name": "Ada", "email": "ada@example.com"}).to_string();
-        let notification = from_event("identity.user-registered", data.as_bytes()).unwrap().unwrap();
-        assert_eq!(notification.user_id, USER);
+        let notification =
+            told("identity.user-registered", &json!({"user_id": USER, "name": "Ada", "email": "ada@example.com"}));
+        assert_eq!(notification.audience, USER);
         assert_eq!(notification.body, "Welcome, Ada. Your account is ready.");
+    }
+
+    #[test]
+    fn a_new_course_concerns_admins_and_content_its_author() {
+        let notification = told("courses.course-created", &json!({"teacher_id": USER, "course_title": "Compilers"}));
+        assert_eq!(notification.audience, ADMINS);
+        assert_eq!(notification.body, "There is a new course: Compilers.");
+        let notification = told("content.published", &json!({"author_id": USER, "content_title": "Parsing"}));
+        assert_eq!(notification.audience, USER);
+        assert_eq!(notification.body, "Parsing can be read now.");
+    }
+
+    #[test]
+    fn what_is_undone_is_taken_back() {
+        for (undone, told) in [
+            ("identity.registration-undone", "identity.user-registered"),
+            ("courses.creation-undone", "courses.course-created"),
+            ("content.withdrawn", "content.published"),
+        ] {
+            assert_eq!(from_event(undone, b"{}"), Ok(Some(Effect::TakeBack(told))));
+            assert!(wording(told).is_some(), "{told} is told");
+        }
     }
 
     #[test]
@@ -103,9 +166,10 @@ mod tests {
     proptest! {
         #[test]
         fn text_from_elsewhere_stays_short_and_printable(title in "\\PC{0,400}", control in "[\\x00-\\x1f]{0,3}") {
-            let data = json!({"student_id": USER, "course_title": format!("{control}{title}{control}")}).to_string();
-            for kind in ["enrollment.enrolled", "enrollment.cancelled"] {
-                let notification = from_event(kind, data.as_bytes()).unwrap().unwrap();
+            let title = format!("{control}{title}{control}");
+            let data = json!({"student_id": USER, "course_title": title, "content_title": title});
+            for kind in ["enrollment.enrolled", "enrollment.cancelled", "courses.course-created", "content.published"] {
+                let notification = told(kind, &data);
                 prop_assert!(notification.body.chars().count() < INSERT_MAX_CHARS + 120);
                 prop_assert!(!notification.body.chars().any(char::is_control));
                 prop_assert_eq!(notification.kind, kind);

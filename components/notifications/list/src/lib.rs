@@ -1,5 +1,6 @@
-//! GET /api/notifications: what one has been told, newest first.
+//! GET /api/notifications: what one has been told, newest first; admins also see what all admins have been told.
 
+use notifications_domain::ADMINS;
 use serde::Serialize;
 use weft_guest::http::{Problem, Request, Response};
 use weft_guest::sql::{Error, Row, query};
@@ -29,10 +30,19 @@ async fn handle(request: Request) -> Result<Response, Problem> {
     let user = request.require_user()?;
     let limit = request.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
     let [before] = request.cursor::<1>()?.unwrap_or_else(|| [NEWEST.to_owned()]);
-    let text = "SELECT id, kind, title, body, created_at FROM notifications_notifications \
-                WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
     // One more than asked for tells whether there is a next page.
-    let rows = query(text, params![user.id, before, limit + 1]).await?;
+    let mut parameters = params![&user.id, before, limit + 1];
+    let audience = if user.is_admin() {
+        parameters.push(ADMINS.into());
+        "audience IN ($1, $4)"
+    } else {
+        "audience = $1"
+    };
+    let text = format!(
+        "SELECT id, kind, title, body, created_at FROM notifications_notifications \
+         WHERE {audience} AND id < $2 ORDER BY id DESC LIMIT $3"
+    );
+    let rows = query(&text, parameters).await?;
     let mut items = rows.iter().map(item).collect::<Result<Vec<_>, _>>()?;
     let more = items.len() > limit as usize;
     items.truncate(limit as usize);
