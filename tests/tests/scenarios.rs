@@ -18,6 +18,9 @@ scenarios! {
     bodies
     cancel
     complete
+    contents
+    contents_choreographed
+    contents_refused
     course_create
     course_creation
     course_get

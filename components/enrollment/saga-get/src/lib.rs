@@ -1,4 +1,6 @@
-//! `GET /api/sagas/:id`: how a saga stands, for its owner or an admin.
+//! `GET /api/sagas/:id`: how a saga stands, for its owner or an admin. A choreographed run looks like a saga.
+
+mod choreographed;
 
 use enrollment_domain::saga::{self as view, Owner};
 use serde::Serialize;
@@ -28,7 +30,7 @@ struct Step {
 struct Saga {
     id: String,
     name: String,
-    status: &'static str,
+    status: String,
     correlation_id: String,
     result: Option<Value>,
     error: Option<String>,
@@ -38,11 +40,12 @@ struct Saga {
 async fn handle(request: Request) -> Result<Response, Problem> {
     let user = request.require_user()?;
     let id = request.id_of("saga")?;
-    let saga = handles::status(id).await.map_err(|error| match error {
+    let saga = match handles::status(id.clone()).await {
+        Ok(saga) => saga,
         // A saga that this function may not see does not exist for it.
-        Error::NotFound | Error::Denied(_) => Problem::not_found("saga"),
-        other => Problem::internal(&other),
-    })?;
+        Err(Error::NotFound | Error::Denied(_)) => return choreographed::get(&user, id).await,
+        Err(other) => return Err(Problem::internal(&other)),
+    };
     if !owns(&user, &saga).await? {
         return Err(Problem::not_found("saga"));
     }
@@ -51,7 +54,8 @@ async fn handle(request: Request) -> Result<Response, Problem> {
     let error = saga.error.or(error);
     let steps = saga.steps.into_iter().map(step).collect();
     let (id, name, correlation_id) = (saga.key, saga.name, saga.correlation_id);
-    Ok(Response::json(200, &Saga { id, name, status: status(saga.status), correlation_id, result, error, steps }))
+    let status = status(saga.status).to_string();
+    Ok(Response::json(200, &Saga { id, name, status, correlation_id, result, error, steps }))
 }
 
 async fn owns(user: &User, saga: &SagaView) -> Result<bool, Problem> {
