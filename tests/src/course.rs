@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::http::{Client, Request};
 use crate::platform::Platform;
 use crate::tokens::Token;
+use crate::wait::eventually;
 
 /// Describes a course and publishes it; answers its id.
 ///
@@ -19,6 +20,18 @@ pub fn publish(platform: &Platform, capacity: u32, price: u32) -> String {
     let id = course["id"].as_str().expect("an id").to_owned();
     let _ = platform.post(&format!("/api/courses/{id}/publish"), &json!({})).token(&teacher).send().expect(200);
     id
+}
+
+/// Waits until nothing of [`publish`] is on its way any more: admins have been told. For hosts that are stopped next.
+///
+/// # Panics
+/// If that does not happen.
+pub fn settle(platform: &Platform) {
+    let admin = platform.token(&Token::of(&student_id(0xad), "admin"));
+    eventually("admins are told of the course", || {
+        let told = platform.get("/api/notifications").token(&admin).send().expect(200);
+        if told["items"][0].is_object() { Ok(()) } else { Err(told) }
+    });
 }
 
 /// The id of a student of that number.

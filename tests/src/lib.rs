@@ -1,6 +1,7 @@
 //! Harness of the tests of the whole. Owns starting, killing and talking to the real `weft` binary, accounts and tokens,
 //! and the scenario runner; what is tested stands in `tests/` and `scenarios/`.
 
+pub mod aborts;
 pub mod course;
 pub mod http;
 pub mod invariants;
@@ -8,6 +9,7 @@ pub mod isolation;
 pub mod people;
 pub mod platform;
 pub mod repository;
+pub mod sagas;
 pub mod scenario;
 pub mod skip;
 pub mod tokens;

@@ -2,20 +2,15 @@
 //! around each flush, and around each commit. Whatever the point, the client's repeated request ends in one enrollment,
 //! one charge, one seat and one notice.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
 use serde_json::Value;
-use weft_tests::course::{enroll, publish, student_id};
+use weft_tests::aborts::{self, Work};
+use weft_tests::course::{enroll, publish, settle, student_id};
 use weft_tests::invariants;
-use weft_tests::platform::{Options, Platform};
+use weft_tests::platform::Platform;
 use weft_tests::tokens::Token;
 use weft_tests::wait::eventually;
 
 const KEY: &str = "one-enrollment";
-
-/// How often each point was hit.
-type Counts = BTreeMap<String, u64>;
 
 /// A host that has a course and was stopped in good order: what each case begins with.
 struct Prepared {
@@ -30,23 +25,25 @@ impl Prepared {
     fn new(payment: &'static str, status: u16) -> Self {
         let mut platform = Platform::start();
         let course = publish(&platform, 1, 4_900);
+        settle(&platform);
         assert!(platform.stop().success());
         Self { platform, course, payment, status }
-    }
-
-    fn case(&self) -> Platform {
-        self.platform.copy()
     }
 
     fn student(&self) -> String {
         student_id(1)
     }
+}
 
-    /// Enrolls; `None` if the host does not answer.
-    fn enroll(&self, platform: &Platform) -> Option<u16> {
+impl Work for Prepared {
+    fn prepared(&self) -> &Platform {
+        &self.platform
+    }
+
+    fn act(&self, platform: &Platform) -> Option<bool> {
         let token = platform.token(&Token::of(&self.student(), "student"));
         let answer = enroll(platform.client(), &self.course, &token, KEY, self.payment).try_send();
-        answer.ok().map(|answer| answer.status)
+        answer.ok().map(|answer| answer.status == self.status)
     }
 
     /// The saga ran to its end, once.
@@ -64,55 +61,8 @@ impl Prepared {
     }
 }
 
-fn counts(file: &Path) -> Counts {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let count = |line: &str| {
-        let (name, count) = line.split_once(' ').expect("a name and a count");
-        (name.to_owned(), count.parse().expect("a count"))
-    };
-    text.lines().map(count).collect()
-}
-
-/// Points of those names that one enrollment passes: from and to which hit.
-fn points(prepared: &Prepared, names: &[&str]) -> Vec<(String, u64)> {
-    let mut platform = prepared.case();
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("counts");
-    platform.run(&Options::default().failpoint(&format!("count:{}", file.display()))).expect("the host starts");
-    let before = counts(&file);
-    assert_eq!(prepared.enroll(&platform), Some(prepared.status));
-    prepared.check(&platform);
-    let after = counts(&file);
-    let of = |counts: &Counts, name: &str| counts.get(name).copied().unwrap_or(0);
-    let hits = |name: &&str| {
-        let name = (*name).to_owned();
-        let range = of(&before, &name) + 1..=of(&after, &name);
-        range.map(move |hit| (name.clone(), hit))
-    };
-    names.iter().flat_map(hits).collect()
-}
-
-/// Aborts at each of these points, starts again, and lets the client repeat its request. Answers how many points there
-/// were.
 fn abort_at_each(payment: &'static str, status: u16, names: &[&str]) -> usize {
-    let prepared = Prepared::new(payment, status);
-    let points = points(&prepared, names);
-    println!("{} points: {points:?}", points.len());
-    for (name, hit) in &points {
-        let mut platform = prepared.case();
-        platform.run(&Options::default().failpoint(&format!("{name}:{hit}"))).expect("the host starts");
-        let answered = prepared.enroll(&platform);
-        if answered == Some(prepared.status) {
-            // The point lies behind the answer: in what follows it, such as the notice.
-            eventually(&format!("{name}:{hit} is reached"), || if platform.has_ended() { Ok(()) } else { Err("runs") });
-        }
-        let ended = platform.wait();
-        assert!(!ended.success(), "{name}:{hit} did not abort the host");
-        platform.run(&Options::default()).unwrap_or_else(|why| panic!("after {name}:{hit}: {why}\n{}", platform.log()));
-        assert_eq!(prepared.enroll(&platform), Some(prepared.status), "after {name}:{hit}\n{}", platform.log());
-        prepared.check(&platform);
-    }
-    points.len()
+    aborts::abort_at_each(&Prepared::new(payment, status), names)
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use weft_tests::course::{enroll, publish, student_id};
 use weft_tests::invariants;
 use weft_tests::platform::{Options, Platform};
-use weft_tests::repository;
+use weft_tests::sagas::{self, manifest_with, steps};
 use weft_tests::tokens::Token;
 
 const KEY: &str = "steps";
@@ -36,13 +36,9 @@ impl Run {
         (answer.status, answer.json())
     }
 
-    /// The one saga there is.
+    /// The one saga of an enrollment that the student began.
     fn saga(&self) -> Value {
-        let sagas = invariants::settled(&self.platform);
-        let mut ids = sagas.keys();
-        let (id, more) = (ids.next().expect("a saga"), ids.count());
-        assert_eq!(more, 0, "{sagas:?}");
-        self.platform.get(&format!("/api/sagas/{id}")).token(&self.token).send().expect(200)
+        sagas::only(&self.platform, sagas::ENROLL, &self.token)
     }
 
     /// Nothing is left of an enrollment that did not come to its end.
@@ -51,28 +47,10 @@ impl Run {
         assert!(enrollments.iter().all(|enrollment| !enrollment.is_live()), "{enrollments:?}");
     }
 
-    /// Calls a function by hand, as a step that arrives late would: what it answers, or why it does not.
+    /// Calls a function by hand, as a step that arrives late would.
     fn invoke(&self, component: &str, function: &str, arguments: &Value) -> Result<String, String> {
-        let (status, stdout, stderr) = self.platform.weft(&["invoke", component, function, &arguments.to_string()]);
-        if status.success() { Ok(stdout) } else { Err(format!("{stdout}{stderr}")) }
+        sagas::invoke(&self.platform, component, function, arguments)
     }
-}
-
-/// Steps with their phases, as the saga shows them.
-fn steps(saga: &Value) -> Vec<String> {
-    let steps = saga["steps"].as_array().expect("steps").iter();
-    let word = |step: &Value, key: &str| step[key].as_str().unwrap_or_default().to_owned();
-    steps.map(|step| format!("{} {}", word(step, "phase"), word(step, "name"))).collect()
-}
-
-/// The repository's manifest with one line changed, in a file of its own beside it: its paths are relative.
-fn manifest_with(line: &str, instead: &str) -> tempfile::NamedTempFile {
-    let text = std::fs::read_to_string(repository::root().join("spin.toml")).expect("the manifest is there");
-    assert!(text.contains(line), "the manifest no longer has {line:?}");
-    let file = tempfile::Builder::new().prefix(".spin-test-").suffix(".toml").tempfile_in(repository::root());
-    let file = file.expect("the repository can be written");
-    std::fs::write(file.path(), text.replacen(line, instead, 1)).expect("the manifest can be written");
-    file
 }
 
 #[test]
@@ -156,10 +134,7 @@ fn the_notice_is_refused_and_everything_is_undone() {
     let run = Run::start_with(&options);
     let (status, problem) = run.enroll(KEY, "tok_ok");
     assert!(status >= 500, "{status}: {problem}");
-    let saga = invariants::settled(&run.platform);
-    assert_eq!(saga.len(), 1);
-    let (id, _) = saga.first_key_value().unwrap();
-    let saga = run.platform.get(&format!("/api/sagas/{id}")).token(&run.token).send().expect(200);
+    let saga = run.saga();
     let undone: Vec<String> = steps(&saga).into_iter().filter(|step| step.starts_with("undo")).collect();
     let wanted = ["undo create-enrollment", "undo charge-payment", "undo reserve-seat"];
     assert!(undone.ends_with(&wanted.map(str::to_owned)), "{undone:?}");
