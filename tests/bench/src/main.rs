@@ -65,6 +65,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.serve_steps {
         return sagas::steps::serve();
     }
+    let load = std::fs::read_to_string("/proc/loadavg")?;
+    eprintln!("load average before: {}", load.split(' ').next().unwrap_or_default());
     let names = arguments.name.as_ref().map_or(Name::value_variants(), std::slice::from_ref);
     let mut rows = Vec::new();
     for name in names {

@@ -1,33 +1,37 @@
-//! `saga-5-step` and its variants: sagas of five steps as a client sees them, from its request to the answer of the saga
-//! that has ended. One of ten declines at the last step and runs four compensations. Beside Weft, with `--peers`,
+//! `saga-5-step` and its variants: sagas of five steps as a client sees them, from its request to the answer of the
+//! saga that has ended. One of ten declines at the last step and runs four compensations. Beside Weft, with `--peers`,
 //! Restate and DBOS with the same saga. Owns what is compared; each system is a module.
 
 mod dbos;
 mod install;
 mod recovery;
 mod restate;
-pub mod steps;
+mod shares;
+pub(crate) mod steps;
 mod system;
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::load::{Server, drive};
 use crate::report::{Label, Row, Settings};
-use crate::rounds::{self, Contender, alternate};
+use crate::rounds::{Contender, ROUNDS, alternate};
 use dbos::Dbos;
 use restate::Restate;
+use steps::Steps;
 use system::{Door, Saga, System, Weft};
 
 const IN_FLIGHT: [usize; 3] = [1, 16, 64];
 const BENCH: &str = "saga-5-step";
 const DOOR: Door = Door::Query("/sagas");
 /// The steps answer at once and write nothing.
-const HOW: &str = "fdatasync before a record is acknowledged, shared by what waits for it; each step is a fresh instance inside the host";
-const HOW_SQL: &str = "as above, and each step makes one keyed commit in SQLite (WAL, synchronous = FULL)";
-const HOW_HTTP: &str =
-    "as above, and each step asks a service outside, a process in Rust, over HTTP/1.1; its processor time counts";
+const HOW: &str = "fdatasync before a record is acknowledged; each step is a call to a fresh instance inside the host, \
+                   where peers call a service process over HTTP";
+const HOW_SQL: &str = "fdatasync before a record is acknowledged; each step is a fresh instance inside the host that \
+                       makes one keyed commit in SQLite (WAL, synchronous = FULL)";
+const HOW_HTTP: &str = "fdatasync before a record is acknowledged; each step is a fresh instance inside the host that \
+                        asks a service outside, a process in Rust, over HTTP/1.1; both processes count";
 
 /// A system that is killed and started again as well.
 struct Contestant {
@@ -42,41 +46,81 @@ struct Contestant {
 /// # Errors
 /// If an answer is wrong, or a system that could be installed does not run.
 pub fn measure(with_peers: bool) -> anyhow::Result<Vec<Row>> {
-    let weft = Weft::start()?;
-    let (alone, with_steps) = (weft.server()?, weft.server_with_steps()?);
-    let mut contestants = vec![Contestant { name: "weft", how: HOW, door: DOOR, system: Box::new(weft) }];
-    if with_peers {
-        contestants.extend(peers()?);
-    }
+    // On data of their own, so that no system has more to read at its start than another because it is faster.
+    let recoveries = recover(&mut start(with_peers)?.0)?;
+    let (contestants, steps) = start(with_peers)?;
     let mut contenders = Vec::new();
     for concurrency in IN_FLIGHT {
         for each in &contestants {
-            contenders.push(contender(BENCH, each.name, each.how, concurrency, each.door, each.system.server()?));
+            contenders.push(contender(BENCH, each, each.door, each.how, concurrency, each.system.server()?));
         }
-        let (sql, http) = (Door::Query("/sagas-sql"), Door::Query("/sagas-http"));
-        contenders.push(contender("saga-5-step-http", "weft", HOW_HTTP, concurrency, http, with_steps.clone()));
-        contenders.push(contender("saga-5-step-sql", "weft", HOW_SQL, concurrency, sql, alone.clone()));
+        let [weft, ..] = contestants.as_slice() else { bail!("there is nothing to measure") };
+        let server = weft.system.server()?;
+        let mut with_steps = server.clone();
+        with_steps.processes.push(steps.process());
+        contenders.push(contender(
+            "saga-5-step-http",
+            weft,
+            Door::Query("/sagas-http"),
+            HOW_HTTP,
+            concurrency,
+            with_steps,
+        ));
+        contenders.push(contender("saga-5-step-sql", weft, Door::Query("/sagas-sql"), HOW_SQL, concurrency, server));
     }
     let mut rows = alternate(contenders)?;
-    recover(&mut contestants, &mut rows)?;
+    say_shares(&contestants)?;
+    for (each, recovery) in contestants.iter().zip(recoveries) {
+        let [.., most] = IN_FLIGHT;
+        let of = |Label { bench, system, concurrency, .. }: &Label| {
+            *bench == BENCH && *system == each.name && *concurrency == most
+        };
+        rows.iter_mut().filter(|row| of(&row.label)).for_each(|row| row.run.recovery = recovery);
+    }
     rows.sort_by_key(|row| (row.label.bench, row.label.concurrency));
     Ok(rows)
 }
 
 fn contender(
     bench: &'static str,
-    system: &'static str,
+    of: &Contestant,
+    door: Door,
     how: &'static str,
     concurrency: usize,
-    door: Door,
     server: Server,
 ) -> Contender<'static> {
-    let limits = if system == "weft" { "manifest" } else { "none" };
-    let settings = Settings { reuse: if system == "weft" { "fresh" } else { "" }, flush: "commit", limits, how };
+    let (reuse, limits) = if of.name == "weft" { ("fresh", "manifest") } else { ("", "none") };
     Contender {
-        label: Label { bench, system, concurrency, settings },
+        label: Label {
+            bench,
+            system: of.name,
+            concurrency,
+            settings: Settings { reuse, flush: "commit", limits, how },
+        },
         run: Box::new(move || drive(&server, concurrency, |number| Saga::new(number).exchange(door))),
     }
+}
+
+/// Weft first, and the service outside that its steps may call.
+fn start(with_peers: bool) -> anyhow::Result<(Vec<Contestant>, Steps)> {
+    let (weft, steps) = Weft::start()?;
+    let mut contestants = vec![Contestant { name: "weft", how: HOW, door: DOOR, system: Box::new(weft) }];
+    if with_peers {
+        contestants.extend(peers()?);
+    }
+    Ok((contestants, steps))
+}
+
+/// Says where Weft's processor time goes with the most sagas in flight.
+fn say_shares(contestants: &[Contestant]) -> anyhow::Result<()> {
+    let ([weft, ..], [.., in_flight]) = (contestants, IN_FLIGHT) else { bail!("there is nothing to measure") };
+    let server = weft.system.server()?;
+    let load = || drive(&server, in_flight, |number| Saga::new(number).exchange(DOOR)).map(drop);
+    if let Some(shares) = shares::measure(&server, load)? {
+        let shares: Vec<String> = shares.iter().map(|(part, share)| format!("{part} {share:.1} %")).collect();
+        eprintln!("processor time of weft at {in_flight} in flight: {}", shares.join(", "));
+    }
+    Ok(())
 }
 
 /// Those that can be installed; says of the others why they are left out.
@@ -103,27 +147,18 @@ fn peers() -> anyhow::Result<Vec<Contestant>> {
     Ok(peers)
 }
 
-/// Kills each system with the most sagas in flight, in turn, and notes the median of how long it took to end them.
-fn recover(contestants: &mut [Contestant], rows: &mut [Row]) -> anyhow::Result<()> {
+/// Kills each system with the most sagas in flight, in turn: the medians of how long it took to end them.
+fn recover(contestants: &mut [Contestant]) -> anyhow::Result<Vec<Option<Duration>>> {
     let [.., in_flight] = IN_FLIGHT;
     let mut took: Vec<Vec<Duration>> = contestants.iter().map(|_| Vec::new()).collect();
-    for round in 1..=rounds::ROUNDS {
+    for round in 1..=ROUNDS {
         for (each, took) in contestants.iter_mut().zip(&mut took) {
             let recovery = recovery::measure(each.system.as_mut(), each.door, in_flight)
                 .with_context(|| format!("recovery of {}", each.name))?;
-            eprintln!("round {round} of {}: recovery of {}: {recovery:.2?}", rounds::ROUNDS, each.name);
+            eprintln!("round {round} of {ROUNDS}: recovery of {}: {recovery:.2?}", each.name);
             took.push(recovery);
         }
     }
-    for (each, mut took) in contestants.iter().zip(took) {
-        took.sort_unstable();
-        let of = |row: &&mut Row| {
-            let label = &row.label;
-            label.bench == BENCH && label.system == each.name && label.concurrency == in_flight
-        };
-        if let Some(row) = rows.iter_mut().find(of) {
-            row.run.recovery = took.get(rounds::ROUNDS / 2).copied();
-        }
-    }
-    Ok(())
+    took.iter_mut().for_each(|took| took.sort_unstable());
+    Ok(took.iter().map(|took| took.get(ROUNDS / 2).copied()).collect())
 }

@@ -14,8 +14,8 @@ use crate::sagas::system::{Door, System};
 /// Where its sagas are asked for.
 pub const DOOR: Door = Door::Body("/sagas");
 /// How it was set up.
-pub const HOW: &str = "Python with SQLite, as it comes: a rollback journal with synchronous = FULL, flushed at each commit; \
-                       a library in the service, which the client calls over HTTP";
+pub const HOW: &str = "Python with SQLite, as it comes: a rollback journal with synchronous = FULL, flushed at each \
+                       commit; a library in the service, which the client calls over HTTP";
 
 const PACKAGE: Package = Package {
     name: "dbos",

@@ -19,7 +19,8 @@ use crate::sagas::system::{Door, System};
 pub const DOOR: Door = Door::Body("/saga5/run");
 /// How it was set up.
 pub const HOW: &str = "one node, as it comes: the log's RocksDB calls fsync before a record is acknowledged \
-                       (rocksdb-disable-wal-fsync = false); the server calls the service, a process in node, over HTTP/2";
+                       (rocksdb-disable-wal-fsync = false); the server calls the service, a process in node, over \
+                       HTTP/2";
 
 const PACKAGE: Package = Package {
     name: "restate",

@@ -35,7 +35,7 @@ impl Steps {
     /// If it does not.
     pub fn start() -> anyhow::Result<Self> {
         let program = std::env::current_exe()?;
-        let mut child = Command::new(program).arg(OPTION).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut child = Command::new(program).arg(OPTION).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take();
         let mut steps = Self { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), child };
         let mut line = String::new();
@@ -59,11 +59,16 @@ impl Drop for Steps {
     }
 }
 
-/// Serves until the process is ended.
+/// Serves until the process is ended, or what started it has.
 ///
 /// # Errors
 /// If no address is free.
 pub fn serve() -> anyhow::Result<()> {
+    // Its stdin is a pipe from the bench, which closes however the bench ends.
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(0);
+    });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;

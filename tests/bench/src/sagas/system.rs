@@ -81,34 +81,23 @@ fn is_right(declines: bool, status: StatusCode, body: &[u8]) -> bool {
     status == StatusCode::OK && body.and_then(|body| body.get("steps").cloned()) == Some(json!(5))
 }
 
-/// Weft, with the service outside that the steps of one of its sagas call.
+/// Weft.
 pub struct Weft {
     platform: Platform,
     options: Options,
-    steps: Steps,
 }
 
 impl Weft {
-    /// Starts both on fresh data.
+    /// Starts it on fresh data, and the service outside that the steps of one of its sagas call.
     ///
     /// # Errors
     /// If they do not start.
-    pub fn start() -> anyhow::Result<Self> {
+    pub fn start() -> anyhow::Result<(Self, Steps)> {
         let steps = Steps::start()?;
         let manifest = repository::root().join("tests/bench/sagas.toml");
         let options = Options { manifest, ..Options::default() };
         let options = options.env("SPIN_VARIABLE_STEPS_ADDRESS", &steps.address.to_string());
-        Ok(Self { platform: Platform::start_with(&options), options, steps })
-    }
-
-    /// The host together with the service outside.
-    ///
-    /// # Errors
-    /// If it does not run.
-    pub fn server_with_steps(&self) -> anyhow::Result<Server> {
-        let mut server = self.server()?;
-        server.processes.push(self.steps.process());
-        Ok(server)
+        Ok((Self { platform: Platform::start_with(&options), options }, steps))
     }
 }
 
