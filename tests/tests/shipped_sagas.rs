@@ -211,3 +211,28 @@ fn what_is_told_twice_is_written_once_and_taken_back() {
         assert_eq!(told(&platform, &admin), Vec::<String>::new());
     }
 }
+
+#[test]
+fn the_largest_text_is_processed_and_a_word_more_is_refused() {
+    // 400,000 bytes and 50,000 words, with as many escapes in JSON as there may be.
+    let largest = "\"aaaaaa\n".repeat(50_000);
+    let too_long = "a ".repeat(50_001);
+    let platform = Platform::start();
+    let course = publish(&platform, 1, 0);
+    let summary = add_content(&platform, &course, &largest, "orchestrated").expect(201);
+    assert_eq!((&summary["words"], &summary["minutes"]), (&json!(50_000), &json!(250)));
+    assert_eq!(add_content(&platform, &course, &format!("{largest}\n"), "orchestrated").status, 422);
+    let refused = add_content(&platform, &course, &too_long, "orchestrated").expect(422);
+    assert_eq!(refused["type"], "urn:weft:problem:unusable-content", "{refused}");
+
+    for (text, status) in [(&largest, "completed"), (&too_long, "compensated")] {
+        let run = add_content(&platform, &course, text, "choreographed").expect(202);
+        let status_url = run["status_url"].as_str().expect("an address");
+        eventually("the run ends", || {
+            let run = platform.get(status_url).token(&teacher(&platform)).send().expect(200);
+            if run["status"] == status { Ok(()) } else { Err(run) }
+        });
+    }
+    let words: Vec<Value> = contents(&platform, &course).iter().map(|content| content["words"].clone()).collect();
+    assert_eq!(words, [50_000, 50_000]);
+}
