@@ -5,10 +5,13 @@
 //! (no `HashMap`), and has no effects. Steps that run at the same time have names of their own.
 
 mod answer;
+mod child;
 #[cfg(test)]
 mod fake_journal;
 mod start;
 mod step;
+mod together;
+mod wait;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +33,7 @@ use fake_journal as journal;
 pub use crate::bindings::weft::durable::handles;
 pub use crate::bindings::weft::durable::types::{Phase, RetryPolicy, SagaView, Status, StepView};
 pub use answer::Answer;
+pub use child::Child;
 pub use start::{Started, check_idempotency, start, start_and_wait};
 pub use step::{Step, StepOutcome};
 
@@ -42,11 +46,30 @@ pub struct Saga {
 struct Inner {
     key: String,
     lease: durable::Lease,
-    /// Set once the journal refuses: from then on nothing runs and nothing is recorded.
-    stopped: RefCell<Option<Failure>>,
+    generation: u32,
+    /// Set once this run has to stop: from then on nothing runs and nothing is recorded.
+    stopped: RefCell<Option<Stop>>,
     /// Compensations in the order of their steps.
     undos: RefCell<Vec<step::Undo>>,
     occurrences: RefCell<BTreeMap<String, u32>>,
+}
+
+/// Why a run stops before its saga has ended.
+#[derive(Clone)]
+enum Stop {
+    /// Another run goes on, now or when a wait is over.
+    Elsewhere,
+    /// The journal refuses.
+    Refused(Failure),
+}
+
+impl From<Stop> for Failure {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Elsewhere => Self::unknown("this run of the saga has ended; the saga goes on"),
+            Stop::Refused(failure) => failure,
+        }
+    }
 }
 
 impl Saga {
@@ -55,22 +78,69 @@ impl Saga {
         &self.inner.key
     }
 
-    /// A durable timer.
-    pub async fn sleep(&self, name: &str, duration_ms: u64) -> Result<(), Failure> {
+    /// Attributes by which operators find the saga; a name that is set again has the new value.
+    pub async fn set_attribute(&self, name: &str, value: &str) -> Result<(), Failure> {
         self.go_on()?;
-        let slept = journal::sleep(self.inner.lease, name.to_string(), duration_ms).await;
-        slept.map_err(|error| self.stop(&error))
+        let pair = vec![(name.to_string(), value.to_string())];
+        journal::set_attributes(self.inner.lease, pair).await.map_err(|error| self.stop(&error))
+    }
+
+    /// What [`handles::query`] answers under `name` from now on, without disturbing the saga.
+    pub async fn expose<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Failure> {
+        self.go_on()?;
+        let value = json::canonical(value).map_err(|error| Failure::not_attempted(error.to_string()))?;
+        journal::expose(self.inner.lease, name.to_string(), value).await.map_err(|error| self.stop(&error))
+    }
+
+    /// The saga is cancelled, and its compensations run, when so much time has passed since this was first asked for.
+    pub async fn set_deadline_ms(&self, after_ms: u64) -> Result<(), Failure> {
+        self.go_on()?;
+        journal::set_deadline(self.inner.lease, after_ms).await.map_err(|error| self.stop(&error))
+    }
+
+    /// What has been done so far stays: compensations of the steps so far are forgotten.
+    pub fn commit(&self) {
+        self.inner.undos.borrow_mut().clear();
+    }
+
+    /// Begins the saga anew with `input`, under the same key and with an empty journal: for work without an end, whose
+    /// journal would grow for ever. What is to be known of it belongs into `input`; compensations are not carried over,
+    /// so [`Saga::commit`] comes first. The body returns what this answers.
+    pub async fn continue_as_new<I: Serialize, T, E: Fallible>(&self, input: &I) -> Result<T, E> {
+        let go_on = async {
+            self.go_on()?;
+            if !self.inner.undos.borrow().is_empty() {
+                let text = "a saga that continues as new has no compensations: commit what is done";
+                return Err(Failure::not_attempted(text));
+            }
+            let input = json::canonical(input).map_err(|error| Failure::not_attempted(error.to_string()))?;
+            journal::continue_as_new(self.inner.lease, input).await.map_err(|error| self.stop(&error))?;
+            self.inner.stopped.replace(Some(Stop::Elsewhere));
+            Err(Stop::Elsewhere.into())
+        };
+        go_on.await.map_err(E::from_failure)
     }
 
     fn go_on(&self) -> Result<(), Failure> {
-        self.inner.stopped.borrow().clone().map_or(Ok(()), Err)
+        self.inner.stopped.borrow().clone().map_or(Ok(()), |stop| Err(stop.into()))
     }
 
     /// Stops this run: the journal no longer takes records, so another run or a later one goes on from there.
     fn stop(&self, error: &durable::Error) -> Failure {
-        let failure = failure_of(error);
-        self.inner.stopped.replace(Some(failure.clone()));
-        failure
+        let stop = match error {
+            durable::Error::LeaseLost => Stop::Elsewhere,
+            refused => Stop::Refused(failure_of(refused)),
+        };
+        self.inner.stopped.replace(Some(stop.clone()));
+        stop.into()
+    }
+
+    /// The key of a step: the same in every run, and in every generation another.
+    fn step_key(&self, name: &str, occurrence: u32) -> String {
+        match self.inner.generation {
+            0 => format!("{}/{name}#{occurrence}", self.inner.key),
+            generation => format!("{}~{generation}/{name}#{occurrence}", self.inner.key),
+        }
     }
 
     /// Runs the compensations, last in first out. One that fails does not stop the others.
@@ -93,7 +163,7 @@ where
 {
     let answer = async {
         let bytes = json::canonical(&input).map_err(|error| Failure::not_attempted(error.to_string()))?;
-        execute(function, key, bytes, input, body).await
+        execute(function, key, bytes, input, body).await.map_err(Failure::from)
     };
     answer.await.unwrap_or_else(|failure| Err(E::from_failure(failure)))
 }
@@ -113,7 +183,10 @@ where
 {
     let decoded =
         serde_json::from_slice(input).map_err(|error| format!("the recorded input of {function}: {error}"))?;
-    execute(function, key, input.to_vec(), decoded, body).await.map(drop).map_err(|failure| failure.message)
+    match execute(function, key, input.to_vec(), decoded, body).await {
+        Ok(_) | Err(Stop::Elsewhere) => Ok(()),
+        Err(Stop::Refused(failure)) => Err(failure.message),
+    }
 }
 
 /// The outer error says that this run stopped and the saga has no answer from it.
@@ -123,33 +196,50 @@ async fn execute<I, T, E, F>(
     bytes: Vec<u8>,
     input: I,
     body: F,
-) -> Result<Result<T, E>, Failure>
+) -> Result<Result<T, E>, Stop>
 where
+    I: DeserializeOwned,
     T: Serialize + DeserializeOwned,
     E: Serialize + DeserializeOwned + Fallible,
     F: AsyncFnOnce(Saga, I) -> Result<T, E>,
 {
-    let begun = journal::begin(function.to_string(), key.clone(), bytes).await.map_err(|error| failure_of(&error))?;
-    let lease = match begun {
-        journal::Begun::Finished(bytes) => return answer::decode(&bytes),
+    let refused = |error: durable::Error| match error {
+        durable::Error::LeaseLost => Stop::Elsewhere,
+        error => Stop::Refused(failure_of(&error)),
+    };
+    let begun = journal::begin(function.to_string(), key.clone(), bytes).await.map_err(refused)?;
+    let running = match begun {
+        journal::Begun::Finished(bytes) => return answer::decode(&bytes).map_err(Stop::Refused),
         journal::Begun::Busy => {
-            let bytes = journal::wait(key).await.map_err(|error| failure_of(&error))?;
-            return answer::decode(&bytes);
+            let bytes = journal::wait(key).await.map_err(refused)?;
+            return answer::decode(&bytes).map_err(Stop::Refused);
         }
-        journal::Begun::Run(lease) => lease,
+        journal::Begun::Run(running) => running,
+    };
+    let journal::Running { lease, generation, input: latest } = running;
+    let input = match generation {
+        0 => input,
+        _ => serde_json::from_slice(&latest).map_err(|error| {
+            Stop::Refused(Failure::not_attempted(format!("what {function} continues with: {error}")))
+        })?,
     };
     let (stopped, undos, occurrences) = (RefCell::default(), RefCell::default(), RefCell::default());
-    let saga = Saga { inner: Rc::new(Inner { key, lease, stopped, undos, occurrences }) };
+    let saga = Saga { inner: Rc::new(Inner { key, lease, generation, stopped, undos, occurrences }) };
+    let stopped = |saga: &Saga| saga.inner.stopped.borrow().clone().map_or(Ok(()), Err);
     let outcome = body(saga.clone(), input).await;
-    saga.go_on()?;
+    stopped(&saga)?;
     if outcome.is_err() {
-        saga.compensate().await?;
+        let compensated = saga.compensate().await;
+        stopped(&saga)?;
+        compensated.map_err(Stop::Refused)?;
     }
     let failed = outcome.is_err();
-    let answer = answer::encode(outcome)?;
-    journal::finish(lease, failed, answer.clone()).await.map_err(|error| saga.stop(&error))?;
+    let answer = answer::encode(outcome).map_err(Stop::Refused)?;
+    let finished = journal::finish(lease, failed, answer.clone()).await.map_err(|error| saga.stop(&error));
+    stopped(&saga)?;
+    finished.map_err(Stop::Refused)?;
     // The caller gets what a later caller will get.
-    answer::decode(&answer)
+    answer::decode(&answer).map_err(Stop::Refused)
 }
 
 fn failure_of(error: &durable::Error) -> Failure {
@@ -158,7 +248,9 @@ fn failure_of(error: &durable::Error) -> Failure {
         durable::Error::NotFound => Failure::not_attempted("there is no such saga"),
         durable::Error::LeaseLost => Failure::unknown("another run of this saga has taken over"),
         durable::Error::Mismatch(text) => Failure::unknown(format!("the code does not fit its journal: {text}")),
-        durable::Error::TooLarge(text) | durable::Error::Denied(text) => Failure::not_attempted(text.clone()),
+        durable::Error::TooLarge(text) | durable::Error::Denied(text) | durable::Error::Conflict(text) => {
+            Failure::not_attempted(text.clone())
+        }
         durable::Error::Unavailable(text) => Failure::unknown(text.clone()),
     }
 }

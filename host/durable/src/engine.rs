@@ -1,20 +1,22 @@
-//! The saga engine as a whole: beginning sagas, waiting for them, their records on the journal, their leases. What
-//! happens inside a run is `run`; bringing sagas back is `recovery`; showing them is `view`.
+//! The saga engine as a whole: beginning sagas, their records on the journal, their leases, their ends. What happens
+//! inside a run is `run`; bringing sagas back is `recovery`; waiting for them from outside is `waiting`; what is asked of
+//! them from outside is `control`; showing them is `view`.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use futures::channel::oneshot;
-use futures::future::{Either, select};
+use tokio::sync::Notify;
 
 use weft_core::Clock;
 use weft_core::disk::Disk;
 
 use crate::clock::SagaClock;
 use crate::error::SagaError;
-use crate::index::{Index, Saga};
+use crate::events::Events;
+use crate::faults::Faults;
+use crate::index::{Index, Saga, SagaState};
+use crate::limits::Limits;
 use crate::log::{Appended, Log, LogStats};
 use crate::open::{self, Found, OpenError, SagaOptions};
 use crate::record::{Ended, Entry, Started, VERSION};
@@ -36,10 +38,18 @@ pub(crate) struct Inner {
     pub clock: Arc<dyn Clock>,
     pub due: Due,
     pub closing: AtomicBool,
+    pub limits: Limits,
+    pub faults: Faults,
+    pub events: Events,
+    retention_ms: u64,
+    sweeps_at_ms: AtomicU64,
     index: Mutex<Index>,
     leases: AtomicU64,
     max_unfinished: usize,
 }
+
+/// How often sagas past their retention are forgotten, at most: when another one ends.
+const SWEEP_MS: u64 = 60 * 60 * 1000;
 
 /// On whose behalf a saga is begun.
 #[derive(Clone, Debug)]
@@ -65,9 +75,6 @@ pub enum Begun {
     Busy,
 }
 
-/// The longest that [`Sagas::started`] and [`Sagas::wait_for`] wait.
-const MAX_WAIT: Duration = Duration::from_secs(60);
-
 impl Sagas {
     /// Opens the journal in `dir`, or makes it.
     ///
@@ -80,10 +87,27 @@ impl Sagas {
         options: &SagaOptions,
     ) -> Result<(Self, Found), OpenError> {
         let (log, index, found) = open::open(disk, dir, &*clock, options)?;
-        let due = Due::new(index.all().filter(|saga| !saga.state().is_ended()).map(|saga| saga.position));
-        let (index, leases) = (Mutex::new(index), AtomicU64::new(0));
-        let closing = AtomicBool::new(false);
-        let inner = Inner { log, clock, due, closing, index, leases, max_unfinished: options.max_unfinished };
+        let due = Due::new(found.unfinished);
+        for saga in index.all().filter(|saga| !saga.is_choreographed()) {
+            if let Some(at_ms) = saga.state().due_at_ms() {
+                due.push(at_ms, saga.position);
+            }
+        }
+        let sweeps_at_ms = AtomicU64::new(clock.now_ms() + SWEEP_MS);
+        let inner = Inner {
+            log,
+            clock,
+            due,
+            closing: AtomicBool::new(false),
+            limits: options.limits.clone(),
+            faults: options.faults.clone(),
+            events: Events::default(),
+            retention_ms: options.retention_ms,
+            sweeps_at_ms,
+            index: Mutex::new(index),
+            leases: AtomicU64::new(0),
+            max_unfinished: options.max_unfinished,
+        };
         Ok((Self { inner: Arc::new(inner) }, found))
     }
 
@@ -107,7 +131,7 @@ impl Sagas {
         };
         let end = saga.state().end;
         self.inner.log.flush(end).await?;
-        Ok(run(lease, starter, Vec::new()))
+        Ok(run(lease, starter, Vec::new(), input.to_vec()))
     }
 
     async fn go_on(
@@ -128,17 +152,19 @@ impl Sagas {
         if history.ended().is_some() {
             return self.inner.durable_answer(saga).await.map(Begun::Finished);
         }
-        if saga.digest != starter.digest {
+        let rehearsal = saga.state().rehearses(&starter.digest);
+        if saga.state().digest != starter.digest && !rehearsal {
             self.inner.due.push(self.inner.clock.now_ms(), saga.position);
             return Ok(Begun::Busy);
         }
-        let Some(lease) = self.inner.lease(saga) else { return Ok(Begun::Busy) };
+        let Some(lease) = self.inner.lease(saga, rehearsal) else { return Ok(Begun::Busy) };
         // Read again under the lease: the run before may have added records.
         let history = self.inner.history(saga)?;
-        Ok(run(lease, starter, history.entries))
+        let input = history.input().to_vec();
+        Ok(run(lease, starter, history.entries, input))
     }
 
-    /// Function and input of a saga of `component`.
+    /// Function and input of a saga of `component`; the input that it was begun with.
     ///
     /// # Errors
     /// [`SagaError::NotFound`]; [`SagaError::Unavailable`] if its record cannot be read.
@@ -152,61 +178,6 @@ impl Sagas {
     #[must_use]
     pub fn component_of(&self, key: &str) -> Option<Arc<str>> {
         self.inner.find(key).map(|saga| Arc::clone(&saga.component))
-    }
-
-    /// Resolves to a saga's answer once it has one.
-    ///
-    /// # Errors
-    /// [`SagaError::NotFound`]; [`SagaError::Unavailable`] if it ends without an answer.
-    pub async fn wait(&self, key: &str) -> Result<Vec<u8>, SagaError> {
-        let saga = self.inner.find(key).ok_or(SagaError::NotFound)?;
-        let ended = {
-            let mut state = saga.state();
-            let (sender, ended) = oneshot::channel();
-            if !state.is_ended() {
-                state.waiting.retain(|waiting| !waiting.is_canceled());
-                state.waiting.push(sender);
-            }
-            ended
-        };
-        // The sender goes when the saga has ended, or had.
-        let _ = ended.await;
-        self.inner.durable_answer(&saga).await
-    }
-
-    /// As [`Sagas::wait`], for at most `timeout_ms` (and 60 s); `None` when they have passed.
-    ///
-    /// # Errors
-    /// As [`Sagas::wait`].
-    pub async fn wait_for(&self, key: &str, timeout_ms: u32) -> Result<Option<Vec<u8>>, SagaError> {
-        let timeout = Duration::from_millis(timeout_ms.into()).min(MAX_WAIT);
-        let answer = std::pin::pin!(self.wait(key));
-        match select(answer, self.inner.clock.sleep(timeout)).await {
-            Either::Left((answer, _)) => answer.map(Some),
-            Either::Right(_) => Ok(None),
-        }
-    }
-
-    /// Resolves once the start of the saga is durable; waits for a saga that has not begun, for at most 60 s.
-    ///
-    /// # Errors
-    /// [`SagaError::NotFound`] if none has begun by then.
-    pub async fn started(&self, key: &str) -> Result<(), SagaError> {
-        let begun = {
-            let mut index = self.inner.index();
-            let (sender, begun) = oneshot::channel();
-            if index.get(key).is_none() {
-                let waiting = index.awaited.entry(key.to_owned()).or_default();
-                waiting.retain(|waiting| !waiting.is_canceled());
-                waiting.push(sender);
-            }
-            begun
-        };
-        let _forget = Unawait { inner: &self.inner, key };
-        select(begun, self.inner.clock.sleep(MAX_WAIT)).await;
-        let saga = self.inner.find(key).ok_or(SagaError::NotFound)?;
-        let end = saga.state().end;
-        Ok(self.inner.log.flush(end).await?)
     }
 
     /// The clock of the engine.
@@ -239,24 +210,6 @@ impl Sagas {
     }
 }
 
-/// Takes a waiter that is gone out of the index, so that waiting for keys that never come leaves nothing behind.
-struct Unawait<'a> {
-    inner: &'a Inner,
-    key: &'a str,
-}
-
-impl Drop for Unawait<'_> {
-    fn drop(&mut self) {
-        let mut index = self.inner.index();
-        if let Some(waiting) = index.awaited.get_mut(self.key) {
-            waiting.retain(|waiting| !waiting.is_canceled());
-            if waiting.is_empty() {
-                index.awaited.remove(self.key);
-            }
-        }
-    }
-}
-
 pub(crate) fn check_size(what: &str, bytes: usize, limit: usize) -> Result<(), SagaError> {
     if bytes > limit {
         return Err(SagaError::TooLarge(format!("{what} has at most {limit} bytes, this one has {bytes}")));
@@ -264,8 +217,10 @@ pub(crate) fn check_size(what: &str, bytes: usize, limit: usize) -> Result<(), S
     Ok(())
 }
 
-fn run(lease: Lease, starter: &Starter, recorded: Vec<Entry>) -> Begun {
-    Begun::Run(Arc::new(Run::new(lease, starter.clock.clone(), Replay::new(recorded))))
+fn run(lease: Lease, starter: &Starter, recorded: Vec<(u64, Entry)>, input: Vec<u8>) -> Begun {
+    let changed = Arc::new(Notify::new());
+    lease.saga.state().changed = Some(Arc::clone(&changed));
+    Begun::Run(Arc::new(Run::new(lease, starter.clock.clone(), Replay::new(recorded), input, changed)))
 }
 
 /// What an ended saga answers.
@@ -323,26 +278,30 @@ impl Inner {
         let appended = self.log.append(entry.kind(), VERSION, &entry.encode())?;
         let saga = index.insert(&started, appended.position, appended.end);
         self.due.begun();
-        let lease = self.lease(&saga).ok_or(SagaError::LeaseLost)?;
+        self.events.recorded(&saga, &entry);
+        let lease = self.lease(&saga, false).ok_or(SagaError::LeaseLost)?;
         Ok(Ok((saga, lease)))
     }
 
     /// A lease, unless another run has it or the saga has ended.
-    fn lease(self: &Arc<Self>, saga: &Arc<Saga>) -> Option<Lease> {
+    fn lease(self: &Arc<Self>, saga: &Arc<Saga>, rehearsal: bool) -> Option<Lease> {
         let mut state = saga.state();
-        if state.lease.is_some() || state.is_ended() {
+        if state.lease.is_some() || state.is_ended() || (state.paused && !rehearsal) || saga.is_choreographed() {
             return None;
         }
         let id = self.leases.fetch_add(1, Ordering::Relaxed) + 1;
         state.lease = Some(id);
         state.runs += 1;
-        state.suspended = false;
+        state.refused = 0;
+        if !rehearsal {
+            state.suspended = None;
+        }
         let records = state.records.len();
-        Some(Lease { inner: Arc::clone(self), saga: Arc::clone(saga), id, records })
+        Some(Lease { inner: Arc::clone(self), saga: Arc::clone(saga), id, records, rehearsal })
     }
 
     /// The answer of a saga that has ended.
-    async fn durable_answer(&self, saga: &Saga) -> Result<Vec<u8>, SagaError> {
+    pub(crate) async fn durable_answer(&self, saga: &Saga) -> Result<Vec<u8>, SagaError> {
         let end = saga.state().end;
         self.log.flush(end).await?;
         answer(&self.history(saga)?)
@@ -355,12 +314,19 @@ impl Inner {
         if state.is_ended() || (lease.is_some() && lease != state.lease) {
             return Err(SagaError::LeaseLost);
         }
-        if state.records.len() >= MAX_SAGA_RECORDS && !matches!(entry, Entry::Ended(_)) {
-            let text = format!("a saga has at most {MAX_SAGA_RECORDS} records: split the work into sagas");
+        self.append_to(saga, &mut state, entry)
+    }
+
+    /// Appends a record of a saga whose state is held, buffered.
+    pub(crate) fn append_to(&self, saga: &Saga, state: &mut SagaState, entry: &Entry) -> Result<Appended, SagaError> {
+        let is_bound = matches!(entry, Entry::Ended(_) | Entry::Ordered(_) | Entry::Suspended(_) | Entry::Continued(_));
+        if state.records.len() >= MAX_SAGA_RECORDS && !is_bound {
+            let text = format!("a saga has at most {MAX_SAGA_RECORDS} records: continue as new, or split the work");
             return Err(SagaError::TooLarge(text));
         }
         let appended = self.log.append(entry.kind(), VERSION, &entry.encode())?;
         state.note(appended.position, appended.end, entry);
+        self.events.recorded(saga, entry);
         Ok(appended)
     }
 
@@ -372,7 +338,54 @@ impl Inner {
         // Dropping the senders wakes who waits; each asks for the flush again.
         let waiting = std::mem::take(&mut saga.state().waiting);
         drop(waiting);
+        self.tell_parents(saga);
+        if self.clock.now_ms() >= self.sweeps_at_ms.load(Ordering::Relaxed) {
+            self.sweep();
+        }
         Ok(flushed?)
+    }
+
+    /// Wakes the sagas that wait for this one, if it has come to its end.
+    pub(crate) fn tell_parents(&self, saga: &Saga) {
+        if !saga.state().has_answered() {
+            return;
+        }
+        let mut index = self.index();
+        for position in index.take_parents(&saga.key) {
+            let Some(parent) = index.at(position) else { continue };
+            let mut state = parent.state();
+            if !state.notify() {
+                state.wake();
+                self.due.push(self.clock.now_ms(), position);
+            }
+        }
+    }
+
+    /// Forgets sagas past their retention, and removes the files that held only such.
+    fn sweep(&self) {
+        self.sweeps_at_ms.store(self.clock.now_ms() + SWEEP_MS, Ordering::Relaxed);
+        let oldest = {
+            let mut index = self.index();
+            open::forget(&mut index, self.clock.now_ms().saturating_sub(self.retention_ms));
+            index.all().next().map_or(self.log.end(), |saga| saga.position)
+        };
+        if let Err(error) = self.log.remove_before(oldest) {
+            tracing::warn!(%error, "old parts of the saga journal cannot be removed");
+        }
+    }
+
+    /// The durable answer of a saga that has ended.
+    pub(crate) async fn answer_of(&self, key: &str) -> Result<Vec<u8>, SagaError> {
+        let saga = self.find(key).ok_or(SagaError::NotFound)?;
+        self.durable_answer(&saga).await
+    }
+
+    /// What a signal carries.
+    pub(crate) fn signal_payload(&self, position: u64) -> Result<Vec<u8>, SagaError> {
+        match self.entry(position)? {
+            Entry::Signalled(signalled) => Ok(signalled.payload),
+            _ => Err(SagaError::Unavailable(format!("the signal at position {position} of the journal is damaged"))),
+        }
     }
 
     /// Ends a saga that cannot go on by itself.
@@ -394,7 +407,8 @@ impl Inner {
     pub(crate) fn history(&self, saga: &Saga) -> Result<History, SagaError> {
         let started = self.started(saga)?;
         let positions = saga.state().records.clone();
-        let entries = positions.into_iter().map(|position| self.entry(position)).collect::<Result<_, _>>()?;
+        let read = |position| Ok::<_, SagaError>((position, self.entry(position)?));
+        let entries = positions.into_iter().map(read).collect::<Result<_, _>>()?;
         Ok(History { started, entries })
     }
 

@@ -20,6 +20,9 @@ pub enum SagaError {
     /// A limit was passed.
     #[error("{0}")]
     TooLarge(String),
+    /// The saga stands where this cannot be done.
+    #[error("{0}")]
+    Conflict(String),
     /// The saga cannot be gone on with now, or at all.
     #[error("{0}")]
     Unavailable(String),

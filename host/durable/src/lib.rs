@@ -5,9 +5,13 @@
 pub mod log;
 
 mod clock;
+mod control;
 mod engine;
 mod error;
+mod events;
+mod faults;
 mod index;
+mod limits;
 mod open;
 mod policy;
 mod record;
@@ -16,15 +20,25 @@ mod replay;
 mod run;
 mod types;
 mod view;
+mod waiting;
 
 pub use clock::{SagaClock, seed};
+pub use control::{By, Resolution};
 pub use engine::{Begun, Sagas, Starter};
 pub use error::SagaError;
+pub use events::SagaEvent;
+pub use faults::{Fault, FaultKind, Faults};
+pub use limits::{Limit, Limits, Rate};
 pub use open::{Found, OpenError, SagaOptions};
 pub use recovery::Resume;
 pub use run::Run;
-pub use types::{AttemptResult, Entered, Execution, Left, Outcome, Phase, Recording, RetryPolicy, Status, StepOptions};
-pub use view::{Counts, SagaFilter, SagaPage, SagaSummary, SagaView, StepView};
+pub use types::{
+    AttemptResult, Entered, EventKind, Execution, Left, LimitUse, Outcome, Phase, Recording, RetryPolicy, Status,
+    StepOptions,
+};
+pub use view::{
+    AttemptView, Counts, OrderView, SagaFilter, SagaPage, SagaSummary, SagaView, StepView, WaitView,
+};
 
 /// The most bytes a saga's key may have.
 pub const MAX_KEY_BYTES: usize = 256;
@@ -32,8 +46,12 @@ pub const MAX_KEY_BYTES: usize = 256;
 pub const MAX_NAME_BYTES: usize = 128;
 /// The most bytes an input, an answer or a step's payload may have.
 pub const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
-/// The most records one saga may have; a longer work is split into sagas.
-pub const MAX_SAGA_RECORDS: usize = 10_000;
+/// The most records one generation of a saga may have; a longer work continues as new, or is split into sagas.
+pub const MAX_SAGA_RECORDS: usize = 200_000;
+/// The most attributes a saga may have.
+pub const MAX_ATTRIBUTES: usize = 32;
+/// The most signals that may wait for a saga.
+pub const MAX_SIGNALS: usize = 1000;
 
 #[cfg(test)]
 mod testing;

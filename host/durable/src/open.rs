@@ -6,7 +6,9 @@ use std::sync::Arc;
 use weft_core::Clock;
 use weft_core::disk::Disk;
 
+use crate::faults::Faults;
 use crate::index::Index;
+use crate::limits::Limits;
 use crate::log::{self, Log, LogError, LogOptions, Opened};
 use crate::record::{Entry, UnknownRecord};
 
@@ -19,13 +21,23 @@ pub struct SagaOptions {
     pub retention_ms: u64,
     /// Unfinished sagas at a time; beyond it none is begun.
     pub max_unfinished: usize,
+    /// Limits that steps name.
+    pub limits: Limits,
+    /// Faults that a test harness wants.
+    pub faults: Faults,
 }
 
 impl Default for SagaOptions {
-    /// 30 days, 100,000 unfinished sagas.
+    /// 30 days, a million unfinished sagas, no limits for steps.
     fn default() -> Self {
         let day_ms = 24 * 60 * 60 * 1000;
-        Self { log: LogOptions::new("journal"), retention_ms: 30 * day_ms, max_unfinished: 100_000 }
+        Self {
+            log: LogOptions::new("journal"),
+            retention_ms: 30 * day_ms,
+            max_unfinished: 1_000_000,
+            limits: Limits::default(),
+            faults: Faults::default(),
+        }
     }
 }
 
@@ -67,7 +79,7 @@ pub(crate) fn open(
     let mut bad = None;
     let mut orphans = Vec::new();
     let mut visit = |record: log::Record| match Entry::decode(record.kind, record.version, &record.payload) {
-        Ok(entry) => orphans.extend(place(&mut index, &record, &entry)),
+        Ok(entry) => orphans.extend(index.place(record.position, &entry)),
         Err(error) => {
             bad.get_or_insert(OpenError::Record { position: record.position, error });
         }
@@ -82,37 +94,22 @@ pub(crate) fn open(
     // A saga that was forgotten may have left records in a segment that is kept.
     let start = log.start();
     let orphans = orphans.iter().filter(|saga| **saga >= start).count() as u64;
+    index.wake_parents();
     let mut unfinished = 0;
-    for saga in index.all() {
+    for saga in index.all().filter(|saga| !saga.is_choreographed()) {
         let mut state = saga.state();
-        state.cut_short = !state.is_ended();
-        unfinished += usize::from(state.cut_short);
+        state.cut_short = !state.is_ended() && state.suspended.is_none();
+        unfinished += usize::from(!state.is_ended());
     }
     Ok((log, index, Found { log: opened, unfinished, orphans }))
 }
 
-/// Puts a record into the index. Answers the position of its saga's first record if that is not there.
-fn place(index: &mut Index, record: &log::Record, entry: &Entry) -> Option<u64> {
-    let saga = match entry {
-        Entry::Started(started) => {
-            index.insert(started, record.position, record.position);
-            return None;
-        }
-        Entry::Step(step) => step.saga,
-        Entry::TimerSet(timer) | Entry::TimerFired(timer) => timer.saga,
-        Entry::Ended(ended) => ended.saga,
+/// Takes sagas out that ended before that time. What still needs attention stays.
+pub(crate) fn forget(index: &mut Index, ended_before_ms: u64) {
+    let is_old = |saga: &&Arc<crate::index::Saga>| {
+        let state = saga.state();
+        state.has_answered() && state.ended_at_ms.is_some_and(|at| at < ended_before_ms)
     };
-    match index.at(saga) {
-        Some(saga) => {
-            saga.state().note(record.position, record.position, entry);
-            None
-        }
-        None => Some(saga),
-    }
-}
-
-fn forget(index: &mut Index, ended_before_ms: u64) {
-    let is_old = |saga: &&Arc<crate::index::Saga>| saga.state().ended_at_ms.is_some_and(|at| at < ended_before_ms);
     let old: Vec<_> = index.all().filter(is_old).cloned().collect();
     for saga in old {
         index.remove(&saga);

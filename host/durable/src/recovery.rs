@@ -10,7 +10,7 @@ use futures::future::{BoxFuture, Either, FutureExt, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::Notify;
 
-use weft_core::{Failure, Reason};
+use weft_core::{Failure, Fault, Reason};
 
 use crate::engine::{Inner, Sagas};
 use crate::index::Saga;
@@ -19,6 +19,9 @@ use crate::index::Saga;
 const MAX_RESUMING: usize = 64;
 /// Runs in a row without a new record after which a saga needs attention.
 const MAX_IDLE_RUNS: u32 = 10;
+/// Runs in a row that the host could not begin, after which a saga needs attention: at the longest delay, most of an
+/// hour.
+const MAX_REFUSED: u32 = 100;
 const FIRST_DELAY_MS: u64 = 100;
 const LONGEST_DELAY_MS: u64 = 30_000;
 
@@ -39,11 +42,9 @@ pub(crate) struct Due {
 }
 
 impl Due {
-    /// All of these are due at once.
-    pub(crate) fn new(positions: impl Iterator<Item = u64>) -> Self {
-        let queue: BTreeSet<_> = positions.map(|position| (0, position)).collect();
-        let unfinished = AtomicUsize::new(queue.len());
-        Self { queue: Mutex::new(queue), changed: Notify::new(), unfinished }
+    /// Nothing is due yet; so many sagas are unfinished.
+    pub(crate) fn new(unfinished: usize) -> Self {
+        Self { queue: Mutex::default(), changed: Notify::new(), unfinished: AtomicUsize::new(unfinished) }
     }
 
     fn queue(&self) -> MutexGuard<'_, BTreeSet<(u64, u64)>> {
@@ -139,44 +140,56 @@ async fn resume_one(inner: Arc<Inner>, position: u64, resume: Arc<dyn Resume>) {
             state.due_again = true;
             return;
         }
-        if state.is_ended() || state.lease.is_some() {
+        // One that was due earlier and waits for another time now has an entry for that.
+        let is_due = state.due_at_ms().is_some_and(|at_ms| at_ms <= inner.clock.now_ms());
+        if !is_due || state.lease.is_some() {
             return;
         }
         state.resuming = true;
-        (state.idle_runs < MAX_IDLE_RUNS).then_some(state.runs)
+        (state.idle_runs < MAX_IDLE_RUNS && state.refused < MAX_REFUSED).then_some(state.runs)
     };
     let Some(runs) = runs else {
         give_up(&inner, &saga).await;
         return;
     };
-    let ended = resume.resume(&saga.component, &saga.digest, &saga.key).await;
+    let digest = Arc::clone(&saga.state().digest);
+    let ended = resume.resume(&saga.component, &digest, &saga.key).await;
     let mut state = saga.state();
     state.resuming = false;
     if std::mem::take(&mut state.due_again) {
         inner.due.push(inner.clock.now_ms(), position);
     }
-    // What the host could not serve is no sign against the saga.
-    let mut counts = true;
+    // What the host could not serve is no sign against the saga; what it cannot serve at all needs a person.
+    let (mut idle, mut refused) = (1, 0);
     // A run that ends for a long wait has nothing else to say than that it ended.
     if let Err(failure) = &ended
-        && !state.suspended
+        && state.suspended.is_none()
+        && !state.paused
     {
         tracing::warn!(saga = %saga.key, %failure, "a saga's run ended early");
-        state.last_failure = Some(failure.to_string());
-        counts = !matches!(failure.reason, Reason::Overloaded | Reason::ShuttingDown);
+        state.last_failure = Some(failure.to_string().into());
+        (idle, refused) = match (failure.reason, failure.fault) {
+            (Reason::Overloaded | Reason::ShuttingDown, _) => (0, 0),
+            (_, Fault::Host) => (0, 1),
+            _ => (1, 0),
+        };
     }
     // A run that never began has released no lease: nobody else has made the saga due again.
-    if state.runs == runs && state.lease.is_none() && !state.is_ended() {
-        state.idle_runs += u32::from(counts);
-        let delay_ms = back_off_ms(state.idle_runs.max(1));
+    if state.runs == runs && state.lease.is_none() && !state.is_ended() && !state.paused {
+        state.idle_runs += idle;
+        state.refused += refused;
+        let delay_ms = back_off_ms(state.idle_runs.max(state.refused).max(1));
         inner.due.push(inner.clock.now_ms() + delay_ms, position);
     }
 }
 
 async fn give_up(inner: &Inner, saga: &Saga) {
-    let last = saga.state().last_failure.clone();
-    let last = last.unwrap_or_else(|| "it said nothing".to_owned());
-    let reason = format!("{MAX_IDLE_RUNS} runs in a row came no further; the last one: {last}");
+    let (runs, last) = {
+        let state = saga.state();
+        (state.idle_runs + state.refused, state.last_failure.clone())
+    };
+    let last = last.unwrap_or_else(|| "it said nothing".into());
+    let reason = format!("{runs} runs in a row came no further; the last one: {last}");
     if let Err(error) = inner.park(saga, None, reason).await {
         tracing::error!(saga = %saga.key, %error, "a saga cannot be ended");
     }

@@ -1,27 +1,30 @@
-//! One run of a saga: it delivers what is recorded, in the order of the journal, and lets run what is not. Retries are
-//! decided here. What an attempt does, and how long it may take, is the caller's business.
+//! One run of a saga: what it holds while it lives, and its end. What the code is told comes through `turns`; steps are
+//! `steps`, timers, signals and children are `waits`, what takes no part in the saga's course is `notes`. What an
+//! attempt does, and how long it may take, is the caller's business.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use tokio::sync::watch;
+use futures::channel::oneshot;
+use tokio::sync::Notify;
 
 use crate::clock::SagaClock;
 use crate::engine::{Inner, check_size};
 use crate::error::SagaError;
-use crate::index::{OpenAttempt, Saga};
-use crate::policy;
-use crate::record::{Ended, Entry, StepEnded, Timer};
+use crate::index::Saga;
+use crate::limits::Places;
+use crate::log::Appended;
+use crate::record::{Ended, Entry};
 use crate::recovery::back_off_ms;
 use crate::replay::{Attempts, EventId, Replay};
-use crate::types::{AttemptResult, Entered, Execution, Left, Outcome, Phase, Recording, Status, StepOptions};
+use crate::types::{EventKind, Phase, Status};
 use crate::{MAX_NAME_BYTES, MAX_PAYLOAD_BYTES};
 
-mod delivery;
+mod notes;
+mod steps;
+mod turns;
+mod waits;
 
-/// A longer wait ends the run; recovery resumes the saga when the wait is over.
-const LONGEST_LIVE_WAIT_MS: u64 = 5000;
 /// The right to go on with a saga. Dropped before the saga has ended, it leaves the saga to recovery.
 #[derive(Debug)]
 pub(crate) struct Lease {
@@ -30,6 +33,8 @@ pub(crate) struct Lease {
     pub id: u64,
     /// How many records the saga had when this run began.
     pub records: usize,
+    /// Nothing is recorded: it is only tried whether the code fits.
+    pub rehearsal: bool,
 }
 
 impl Drop for Lease {
@@ -39,14 +44,20 @@ impl Drop for Lease {
             return;
         }
         state.lease = None;
+        state.changed = None;
         state.open.clear();
+        if self.rehearsal {
+            return;
+        }
         state.cut_short = true;
         if state.is_ended() {
             return;
         }
         state.idle_runs = if state.records.len() > self.records { 0 } else { state.idle_runs + 1 };
-        let at_ms = self.inner.clock.now_ms() + back_off_ms(state.idle_runs);
-        self.inner.due.push(at_ms, self.saga.position);
+        if !state.paused {
+            let at_ms = self.inner.clock.now_ms() + back_off_ms(state.idle_runs);
+            self.inner.due.push(at_ms, self.saga.position);
+        }
     }
 }
 
@@ -56,35 +67,50 @@ pub struct Run {
     lease: Lease,
     clock: SagaClock,
     replay: Replay,
-    /// The first record that is not delivered yet.
-    cursor: watch::Sender<usize>,
+    input: Vec<u8>,
+    generation: u32,
+    changed: Arc<Notify>,
     state: Mutex<RunState>,
 }
 
 #[derive(Debug, Default)]
 struct RunState {
-    occurrences: HashMap<(Option<Phase>, String), u32>,
+    occurrences: HashMap<(EventKind, String), u32>,
     /// Steps whose next `enter` is another attempt of the same occurrence.
     again: HashSet<(Phase, String)>,
     attempts: HashMap<EventId, Attempts>,
     timers: HashMap<EventId, u64>,
-    failed_undo: Option<EventId>,
-    delivered: HashSet<usize>,
-    /// When the waits of this run end.
-    waits: BTreeMap<u64, u64>,
+    taken: HashSet<u64>,
+    failed_undos: Vec<EventId>,
+    exposed: HashMap<String, u32>,
+    /// Places in limits, of the attempts that run.
+    places: HashMap<EventId, Places>,
+    turns: turns::Turns,
+    /// When the waits of this run end; none for those that end otherwise.
+    waits: BTreeMap<u64, Option<u64>>,
     next_wait: u64,
+    /// Calls of the journal that have not been answered.
+    asks: usize,
 }
 
 impl Run {
-    pub(crate) fn new(lease: Lease, clock: SagaClock, mut replay: Replay) -> Self {
+    pub(crate) fn new(lease: Lease, clock: SagaClock, mut replay: Replay, input: Vec<u8>, changed: Arc<Notify>) -> Self {
         clock.advance_to(lease.saga.started_at_ms);
+        let hurry = std::mem::take(&mut lease.saga.state().hurry);
+        let mut attempts = std::mem::take(&mut replay.attempts);
+        if hurry {
+            attempts.values_mut().for_each(|attempts| attempts.retry_at_ms = 0);
+        }
         let state = RunState {
-            attempts: std::mem::take(&mut replay.attempts),
+            attempts,
             timers: std::mem::take(&mut replay.timers),
-            failed_undo: replay.failed_undo.take(),
+            taken: std::mem::take(&mut replay.taken),
+            failed_undos: std::mem::take(&mut replay.failed_undos),
+            turns: turns::Turns::new(replay.len()),
             ..RunState::default()
         };
-        Self { lease, clock, replay, cursor: watch::Sender::new(0), state: Mutex::new(state) }
+        let generation = lease.saga.state().generation;
+        Self { lease, clock, replay, input, generation, changed, state: Mutex::new(state) }
     }
 
     /// The saga's key.
@@ -99,104 +125,22 @@ impl Run {
         self.lease.id
     }
 
+    /// How often the saga has continued as new.
+    #[must_use]
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// What this generation began with.
+    #[must_use]
+    pub fn input(&self) -> &[u8] {
+        &self.input
+    }
+
     /// The clock that the saga's code sees.
     #[must_use]
     pub fn clock(&self) -> SagaClock {
         self.clock.clone()
-    }
-
-    /// Enters the next occurrence of a step, or its next attempt. All earlier records of this saga are durable when it
-    /// answers [`Entered::Execute`].
-    ///
-    /// # Errors
-    /// [`SagaError::LeaseLost`] if this run has to stop, as for a long delay before a retry; [`SagaError::Mismatch`] if
-    /// the journal holds something else (the saga then needs attention); or why the journal refuses.
-    pub async fn enter(&self, name: &str, phase: Phase, options: StepOptions) -> Result<Entered, SagaError> {
-        check_name(name)?;
-        self.check_live()?;
-        let id = self.next_step(name, phase)?;
-        let cut_short = self.lease.saga.state().cut_short;
-        if phase == Phase::Undo {
-            self.compensating();
-        }
-        if let Some(index) = self.replay.find(&id) {
-            return self.deliver(index, &id).await.map(Entered::Recorded);
-        }
-        if cut_short {
-            self.state().attempts.entry(id.clone()).or_default().maybe_ran = true;
-        }
-        self.replayed(&id.describe()).await?;
-        let attempts = self.state().attempts.get(&id).copied().unwrap_or_default();
-        self.pause_until(attempts.retry_at_ms).await?;
-        self.inner().check_open()?;
-        let end = self.lease.saga.state().end;
-        self.inner().log.flush(end).await?;
-        let attempt = attempts.ended + 1;
-        let key = format!("{}/{name}#{}", self.key(), id.occurrence);
-        let started_at_ms = self.inner().clock.now_ms();
-        let (name, occurrence, retry) = (name.to_owned(), id.occurrence, options.retry);
-        let open = OpenAttempt { name, phase, occurrence, attempt, started_at_ms, retry };
-        self.live()?.open.push(open);
-        Ok(Entered::Execute(Execution { attempt, key }))
-    }
-
-    /// Ends the open attempt of the step that was entered last under that name and phase.
-    ///
-    /// # Errors
-    /// [`SagaError::Mismatch`] if no attempt of it is open; [`SagaError::LeaseLost`], [`SagaError::TooLarge`], or why
-    /// the journal refuses.
-    pub async fn leave(&self, name: &str, phase: Phase, result: AttemptResult) -> Result<Left, SagaError> {
-        let (AttemptResult::Success(payload) | AttemptResult::Error(payload) | AttemptResult::Failed { payload, .. }) =
-            &result;
-        check_size("a step's payload", payload.len(), MAX_PAYLOAD_BYTES)?;
-        let open = self.close(name, phase)?;
-        let id = EventId { phase: Some(phase), name: open.name.clone(), occurrence: open.occurrence };
-        let before = self.state().attempts.get(&id).copied().unwrap_or_default();
-        let step = self.judge(&open, before, result);
-        let entry = Entry::Step(step.clone());
-        let appended = self.inner().append(&self.lease.saga, Some(self.lease.id), &entry)?;
-        let concurrent = !self.lease.saga.state().open.is_empty() || !self.state().waits.is_empty();
-        if step.outcome != Outcome::Success || concurrent {
-            self.inner().log.flush(appended.end).await?;
-        }
-        if step.retry_at_ms.is_some() {
-            let mut state = self.state();
-            state.attempts.entry(id).or_default().add(&step);
-            state.again.insert((phase, open.name));
-            return Ok(Left::Again);
-        }
-        if phase == Phase::Undo && step.outcome != Outcome::Success {
-            self.state().failed_undo.get_or_insert(id);
-        }
-        self.clock.advance_to(step.ended_at_ms);
-        Ok(Left::Settled(Recording { outcome: step.outcome, payload: step.payload, at_ms: step.ended_at_ms }))
-    }
-
-    /// A durable timer: answers when `duration_ms` have passed since it was first asked for.
-    ///
-    /// # Errors
-    /// As [`Run::enter`]; [`SagaError::LeaseLost`] for a long wait, after which recovery resumes the saga.
-    pub async fn sleep(&self, name: &str, duration_ms: u64) -> Result<(), SagaError> {
-        check_name(name)?;
-        self.check_live()?;
-        let occurrence = self.state().next_occurrence(None, name);
-        let id = EventId { phase: None, name: name.to_owned(), occurrence };
-        if let Some(index) = self.replay.find(&id) {
-            return self.deliver(index, &id).await.map(drop);
-        }
-        self.replayed(&id.describe()).await?;
-        let known = self.state().timers.get(&id).copied();
-        let (saga, name) = (self.lease.saga.position, name.to_owned());
-        let fires_at_ms = known.unwrap_or_else(|| self.inner().clock.now_ms().saturating_add(duration_ms));
-        let timer = Timer { saga, name, occurrence, fires_at_ms };
-        if known.is_none() {
-            self.append_flushed(&Entry::TimerSet(timer.clone())).await?;
-        }
-        self.pause_until(fires_at_ms).await?;
-        // Where it fired among other ends matters only for branches that run together; `enter` flushes for the rest.
-        self.inner().append(&self.lease.saga, Some(self.lease.id), &Entry::TimerFired(timer))?;
-        self.clock.advance_to(fires_at_ms);
-        Ok(())
     }
 
     /// Ends the saga with its answer; durable when it answers. `failed` tells whether the answer is an error.
@@ -208,13 +152,21 @@ impl Run {
         check_size("a saga's answer", answer.len(), MAX_PAYLOAD_BYTES)?;
         self.check_live()?;
         self.replayed("the end").await?;
-        let failed_undo = self.state().failed_undo.clone();
-        let status = match (&failed_undo, failed) {
-            (Some(_), _) => Status::NeedsAttention,
-            (None, true) => Status::Compensated,
-            (None, false) => Status::Completed,
+        self.rehearsed()?;
+        let failed_undos: Vec<String> = self.state().failed_undos.iter().map(EventId::describe).collect();
+        let status = match (failed_undos.is_empty(), failed) {
+            (false, _) => Status::NeedsAttention,
+            (true, true) => Status::Compensated,
+            (true, false) => Status::Completed,
         };
-        let reason = failed_undo.map(|id| format!("the {} did not succeed", id.describe()));
+        let mut reasons = Vec::new();
+        if failed && let Some(cancelled) = &self.lease.saga.state().cancelled {
+            reasons.push(format!("cancelled: {cancelled}"));
+        }
+        if !failed_undos.is_empty() {
+            reasons.push(format!("the {} did not succeed", failed_undos.join(" and the ")));
+        }
+        let reason = (!reasons.is_empty()).then(|| reasons.join("; "));
         let at_ms = self.inner().clock.now_ms();
         let ended = Ended { saga: self.lease.saga.position, status, failed, at_ms, answer: Some(answer), reason };
         self.inner().end(&self.lease.saga, Some(self.lease.id), ended).await
@@ -238,133 +190,54 @@ impl Run {
         self.live().map(drop)
     }
 
-    fn compensating(&self) {
-        let mut state = self.lease.saga.state();
-        if state.status == Status::Running {
-            state.status = Status::Compensating;
+    /// Ends a run that only tries whether the code fits: all that is recorded has been handed out.
+    fn rehearsed(&self) -> Result<(), SagaError> {
+        if self.lease.rehearsal {
+            self.verdict(Ok(()));
+            return Err(SagaError::LeaseLost);
+        }
+        Ok(())
+    }
+
+    fn verdict(&self, verdict: Result<(), String>) {
+        if let Some(rehearsal) = &mut self.lease.saga.state().extra().rehearsal {
+            rehearsal.verdict.get_or_insert(verdict);
         }
     }
 
-    fn next_step(&self, name: &str, phase: Phase) -> Result<EventId, SagaError> {
-        let is_open = self.lease.saga.state().open.iter().any(|open| open.name == name && open.phase == phase);
-        if is_open {
-            let text = format!(
-                "step {name} is entered again before it is left: steps that run together have names of their own"
-            );
-            return Err(SagaError::Mismatch(text));
-        }
-        let mut state = self.state();
-        let occurrence = if state.again.remove(&(phase, name.to_owned())) {
-            state.occurrences.get(&(Some(phase), name.to_owned())).copied().unwrap_or(1)
-        } else {
-            state.next_occurrence(Some(phase), name)
-        };
-        Ok(EventId { phase: Some(phase), name: name.to_owned(), occurrence })
-    }
-
-    /// Waits until `at_ms`. A long wait ends this run, unless an attempt is running beside it.
-    async fn pause_until(&self, at_ms: u64) -> Result<(), SagaError> {
-        let wait_ms = at_ms.saturating_sub(self.inner().clock.now_ms());
-        if wait_ms == 0 {
-            return self.check_live();
-        }
-        let _wait = Wait::new(self, at_ms);
-        if wait_ms > LONGEST_LIVE_WAIT_MS {
-            let wakes_at_ms = self.state().waits.values().min().copied().unwrap_or(at_ms);
-            let mut state = self.live()?;
-            if state.open.is_empty() {
-                state.lease = None;
-                state.suspended = true;
-                state.idle_runs = 0;
-                self.inner().due.push(wakes_at_ms, self.lease.saga.position);
-                return Err(SagaError::LeaseLost);
-            }
-        }
-        self.inner().clock.sleep(Duration::from_millis(wait_ms)).await;
-        self.check_live()
+    fn append(&self, entry: &Entry) -> Result<Appended, SagaError> {
+        self.rehearsed()?;
+        self.inner().append(&self.lease.saga, Some(self.lease.id), entry)
     }
 
     async fn append_flushed(&self, entry: &Entry) -> Result<(), SagaError> {
-        let appended = self.inner().append(&self.lease.saga, Some(self.lease.id), entry)?;
+        let appended = self.append(entry)?;
         Ok(self.inner().log.flush(appended.end).await?)
     }
 
-    fn close(&self, name: &str, phase: Phase) -> Result<OpenAttempt, SagaError> {
-        let mut state = self.live()?;
-        let found = state.open.iter().rposition(|open| open.name == name && open.phase == phase);
-        let found = found.map(|index| state.open.remove(index));
-        found.ok_or_else(|| SagaError::Mismatch(format!("step {name} is left without having been entered")))
-    }
-
-    /// The record of an ended attempt: settled, or to be tried again.
-    fn judge(&self, open: &OpenAttempt, before: Attempts, result: AttemptResult) -> StepEnded {
-        let ended_at_ms = self.inner().clock.now_ms();
-        let (outcome, retry_at_ms, payload) = match result {
-            AttemptResult::Success(payload) => (Outcome::Success, None, payload),
-            AttemptResult::Error(payload) => (error_or_unknown(before.maybe_ran), None, payload),
-            AttemptResult::Failed { maybe_ran, payload, .. } if open.attempt >= open.retry.max_attempts => {
-                (error_or_unknown(before.maybe_ran || maybe_ran), None, payload)
-            }
-            AttemptResult::Failed { maybe_ran, retry_after_ms, payload } => {
-                let key = format!("{}/{}#{}", self.key(), open.name, open.occurrence);
-                let random = policy::random(&key, open.phase == Phase::Undo, open.attempt);
-                let delay_ms = policy::delay_ms(&open.retry, open.attempt, retry_after_ms, random);
-                (error_or_unknown(before.maybe_ran || maybe_ran), Some(ended_at_ms + delay_ms), payload)
-            }
-        };
-        StepEnded {
-            saga: self.lease.saga.position,
-            name: open.name.clone(),
-            occurrence: open.occurrence,
-            phase: open.phase,
-            attempt: open.attempt,
-            outcome,
-            retry_at_ms,
-            started_at_ms: open.started_at_ms,
-            ended_at_ms,
-            payload,
+    /// The key of a step: the same in every run, and of every generation another.
+    fn step_key(&self, name: &str, occurrence: u32) -> String {
+        match self.generation {
+            0 => format!("{}/{name}#{occurrence}", self.key()),
+            generation => format!("{}~{generation}/{name}#{occurrence}", self.key()),
         }
     }
 }
 
 impl RunState {
-    fn next_occurrence(&mut self, phase: Option<Phase>, name: &str) -> u32 {
-        let count = self.occurrences.entry((phase, name.to_owned())).or_default();
+    fn next_occurrence(&mut self, kind: EventKind, name: &str) -> u32 {
+        let count = self.occurrences.entry((kind, name.to_owned())).or_default();
         *count += 1;
         *count
     }
 }
 
-fn error_or_unknown(maybe_ran: bool) -> Outcome {
-    if maybe_ran { Outcome::Unknown } else { Outcome::Error }
-}
-
 fn check_name(name: &str) -> Result<(), SagaError> {
     if name.is_empty() {
-        return Err(SagaError::TooLarge("the name of a step or timer has at least one byte".to_owned()));
+        return Err(SagaError::TooLarge("the name of a step, timer or signal has at least one byte".to_owned()));
     }
-    check_size("the name of a step or timer", name.len(), MAX_NAME_BYTES)
+    check_size("the name of a step, timer or signal", name.len(), MAX_NAME_BYTES)
 }
 
-/// A wait of this run, for as long as it is waited.
-struct Wait<'a> {
-    run: &'a Run,
-    id: u64,
-}
-
-impl<'a> Wait<'a> {
-    fn new(run: &'a Run, at_ms: u64) -> Self {
-        let mut state = run.state();
-        let id = state.next_wait;
-        state.next_wait += 1;
-        state.waits.insert(id, at_ms);
-        drop(state);
-        Self { run, id }
-    }
-}
-
-impl Drop for Wait<'_> {
-    fn drop(&mut self) {
-        self.run.state().waits.remove(&self.id);
-    }
-}
+/// Whoever waits for this wakes when it is dropped, or is gone.
+type Waker = oneshot::Sender<()>;

@@ -65,7 +65,7 @@ pub(crate) fn options() -> StepOptions {
 
 pub(crate) fn retrying(max_attempts: u32) -> StepOptions {
     let retry = RetryPolicy { max_attempts, base_ms: 2000, factor_percent: 200, cap_ms: 20_000 };
-    StepOptions { timeout_ms: 30_000, retry }
+    StepOptions { timeout_ms: 30_000, retry, limits: Vec::new() }
 }
 
 pub(crate) async fn begin(sagas: &Sagas, key: &str) -> Arc<Run> {
@@ -85,14 +85,20 @@ pub(crate) async fn execute(run: &Run, name: &str, phase: Phase) -> u32 {
 
 pub(crate) async fn recorded(run: &Run, name: &str, phase: Phase) -> Recording {
     match run.enter(name, phase, options()).await.unwrap() {
-        Entered::Recorded(recording) => recording,
+        Entered::Recorded(recording) => {
+            run.seen(phase.into(), name);
+            recording
+        }
         Entered::Execute(execution) => panic!("{name} is not recorded: {execution:?}"),
     }
 }
 
 pub(crate) async fn settle(run: &Run, name: &str, phase: Phase, result: AttemptResult) -> Recording {
     match run.leave(name, phase, result).await.unwrap() {
-        Left::Settled(recording) => recording,
+        Left::Settled(recording) => {
+            run.seen(phase.into(), name);
+            recording
+        }
         Left::Again => panic!("{name} is to be tried again"),
     }
 }
@@ -103,6 +109,13 @@ pub(crate) fn success() -> AttemptResult {
 
 pub(crate) fn failed(maybe_ran: bool) -> AttemptResult {
     AttemptResult::Failed { maybe_ran, retry_after_ms: None, payload: b"down".to_vec() }
+}
+
+/// A timer that has fired.
+pub(crate) async fn slept(run: &Run, name: &str, duration_ms: u64) -> Recording {
+    let recording = run.sleep(name, duration_ms).await.unwrap();
+    run.seen(EventKind::Timer, name);
+    recording
 }
 
 /// A step that runs once and succeeds.
@@ -178,6 +191,7 @@ async fn run_step(
         }
         let execution = match run.enter(name, phase, options()).await.ok()? {
             Entered::Recorded(recording) => {
+                run.seen(phase.into(), name);
                 watch.settled(name, phase, &recording, true);
                 return Some(recording.outcome);
             }
@@ -189,6 +203,7 @@ async fn run_step(
         }
         let result = attempts.get(execution.attempt as usize - 1).or(attempts.last()).unwrap().clone();
         if let Left::Settled(recording) = run.leave(name, phase, result).await.ok()? {
+            run.seen(phase.into(), name);
             watch.settled(name, phase, &recording, false);
             return Some(recording.outcome);
         }

@@ -33,13 +33,48 @@ pub struct RetryPolicy {
     pub cap_ms: u32,
 }
 
+/// A limit that an attempt has to keep to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitUse {
+    /// Its name among [`crate::Limits`].
+    pub name: String,
+    /// Each key has the limit for itself.
+    pub key: Option<String>,
+}
+
 /// How a step is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepOptions {
     /// Per attempt, in milliseconds. Kept by whoever runs the attempt.
     pub timeout_ms: u32,
     /// When to try again.
     pub retry: RetryPolicy,
+    /// What an attempt waits for before it begins.
+    pub limits: Vec<LimitUse>,
+}
+
+/// What the code of a saga can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EventKind {
+    /// The end of a step.
+    Do,
+    /// The end of a compensation.
+    Undo,
+    /// That a timer has fired.
+    Timer,
+    /// A signal, or that none came in time.
+    Signal,
+    /// The end of another saga.
+    Child,
+}
+
+impl From<Phase> for EventKind {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Do => Self::Do,
+            Phase::Undo => Self::Undo,
+        }
+    }
 }
 
 /// What stands in the journal of a settled step.
@@ -51,6 +86,8 @@ pub struct Recording {
     pub payload: Vec<u8>,
     /// When it was settled, in milliseconds since the Unix epoch.
     pub at_ms: u64,
+    /// It did not run any more, since the saga is cancelled; the payload is the reason, as text.
+    pub cancelled: bool,
 }
 
 /// An attempt to be run now.
@@ -103,6 +140,8 @@ pub enum Left {
 pub enum Status {
     /// On its way.
     Running,
+    /// On its way; nothing further begins until it is resumed.
+    Paused,
     /// Ended with success.
     Completed,
     /// Taking back its steps.
@@ -115,14 +154,21 @@ pub enum Status {
 
 impl Status {
     /// All of them, in the order of a saga's life.
-    pub const ALL: [Self; 5] =
-        [Self::Running, Self::Completed, Self::Compensating, Self::Compensated, Self::NeedsAttention];
+    pub const ALL: [Self; 6] = [
+        Self::Running,
+        Self::Paused,
+        Self::Completed,
+        Self::Compensating,
+        Self::Compensated,
+        Self::NeedsAttention,
+    ];
 
     /// The stable name, such as `needs-attention`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Completed => "completed",
             Self::Compensating => "compensating",
             Self::Compensated => "compensated",

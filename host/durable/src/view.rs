@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::engine::{Inner, Sagas};
 use crate::error::SagaError;
+use crate::events::SagaEvent;
 use crate::index::Saga;
-use crate::record::{Entry, StepEnded};
-use crate::types::{Outcome, Phase, Status};
+use crate::record::{Entry, Order, Ordered, StepEnded, Tidings};
+use crate::types::{EventKind, Outcome, Phase, Status};
 
 /// The most sagas on one page.
 const MAX_PAGE: usize = 1000;
@@ -37,8 +38,61 @@ pub struct SagaView {
     pub started_at_ms: u64,
     /// Milliseconds since the Unix epoch.
     pub ended_at_ms: Option<u64>,
-    /// In the order in which they first appear.
+    /// What the code has set for searching.
+    pub attributes: Vec<(String, String)>,
+    /// How often it has continued as new.
+    pub generation: u32,
+    /// In the order in which they first appear; of this generation.
     pub steps: Vec<StepView>,
+    /// Timers, signals and children, in the order in which they were asked for.
+    pub waits: Vec<WaitView>,
+    /// What persons and other functions have ordered, in order.
+    pub orders: Vec<OrderView>,
+}
+
+/// A timer, a signal or the end of a child that the code has asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitView {
+    /// Which of these.
+    pub kind: EventKind,
+    /// Its name.
+    pub name: String,
+    /// From 1, for those that are asked for several times.
+    pub occurrence: u32,
+    /// `waiting`, `done`, `timed-out` or `cancelled`.
+    pub status: &'static str,
+    /// Milliseconds since the Unix epoch; none if that is not recorded.
+    pub since_ms: Option<u64>,
+    /// When the wait ends by itself.
+    pub until_ms: Option<u64>,
+    /// Milliseconds since the Unix epoch.
+    pub ended_at_ms: Option<u64>,
+}
+
+/// An order that a saga was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderView {
+    /// `pause`, `resume`, `cancel`, `retry`, `skip`, `abandon` or `migrate`.
+    pub order: &'static str,
+    /// The step or the digest that it is about.
+    pub about: Option<String>,
+    /// Who gave it.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: u64,
+}
+
+/// One attempt of a step that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttemptView {
+    /// Milliseconds since the Unix epoch.
+    pub started_at_ms: u64,
+    /// Milliseconds since the Unix epoch.
+    pub ended_at_ms: u64,
+    /// What it came to.
+    pub outcome: Outcome,
 }
 
 /// One step, or one compensation.
@@ -60,6 +114,8 @@ pub struct StepView {
     pub ended_at_ms: Option<u64>,
     /// The payload of its last error.
     pub error: Option<String>,
+    /// The attempts that have ended.
+    pub tried: Vec<AttemptView>,
 }
 
 /// One saga in a list.
@@ -69,10 +125,12 @@ pub struct SagaSummary {
     pub key: Arc<str>,
     /// The durable function.
     pub name: Arc<str>,
-    /// The component that it belongs to.
+    /// The component that it belongs to; empty for a choreographed saga.
     pub component: Arc<str>,
     /// Where it stands.
     pub status: Status,
+    /// Carried through the whole of one business operation.
+    pub correlation_id: Arc<str>,
     /// Milliseconds since the Unix epoch.
     pub started_at_ms: u64,
     /// Milliseconds since the Unix epoch.
@@ -86,6 +144,34 @@ pub struct SagaFilter {
     pub status: Option<Status>,
     /// Only those whose function or component has this name.
     pub name: Option<String>,
+    /// Only those of this business operation.
+    pub correlation_id: Option<String>,
+    /// Only those that began at or after this time, in milliseconds since the Unix epoch.
+    pub since_ms: Option<u64>,
+    /// Only those that began before this time, in milliseconds since the Unix epoch.
+    pub until_ms: Option<u64>,
+    /// Only those that have all these attributes.
+    pub attributes: Vec<(String, String)>,
+}
+
+impl SagaFilter {
+    fn takes(&self, saga: &Saga) -> bool {
+        let name = self.name.as_deref();
+        let correlation_id = self.correlation_id.as_deref();
+        if name.is_some_and(|name| *saga.function != *name && *saga.component != *name)
+            || correlation_id.is_some_and(|id| *saga.correlation_id != *id)
+            || self.since_ms.is_some_and(|since_ms| saga.started_at_ms < since_ms)
+            || self.until_ms.is_some_and(|until_ms| saga.started_at_ms >= until_ms)
+        {
+            return false;
+        }
+        let state = saga.state();
+        let has = |(name, value): &(String, String)| {
+            let attributes = state.extra.as_ref().map(|extra| &extra.attributes);
+            attributes.and_then(|attributes| attributes.get(&**name)).is_some_and(|known| **known == **value)
+        };
+        self.status.is_none_or(|status| state.shown_status() == status) && self.attributes.iter().all(has)
+    }
 }
 
 /// Some sagas, newest first.
@@ -102,13 +188,15 @@ pub struct SagaPage {
 pub struct Counts {
     /// On their way.
     pub running: u64,
+    /// On their way, and held.
+    pub paused: u64,
     /// Ended with success.
     pub completed: u64,
     /// Taking back their steps.
     pub compensating: u64,
     /// Ended with an error, nothing left.
     pub compensated: u64,
-    /// Ended; a person has to look at them.
+    /// A person has to look at them, and nobody has.
     pub needs_attention: u64,
 }
 
@@ -118,12 +206,7 @@ impl Sagas {
     pub fn list(&self, filter: &SagaFilter, limit: usize, cursor: Option<u64>) -> SagaPage {
         let limit = limit.clamp(1, MAX_PAGE);
         let index = self.inner.index();
-        let wanted = |saga: &&Arc<Saga>| {
-            let name = filter.name.as_deref();
-            name.is_none_or(|name| *saga.function == *name || *saga.component == *name)
-                && filter.status.is_none_or(|status| saga.state().status == status)
-        };
-        let mut found = index.before(cursor.unwrap_or(u64::MAX)).filter(wanted);
+        let mut found = index.before(cursor.unwrap_or(u64::MAX)).filter(|saga| filter.takes(saga));
         let mut last = None;
         let page = found.by_ref().take(limit).inspect(|saga| last = Some(saga.position));
         let items = page.map(|saga| summary(saga)).collect();
@@ -145,8 +228,11 @@ impl Sagas {
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for saga in self.inner.index().all() {
-            let count = match saga.state().status {
+            let state = saga.state();
+            let count = match state.shown_status() {
                 Status::Running => &mut counts.running,
+                Status::Paused => &mut counts.paused,
+                Status::NeedsAttention if state.abandoned => continue,
                 Status::Completed => &mut counts.completed,
                 Status::Compensating => &mut counts.compensating,
                 Status::Compensated => &mut counts.compensated,
@@ -161,8 +247,22 @@ impl Sagas {
     #[must_use]
     pub fn needed_digests(&self) -> BTreeSet<(Arc<str>, Arc<str>)> {
         let index = self.inner.index();
-        let unfinished = index.all().filter(|saga| !saga.state().is_ended());
-        unfinished.map(|saga| (Arc::clone(&saga.component), Arc::clone(&saga.digest))).collect()
+        // What needs attention may be opened again.
+        let unfinished = index.all().filter(|saga| !saga.is_choreographed() && !saga.state().has_answered());
+        unfinished.map(|saga| (Arc::clone(&saga.component), Arc::clone(&saga.state().digest))).collect()
+    }
+
+    /// When the oldest saga began that is still known, in milliseconds since the Unix epoch: what its steps have
+    /// recorded elsewhere may still be asked for.
+    #[must_use]
+    pub fn oldest_started_at_ms(&self) -> Option<u64> {
+        self.inner.index().all().map(|saga| saga.started_at_ms).next()
+    }
+
+    /// The transitions of all sagas from now on. Who is too slow misses some.
+    #[must_use]
+    pub fn follow(&self) -> tokio::sync::broadcast::Receiver<Arc<SagaEvent>> {
+        self.inner.events.follow()
     }
 }
 
@@ -172,22 +272,34 @@ fn summary(saga: &Saga) -> SagaSummary {
         key: Arc::clone(&saga.key),
         name: Arc::clone(&saga.function),
         component: Arc::clone(&saga.component),
-        status: state.status,
+        status: state.shown_status(),
+        correlation_id: Arc::clone(&saga.correlation_id),
         started_at_ms: saga.started_at_ms,
         ended_at_ms: state.ended_at_ms,
     }
 }
 
 fn show(inner: &Inner, saga: &Saga) -> Result<SagaView, SagaError> {
-    let (status, ended_at_ms, open) = {
+    let (status, ended_at_ms, open, digest, generation, cancelled, attributes) = {
         let state = saga.state();
-        (state.status, state.ended_at_ms, state.open.clone())
+        let attributes = state.extra.as_ref().map(|extra| {
+            let pairs = extra.attributes.iter();
+            pairs.map(|(name, value)| (name.to_string(), value.to_string())).collect::<Vec<_>>()
+        });
+        let (status, cancelled) = (state.shown_status(), state.cancelled.clone());
+        let (digest, open) = (state.digest.to_string(), state.open.clone());
+        (status, state.ended_at_ms, open, digest, state.generation, cancelled, attributes.unwrap_or_default())
     };
     let history = inner.history(saga)?;
+    let ended = history.ended().cloned();
     let mut steps = Vec::new();
-    for entry in &history.entries {
-        if let Entry::Step(step) = entry {
-            add(&mut steps, step);
+    let mut waits = Vec::new();
+    let mut orders = Vec::new();
+    for (_, entry) in &history.entries {
+        match entry {
+            Entry::Step(step) => add(&mut steps, step),
+            Entry::Ordered(ordered) => orders.push(order_view(ordered)),
+            entry => add_wait(&mut waits, entry),
         }
     }
     for open in open {
@@ -196,21 +308,70 @@ fn show(inner: &Inner, saga: &Saga) -> Result<SagaView, SagaError> {
             step.attempts = open.attempt;
         });
     }
-    let ended = history.ended();
+    let error = ended.as_ref().and_then(|ended| ended.reason.clone());
     Ok(SagaView {
         status,
         ended_at_ms,
+        digest,
+        generation,
+        attributes,
         steps,
-        result: ended.and_then(|ended| ended.answer.clone()),
-        error: ended.and_then(|ended| ended.reason.clone()),
+        waits,
+        orders,
+        result: ended.and_then(|ended| ended.answer),
+        error: error.or_else(|| Some(format!("cancelled: {}", cancelled?))),
         key: history.started.key,
         name: history.started.function,
         component: history.started.component,
-        digest: history.started.digest,
         correlation_id: history.started.correlation_id,
         input: history.started.input,
         started_at_ms: history.started.at_ms,
     })
+}
+
+fn order_view(ordered: &Ordered) -> OrderView {
+    let (order, about) = match &ordered.order {
+        Order::Pause => ("pause", None),
+        Order::Resume => ("resume", None),
+        Order::Cancel => ("cancel", None),
+        Order::Rewind { name, occurrence } => ("retry", Some(format!("{name}#{occurrence}"))),
+        Order::Retry => ("retry", None),
+        Order::Skip { name, occurrence } => ("skip", Some(format!("{name}#{occurrence}"))),
+        Order::Abandon => ("abandon", None),
+        Order::Migrate { digest } => ("migrate", Some(digest.clone())),
+    };
+    let (actor, reason) = (ordered.actor.clone(), ordered.reason.clone());
+    OrderView { order, about, actor, reason, at_ms: ordered.at_ms }
+}
+
+fn add_wait(waits: &mut Vec<WaitView>, entry: &Entry) {
+    let (kind, name, occurrence) = match entry {
+        Entry::TimerSet(timer) | Entry::TimerFired(timer) => (EventKind::Timer, &timer.name, timer.occurrence),
+        Entry::Awaited(awaited) => (awaited.kind, &awaited.name, awaited.occurrence),
+        Entry::Told(told) => (told.kind, &told.name, told.occurrence),
+        _ => return,
+    };
+    let is_same = |wait: &WaitView| wait.kind == kind && wait.name == *name && wait.occurrence == occurrence;
+    if !waits.iter().any(is_same) {
+        let (name, status) = (name.clone(), "waiting");
+        let wait = WaitView { kind, name, occurrence, status, since_ms: None, until_ms: None, ended_at_ms: None };
+        waits.push(wait);
+    }
+    let Some(wait) = waits.iter_mut().find(|wait| is_same(wait)) else { return };
+    match entry {
+        Entry::TimerSet(timer) => wait.until_ms = Some(timer.fires_at_ms),
+        Entry::Awaited(awaited) => wait.until_ms = awaited.until_ms,
+        Entry::TimerFired(timer) => (wait.status, wait.ended_at_ms) = ("done", Some(timer.fires_at_ms)),
+        Entry::Told(told) => {
+            wait.ended_at_ms = Some(told.at_ms);
+            wait.status = match told.what {
+                Tidings::Cancelled(_) => "cancelled",
+                Tidings::TimedOut => "timed-out",
+                Tidings::Signal(_) | Tidings::Child(_) => "done",
+            };
+        }
+        _ => {}
+    }
 }
 
 fn add(steps: &mut Vec<StepView>, ended: &StepEnded) {
@@ -223,6 +384,8 @@ fn add(steps: &mut Vec<StepView>, ended: &StepEnded) {
         (Outcome::Unknown, _) => "unknown",
     };
     update(steps, (&ended.name, ended.occurrence, ended.phase), ended.started_at_ms, |step| {
+        let (started_at_ms, ended_at_ms, outcome) = (ended.started_at_ms, ended.ended_at_ms, ended.outcome);
+        step.tried.push(AttemptView { started_at_ms, ended_at_ms, outcome });
         step.attempts = ended.attempt;
         step.ended_at_ms = ended.retry_at_ms.is_none().then_some(ended.ended_at_ms);
         step.error = (!succeeded).then(|| String::from_utf8_lossy(&ended.payload).into_owned());
@@ -242,8 +405,9 @@ fn update(
         return change(step);
     }
     let (name, status) = (name.to_owned(), "running");
+    let tried = Vec::new();
     let mut step =
-        StepView { name, occurrence, phase, status, attempts: 0, started_at_ms, ended_at_ms: None, error: None };
+        StepView { name, occurrence, phase, status, attempts: 0, started_at_ms, ended_at_ms: None, error: None, tried };
     change(&mut step);
     steps.push(step);
 }

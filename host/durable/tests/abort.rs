@@ -119,13 +119,19 @@ async fn child(dir: &Path) {
 /// Whether it ran now, and how it settled.
 async fn step(run: &Run, name: &str, phase: Phase, result: AttemptResult, effects: &PathBuf) -> (bool, Outcome) {
     let retry = RetryPolicy { max_attempts: 1, base_ms: 0, factor_percent: 100, cap_ms: 0 };
-    match run.enter(name, phase, StepOptions { timeout_ms: 1000, retry }).await.unwrap() {
-        Entered::Recorded(recording) => (false, recording.outcome),
+    match run.enter(name, phase, StepOptions { timeout_ms: 1000, retry, limits: Vec::new() }).await.unwrap() {
+        Entered::Recorded(recording) => {
+            run.seen(phase.into(), name);
+            (false, recording.outcome)
+        }
         Entered::Execute(execution) => {
             let mut file = std::fs::OpenOptions::new().create(true).append(true).open(effects).unwrap();
             writeln!(file, "{name} {phase:?} {}", execution.attempt).unwrap();
             match run.leave(name, phase, result).await.unwrap() {
-                Left::Settled(recording) => (true, recording.outcome),
+                Left::Settled(recording) => {
+                    run.seen(phase.into(), name);
+                    (true, recording.outcome)
+                }
                 Left::Again => panic!("{name} is not to be tried again"),
             }
         }

@@ -84,6 +84,7 @@ fn step(step: StepView) -> Step {
 fn status(status: Status) -> &'static str {
     match status {
         Status::Running => "running",
+        Status::Paused => "paused",
         Status::Completed => "completed",
         Status::Compensating => "compensating",
         Status::Compensated => "compensated",

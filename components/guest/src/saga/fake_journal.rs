@@ -4,9 +4,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-pub use crate::bindings::weft::durable::journal::Begun;
+pub use crate::bindings::weft::durable::journal::{Begun, Running};
 use crate::bindings::weft::durable::types::{
-    AttemptResult, Entered, Error, Execution, Left, Outcome, Phase, Recording, StepOptions,
+    AttemptResult, Entered, Error, EventKind, Execution, Left, Outcome, Phase, Recording, StepOptions,
 };
 
 #[derive(Default)]
@@ -53,8 +53,8 @@ pub async fn begin(_function: String, _key: String, input: Vec<u8>) -> Result<Be
         if !fake.input.is_empty() && fake.input != input {
             return Err(Error::KeyReused);
         }
-        fake.input = input;
-        Ok(Begun::Run(1))
+        fake.input.clone_from(&input);
+        Ok(Begun::Run(Running { lease: 1, generation: 0, input }))
     })
 }
 
@@ -95,13 +95,46 @@ pub async fn leave(_lease: u64, name: String, phase: Phase, result: AttemptResul
                 (if *may_have_run { Outcome::Unknown } else { Outcome::Error }, payload)
             }
         };
-        let recording = Recording { outcome, payload, at_ms: 0 };
+        let recording = Recording { outcome, payload, at_ms: 0, cancelled: false };
         fake.settled.insert(id, recording.clone());
         Ok(Left::Settled(recording))
     })
 }
 
-pub async fn sleep(_lease: u64, _name: String, _duration_ms: u64) -> Result<(), Error> {
+pub fn seen(_lease: u64, _kind: EventKind, _name: &str) {}
+
+pub async fn sleep(_lease: u64, _name: String, _duration_ms: u64) -> Result<Recording, Error> {
+    told(Vec::new())
+}
+
+/// Every signal is `7`.
+pub async fn signal(_lease: u64, _name: String, _timeout_ms: Option<u64>) -> Result<Recording, Error> {
+    told(b"7".to_vec())
+}
+
+/// Every child answers `7`.
+pub async fn child(_lease: u64, _name: String, _key: String) -> Result<Recording, Error> {
+    told(br#"{"ok":7}"#.to_vec())
+}
+
+fn told(payload: Vec<u8>) -> Result<Recording, Error> {
+    with(alive)?;
+    Ok(Recording { outcome: Outcome::Success, payload, at_ms: 0, cancelled: false })
+}
+
+pub async fn expose(_lease: u64, _name: String, _value: Vec<u8>) -> Result<(), Error> {
+    with(alive)
+}
+
+pub async fn set_attributes(_lease: u64, _attributes: Vec<(String, String)>) -> Result<(), Error> {
+    with(alive)
+}
+
+pub async fn set_deadline(_lease: u64, _after_ms: u64) -> Result<(), Error> {
+    with(alive)
+}
+
+pub async fn continue_as_new(_lease: u64, _input: Vec<u8>) -> Result<(), Error> {
     with(alive)
 }
 

@@ -12,22 +12,24 @@ use serde::de::DeserializeOwned;
 
 use super::{Saga, journal};
 use crate::bindings::weft::durable::types::{AttemptResult, Entered, Left, Outcome, Phase, Recording};
-use crate::bindings::weft::durable::types::{RetryPolicy, StepOptions};
+use crate::bindings::weft::durable::types::{EventKind, LimitUse, RetryPolicy, StepOptions};
 use crate::failure::{Failure, Fallible};
 
 type Attempt = Pin<Box<dyn Future<Output = AttemptResult>>>;
-type UndoFn = Box<dyn Fn(Option<&Recording>) -> Attempt>;
+type UndoFn = Box<dyn Fn(String, Option<&Recording>) -> Attempt>;
 
 /// A step's own defaults: 30 s an attempt, three attempts.
 const STEP: StepOptions = StepOptions {
     timeout_ms: 30_000,
     retry: RetryPolicy { max_attempts: 3, base_ms: 500, factor_percent: 200, cap_ms: 15_000 },
+    limits: Vec::new(),
 };
 /// A compensation tries for about a quarter of an hour, far longer than its step: an outage must not leave a charge or
 /// a seat behind. What it leaves undone needs a person.
 const UNDO: StepOptions = StepOptions {
     timeout_ms: 15_000,
     retry: RetryPolicy { max_attempts: 60, base_ms: 500, factor_percent: 200, cap_ms: 15_000 },
+    limits: Vec::new(),
 };
 
 /// What a compensation is told of its step.
@@ -40,13 +42,20 @@ pub enum StepOutcome<T> {
 }
 
 /// What the journal holds of a step, once it is settled; empty as long as it may still be running.
-type Settled = Rc<RefCell<Option<Recording>>>;
+pub(super) type Settled = Rc<RefCell<Option<Recording>>>;
+
+/// A compensation, and what it needs of its own.
+struct Compensation {
+    attempt: UndoFn,
+    options: StepOptions,
+}
 
 /// A registered compensation.
 pub(super) struct Undo {
     name: String,
+    key: String,
     settled: Settled,
-    attempt: UndoFn,
+    compensation: Compensation,
 }
 
 impl Undo {
@@ -56,8 +65,14 @@ impl Undo {
         if recording.as_ref().is_some_and(|recording| matches!(recording.outcome, Outcome::Error)) {
             return Ok(());
         }
-        let attempt = |_key| (self.attempt)(recording.as_ref());
-        settle(saga, &self.name, Phase::Undo, UNDO, attempt).await.map(drop)
+        let Compensation { attempt, options } = &self.compensation;
+        let attempt = |_key| attempt(self.key.clone(), recording.as_ref());
+        settle(saga, &self.name, Phase::Undo, options.clone(), attempt).await.map(drop)
+    }
+
+    /// Whether this belongs to the step whose outcome is `settled`.
+    pub(super) fn is_of(&self, settled: &Settled) -> bool {
+        Rc::ptr_eq(&self.settled, settled)
     }
 }
 
@@ -66,11 +81,10 @@ impl Undo {
 pub struct Step<'s, T, E, F> {
     saga: &'s Saga,
     name: String,
-    key: String,
     work: F,
     options: StepOptions,
-    undo: Option<Undo>,
-    settled: Settled,
+    undo: Option<Compensation>,
+    pub(super) settled: Settled,
     answer: PhantomData<fn() -> Result<T, E>>,
 }
 
@@ -81,11 +95,14 @@ impl Saga {
         F: Fn(String) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let mut occurrences = self.inner.occurrences.borrow_mut();
-        let occurrence = occurrences.entry(name.to_string()).and_modify(|count| *count += 1).or_insert(1);
-        let key = format!("{}/{name}#{occurrence}", self.key());
         let (name, settled) = (name.to_string(), Settled::default());
-        Step { saga: self, name, key, work, options: STEP, undo: None, settled, answer: PhantomData }
+        Step { saga: self, name, work, options: STEP, undo: None, settled, answer: PhantomData }
+    }
+
+    /// Counts the steps of a name as they begin.
+    fn next_occurrence(&self, name: &str) -> u32 {
+        let mut occurrences = self.inner.occurrences.borrow_mut();
+        *occurrences.entry(name.to_string()).and_modify(|count| *count += 1).or_insert(1)
     }
 }
 
@@ -108,6 +125,27 @@ impl<T, E, F> Step<'_, T, E, F> {
         self
     }
 
+    /// Each attempt keeps to a limit of `[application.tool.weft.limits]`, whoever else does: so many a second, so many
+    /// at a time. The wait for it is no part of the attempt.
+    pub fn limit(mut self, name: &str) -> Self {
+        self.options.limits.push(LimitUse { name: name.to_string(), key: None });
+        self
+    }
+
+    /// As [`Step::limit`], with the limit for each `key` by itself.
+    pub fn limit_for(mut self, name: &str, key: &str) -> Self {
+        self.options.limits.push(LimitUse { name: name.to_string(), key: Some(key.to_string()) });
+        self
+    }
+
+    /// The retry policy of the compensation, which is to follow [`Step::undo`].
+    pub fn undo_retry(mut self, retry: RetryPolicy) -> Self {
+        if let Some(undo) = &mut self.undo {
+            undo.options.retry = retry;
+        }
+        self
+    }
+
     /// The compensation. It gets the key of its step and what the step came to, runs only if the step did or may have
     /// done something, and has to tolerate that nothing was done.
     pub fn undo<U, Fut, UT, UE>(mut self, undo: U) -> Self
@@ -118,15 +156,13 @@ impl<T, E, F> Step<'_, T, E, F> {
         UT: Serialize,
         UE: Serialize + Fallible,
     {
-        let key = self.key.clone();
-        let attempt = move |recording: Option<&Recording>| -> Attempt {
+        let attempt = move |key: String, recording: Option<&Recording>| -> Attempt {
             let done = recording.filter(|recording| matches!(recording.outcome, Outcome::Success));
             let value = done.and_then(|recording| serde_json::from_slice(&recording.payload).ok());
-            let undoing = undo(key.clone(), value.map_or(StepOutcome::Unknown, StepOutcome::Success));
+            let undoing = undo(key, value.map_or(StepOutcome::Unknown, StepOutcome::Success));
             Box::pin(async move { attempt_result(&undoing.await) })
         };
-        let (name, settled) = (self.name.clone(), Rc::clone(&self.settled));
-        self.undo = Some(Undo { name, settled, attempt: Box::new(attempt) });
+        self.undo = Some(Compensation { attempt: Box::new(attempt), options: UNDO });
         self
     }
 }
@@ -144,7 +180,12 @@ where
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Self { saga, name, work, options, undo, settled, .. } = self;
+            let key = saga.step_key(&name, saga.next_occurrence(&name));
             // Before the step runs: whatever happens to it from here on is compensated.
+            let undo = undo.map(|compensation| {
+                let (name, settled) = (name.clone(), Rc::clone(&settled));
+                Undo { name, key, settled, compensation }
+            });
             saga.inner.undos.borrow_mut().extend(undo);
             let attempt = |key| {
                 let running = work(key);
@@ -170,9 +211,11 @@ where
     Fut: Future<Output = AttemptResult>,
 {
     let lease = saga.inner.lease;
+    let kind = if matches!(phase, Phase::Do) { EventKind::Do } else { EventKind::Undo };
+    let _seen = Seen::new(saga, kind, name);
     loop {
         saga.go_on()?;
-        let entered = journal::enter(lease, name.to_string(), phase, options).await;
+        let entered = journal::enter(lease, name.to_string(), phase, options.clone()).await;
         let execution = match entered.map_err(|error| saga.stop(&error))? {
             Entered::Recorded(recording) => return Ok(recording),
             Entered::Execute(execution) => execution,
@@ -184,6 +227,35 @@ where
             Left::Again => {}
         }
     }
+}
+
+/// Tells the journal, when it is dropped, that the code has gone on from what it was told under this kind and name; or
+/// that it wants to hear no more of it, as of the loser of a race.
+pub(super) struct Seen<'s> {
+    saga: &'s Saga,
+    kind: EventKind,
+    name: String,
+}
+
+impl<'s> Seen<'s> {
+    pub(super) fn new(saga: &'s Saga, kind: EventKind, name: &str) -> Self {
+        Self { saga, kind, name: name.to_string() }
+    }
+}
+
+impl Drop for Seen<'_> {
+    fn drop(&mut self) {
+        journal::seen(self.saga.inner.lease, self.kind, &self.name);
+    }
+}
+
+/// What the code is told in place of an answer once the saga is cancelled.
+pub(super) fn cancelled(recording: &Recording) -> Option<Failure> {
+    let message = format!("the saga is cancelled: {}", String::from_utf8_lossy(&recording.payload));
+    recording.cancelled.then(|| match recording.outcome {
+        Outcome::Unknown => Failure::unknown(message),
+        Outcome::Success | Outcome::Error => Failure::not_attempted(message),
+    })
 }
 
 fn attempt_result<T: Serialize, E: Serialize + Fallible>(result: &Result<T, E>) -> AttemptResult {
@@ -203,6 +275,9 @@ fn attempt_result<T: Serialize, E: Serialize + Fallible>(result: &Result<T, E>) 
 
 /// The step's answer out of its record: the same on the first run and on every replay.
 fn decode<T: DeserializeOwned, E: DeserializeOwned + Fallible>(name: &str, recording: &Recording) -> Result<T, E> {
+    if let Some(failure) = cancelled(recording) {
+        return Err(E::from_failure(failure));
+    }
     let undecodable =
         |error| E::from_failure(Failure::unknown(format!("the record of step {name} cannot be decoded: {error}")));
     match recording.outcome {
@@ -234,7 +309,7 @@ mod tests {
     }
 
     fn recording(outcome: Outcome, payload: &[u8]) -> Recording {
-        Recording { outcome, payload: payload.to_vec(), at_ms: 0 }
+        Recording { outcome, payload: payload.to_vec(), at_ms: 0, cancelled: false }
     }
 
     #[test]

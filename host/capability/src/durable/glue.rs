@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use wasmtime::component::{Access, Accessor, HasData, Linker};
 
-use weft_durable::{Begun, Run, SagaClock, SagaError, Sagas, Starter};
+use weft_durable::{Begun, By, Phase, Run, SagaClock, Sagas, Starter};
 
 use crate::gate::{Gate, OpenStep};
 use bindings::weft::durable::{handles, journal, types as wit};
+
+mod convert;
 
 mod bindings {
     wasmtime::component::bindgen!({
@@ -48,7 +50,7 @@ pub struct DurableState {
 struct Held {
     run: Arc<Run>,
     /// Keys of the steps whose attempts are open, by name and phase.
-    open: HashMap<(String, weft_durable::Phase), Arc<str>>,
+    open: HashMap<(String, Phase), Arc<str>>,
 }
 
 impl DurableState {
@@ -99,14 +101,14 @@ impl DurableState {
     }
 
     /// Opens the gate for an attempt, until it is left or times out.
-    fn open_step(&mut self, lease: wit::Lease, step: (String, weft_durable::Phase), key: &str, timeout: Duration) {
+    fn open_step(&mut self, lease: wit::Lease, step: (String, Phase), key: &str, timeout: Duration) {
         let (Some(sagas), Some(held)) = (&self.sagas, self.runs.get_mut(&lease)) else { return };
         let key: Arc<str> = key.into();
         held.open.insert(step, Arc::clone(&key));
         self.gate.open_step(OpenStep { key, deadline: sagas.clock().monotonic() + timeout });
     }
 
-    fn close_step(&mut self, lease: wit::Lease, step: &(String, weft_durable::Phase)) {
+    fn close_step(&mut self, lease: wit::Lease, step: &(String, Phase)) {
         let held = self.runs.get_mut(&lease);
         if let Some(key) = held.and_then(|held| held.open.remove(step)) {
             self.gate.close_step(&key);
@@ -117,6 +119,13 @@ impl DurableState {
     fn outside(&self) -> Result<Sagas, wit::Error> {
         self.gate.check().map_err(|closed| wit::Error::Denied(closed.to_string()))?;
         self.sagas()
+    }
+
+    /// The engine, for a component that asks after the saga `key`, and that component's name.
+    fn seen_from_outside(&self, key: &str) -> Result<(Sagas, String), wit::Error> {
+        let sagas = self.outside()?;
+        self.see(&sagas, key)?;
+        Ok((sagas, self.starter.component.to_string()))
     }
 
     fn see(&self, sagas: &Sagas, key: &str) -> Result<(), wit::Error> {
@@ -153,7 +162,22 @@ fn with<T, R>(store: &Accessor<T, Durable>, look: impl FnOnce(&mut DurableState)
 }
 
 impl wit::Host for DurableState {}
-impl journal::Host for DurableState {}
+
+impl journal::Host for DurableState {
+    fn seen(&mut self, lease: wit::Lease, kind: wit::EventKind, name: String) -> wasmtime::Result<()> {
+        // A run that has ended tells nothing more.
+        let Ok(run) = self.run(lease) else { return Ok(()) };
+        run.seen(kind.into(), &name);
+        let phase = match kind {
+            wit::EventKind::Do => Phase::Do,
+            wit::EventKind::Undo => Phase::Undo,
+            wit::EventKind::Timer | wit::EventKind::Signal | wit::EventKind::Child => return Ok(()),
+        };
+        self.close_step(lease, &(name, phase));
+        Ok(())
+    }
+}
+
 impl handles::Host for DurableState {}
 
 impl<T: Send> journal::HostWithStore<T> for Durable {
@@ -162,7 +186,11 @@ impl<T: Send> journal::HostWithStore<T> for Durable {
             let (sagas, starter) = with(store, |state| Ok::<_, wit::Error>((state.sagas()?, state.starter.clone())))?;
             Ok(match sagas.begin(&starter, &function, &key, &input).await? {
                 Begun::Finished(answer) => journal::Begun::Finished(answer),
-                Begun::Run(run) => journal::Begun::Run(with(store, |state| state.hold(run))),
+                Begun::Run(run) => {
+                    let (generation, input) = (run.generation(), run.input().to_vec());
+                    let lease = with(store, |state| state.hold(run));
+                    journal::Begun::Run(journal::Running { lease, generation, input })
+                }
                 Begun::Busy => journal::Begun::Busy,
             })
         };
@@ -182,10 +210,10 @@ impl<T: Send> journal::HostWithStore<T> for Durable {
     ) -> Answer<wit::Entered> {
         let enter = async {
             let (run, phase) = (with(store, |state| state.run(lease))?, phase.into());
+            let timeout = Duration::from_millis(options.timeout_ms.into());
             Ok(match run.enter(&name, phase, options.into()).await? {
                 weft_durable::Entered::Recorded(recording) => wit::Entered::Recorded(recording.into()),
                 weft_durable::Entered::Execute(weft_durable::Execution { attempt, key }) => {
-                    let timeout = Duration::from_millis(options.timeout_ms.into());
                     with(store, |state| state.open_step(lease, (name, phase), &key, timeout));
                     wit::Entered::Execute(wit::Execution { attempt, key })
                 }
@@ -216,9 +244,69 @@ impl<T: Send> journal::HostWithStore<T> for Durable {
         Ok(settle(store, lease, leave.await))
     }
 
-    async fn sleep(store: &Accessor<T, Self>, lease: wit::Lease, name: String, duration_ms: u64) -> Answer<()> {
-        let sleep = async { Ok(with(store, |state| state.run(lease))?.sleep(&name, duration_ms).await?) };
+    async fn sleep(
+        store: &Accessor<T, Self>,
+        lease: wit::Lease,
+        name: String,
+        duration_ms: u64,
+    ) -> Answer<wit::Recording> {
+        let sleep = async { Ok(with(store, |state| state.run(lease))?.sleep(&name, duration_ms).await?.into()) };
         Ok(settle(store, lease, sleep.await))
+    }
+
+    async fn signal(
+        store: &Accessor<T, Self>,
+        lease: wit::Lease,
+        name: String,
+        timeout_ms: Option<u64>,
+    ) -> Answer<wit::Recording> {
+        let signal = async { Ok(with(store, |state| state.run(lease))?.signal(&name, timeout_ms).await?.into()) };
+        Ok(settle(store, lease, signal.await))
+    }
+
+    async fn child(
+        store: &Accessor<T, Self>,
+        lease: wit::Lease,
+        name: String,
+        key: String,
+    ) -> Answer<wit::Recording> {
+        let child = async {
+            let run = with(store, |state| {
+                let sagas = state.sagas()?;
+                state.see(&sagas, &key)?;
+                state.run(lease)
+            })?;
+            Ok(run.child(&name, &key).await?.into())
+        };
+        Ok(settle(store, lease, child.await))
+    }
+
+    async fn expose(store: &Accessor<T, Self>, lease: wit::Lease, name: String, value: Vec<u8>) -> Answer<()> {
+        let exposed = with(store, |state| Ok(state.run(lease)?.expose(&name, value)?));
+        Ok(settle(store, lease, exposed))
+    }
+
+    async fn set_attributes(
+        store: &Accessor<T, Self>,
+        lease: wit::Lease,
+        attributes: Vec<(String, String)>,
+    ) -> Answer<()> {
+        let set = with(store, |state| Ok(state.run(lease)?.set_attributes(attributes)?));
+        Ok(settle(store, lease, set))
+    }
+
+    async fn set_deadline(store: &Accessor<T, Self>, lease: wit::Lease, after_ms: u64) -> Answer<()> {
+        let set = with(store, |state| Ok(state.run(lease)?.set_deadline(after_ms)?));
+        Ok(settle(store, lease, set))
+    }
+
+    async fn continue_as_new(store: &Accessor<T, Self>, lease: wit::Lease, input: Vec<u8>) -> Answer<()> {
+        let go_on = async {
+            with(store, |state| state.run(lease))?.continue_as_new(input).await?;
+            with(store, |state| state.release(lease));
+            Ok(())
+        };
+        Ok(settle(store, lease, go_on.await))
     }
 
     async fn finish(store: &Accessor<T, Self>, lease: wit::Lease, failed: bool, answer: Vec<u8>) -> Answer<()> {
@@ -268,127 +356,47 @@ impl<T: Send> handles::HostWithStore<T> for Durable {
 
     async fn status(store: &Accessor<T, Self>, key: String) -> Answer<wit::SagaView> {
         Ok(with(store, |state| {
-            let sagas = state.outside()?;
-            state.see(&sagas, &key)?;
+            let (sagas, _) = state.seen_from_outside(&key)?;
             Ok(sagas.show(&key)?.into())
         }))
     }
 
     async fn wait(store: &Accessor<T, Self>, key: String, timeout_ms: u32) -> Answer<Option<Vec<u8>>> {
         let wait = async {
-            let sagas = with(store, |state| {
-                let sagas = state.outside()?;
-                state.see(&sagas, &key)?;
-                Ok::<_, wit::Error>(sagas)
-            })?;
+            let (sagas, _) = with(store, |state| state.seen_from_outside(&key))?;
             Ok(sagas.wait_for(&key, timeout_ms).await?)
         };
         Ok(wait.await)
     }
-}
 
-impl From<SagaError> for wit::Error {
-    fn from(error: SagaError) -> Self {
-        match error {
-            SagaError::KeyReused => Self::KeyReused,
-            SagaError::NotFound => Self::NotFound,
-            SagaError::LeaseLost => Self::LeaseLost,
-            SagaError::Mismatch(text) => Self::Mismatch(text),
-            SagaError::TooLarge(text) => Self::TooLarge(text),
-            SagaError::Unavailable(text) => Self::Unavailable(text),
-        }
-    }
-}
-
-impl From<wit::Phase> for weft_durable::Phase {
-    fn from(phase: wit::Phase) -> Self {
-        match phase {
-            wit::Phase::Do => Self::Do,
-            wit::Phase::Undo => Self::Undo,
-        }
-    }
-}
-
-impl From<weft_durable::Phase> for wit::Phase {
-    fn from(phase: weft_durable::Phase) -> Self {
-        match phase {
-            weft_durable::Phase::Do => Self::Do,
-            weft_durable::Phase::Undo => Self::Undo,
-        }
-    }
-}
-
-impl From<wit::StepOptions> for weft_durable::StepOptions {
-    fn from(options: wit::StepOptions) -> Self {
-        let wit::RetryPolicy { max_attempts, base_ms, factor_percent, cap_ms } = options.retry;
-        let retry = weft_durable::RetryPolicy { max_attempts, base_ms, factor_percent, cap_ms };
-        Self { timeout_ms: options.timeout_ms, retry }
-    }
-}
-
-impl From<wit::AttemptResult> for weft_durable::AttemptResult {
-    fn from(result: wit::AttemptResult) -> Self {
-        match result {
-            wit::AttemptResult::Success(payload) => Self::Success(payload),
-            wit::AttemptResult::Error(payload) => Self::Error(payload),
-            wit::AttemptResult::Failed((maybe_ran, retry_after_ms, payload)) => {
-                Self::Failed { maybe_ran, retry_after_ms, payload }
-            }
-        }
-    }
-}
-
-impl From<weft_durable::Recording> for wit::Recording {
-    fn from(recording: weft_durable::Recording) -> Self {
-        let outcome = match recording.outcome {
-            weft_durable::Outcome::Success => wit::Outcome::Success,
-            weft_durable::Outcome::Error => wit::Outcome::Error,
-            weft_durable::Outcome::Unknown => wit::Outcome::Unknown,
+    async fn signal(
+        store: &Accessor<T, Self>,
+        key: String,
+        name: String,
+        id: String,
+        payload: Vec<u8>,
+    ) -> Answer<()> {
+        let signal = async {
+            let (sagas, _) = with(store, |state| state.seen_from_outside(&key))?;
+            Ok(sagas.signal(&key, &name, &id, payload).await?)
         };
-        Self { outcome, payload: recording.payload, at_ms: recording.at_ms }
+        Ok(signal.await)
     }
-}
 
-impl From<weft_durable::Status> for wit::Status {
-    fn from(status: weft_durable::Status) -> Self {
-        match status {
-            weft_durable::Status::Running => Self::Running,
-            weft_durable::Status::Completed => Self::Completed,
-            weft_durable::Status::Compensating => Self::Compensating,
-            weft_durable::Status::Compensated => Self::Compensated,
-            weft_durable::Status::NeedsAttention => Self::NeedsAttention,
-        }
+    async fn query(store: &Accessor<T, Self>, key: String, name: String) -> Answer<Option<Vec<u8>>> {
+        let (sagas, _) = match with(store, |state| state.seen_from_outside(&key)) {
+            Ok(sagas) => sagas,
+            Err(error) => return Ok(Err(error)),
+        };
+        Ok(sagas.query(&key, &name).map_err(wit::Error::from))
     }
-}
 
-impl From<weft_durable::SagaView> for wit::SagaView {
-    fn from(view: weft_durable::SagaView) -> Self {
-        Self {
-            key: view.key,
-            name: view.name,
-            status: view.status.into(),
-            correlation_id: view.correlation_id,
-            input: view.input,
-            result: view.result,
-            error: view.error,
-            started_at_ms: view.started_at_ms,
-            ended_at_ms: view.ended_at_ms,
-            steps: view.steps.into_iter().map(wit::StepView::from).collect(),
-        }
-    }
-}
-
-impl From<weft_durable::StepView> for wit::StepView {
-    fn from(step: weft_durable::StepView) -> Self {
-        Self {
-            name: step.name,
-            phase: step.phase.into(),
-            status: step.status.to_owned(),
-            attempts: step.attempts,
-            started_at_ms: step.started_at_ms,
-            ended_at_ms: step.ended_at_ms,
-            error: step.error,
-        }
+    async fn cancel(store: &Accessor<T, Self>, key: String, reason: String) -> Answer<()> {
+        let cancel = async {
+            let (sagas, actor) = with(store, |state| state.seen_from_outside(&key))?;
+            Ok(sagas.cancel(&key, &By { actor, reason }).await?)
+        };
+        Ok(cancel.await)
     }
 }
 
@@ -400,7 +408,7 @@ mod tests {
 
     use weft_core::clock::ManualClock;
     use weft_core::disk::SimulatedDisk;
-    use weft_durable::{Phase, SagaOptions};
+    use weft_durable::SagaOptions;
 
     use super::*;
 

@@ -150,7 +150,8 @@ async fn route(operations: &dyn Operations, request: Request<Incoming>) -> Resul
             let status = query
                 .get("status")
                 .map(|name| Status::parse(name).ok_or_else(|| bad(format!("there is no status {name:?}"))));
-            let filter = SagaFilter { status: status.transpose()?, name: query.get("name").map(ToOwned::to_owned) };
+            let name = query.get("name").map(ToOwned::to_owned);
+            let filter = SagaFilter { status: status.transpose()?, name, ..SagaFilter::default() };
             let limit = query.number("limit")?.unwrap_or(DEFAULT_PAGE);
             Ok(json(&operations.sagas(&filter, limit, query.number("cursor")?)))
         }

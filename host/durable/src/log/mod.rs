@@ -243,6 +243,17 @@ impl Log {
         self.writer.stopped()
     }
 
+    /// While it is shut, the thread takes nothing of what is queued.
+    #[cfg(test)]
+    pub(crate) fn shut_gate(&self, shut: bool) {
+        self.writer.shut_gate(shut);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.writer.is_idle()
+    }
+
     /// Removes the segments whose records all stand before `position`. Answers how many; the newest always stays.
     ///
     /// # Errors

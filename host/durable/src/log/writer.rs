@@ -47,6 +47,17 @@ struct Queue {
     closing: bool,
     stopped: Option<LogError>,
     stats: LogStats,
+    #[cfg(test)]
+    gate: Gate,
+}
+
+/// Tests decide when the thread takes what is queued, so that they run the same each time.
+#[cfg(test)]
+#[derive(Debug, Default)]
+struct Gate {
+    shut: bool,
+    /// The thread writes, or answers who waited.
+    busy: bool,
 }
 
 #[derive(Debug)]
@@ -82,6 +93,8 @@ impl Writer {
             closing: false,
             stopped: None,
             stats: LogStats::default(),
+            #[cfg(test)]
+            gate: Gate::default(),
         };
         let name = format!("{}-log", shared.options.name);
         let inner = Arc::new(Inner { shared, queue: Mutex::new(queue), wake: Condvar::new() });
@@ -156,6 +169,19 @@ impl Writer {
 
     pub(super) fn stopped(&self) -> Option<LogError> {
         self.inner.queue().stopped.clone()
+    }
+
+    #[cfg(test)]
+    pub(super) fn shut_gate(&self, shut: bool) {
+        self.inner.queue().gate.shut = shut;
+        self.inner.wake.notify_one();
+    }
+
+    /// Whether nobody waits for a flush, and all who did have been answered.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        let queue = self.inner.queue();
+        !queue.gate.busy && queue.waiting.is_empty()
     }
 
     /// The record at `position`, if it is not on disk yet.
@@ -251,6 +277,14 @@ struct Batch {
 fn take(inner: &Inner) -> Option<Batch> {
     let mut queue = inner.queue();
     loop {
+        #[cfg(test)]
+        {
+            queue.gate.busy = false;
+            if queue.gate.shut && !queue.closing {
+                queue = inner.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+        }
         let flush = !queue.waiting.is_empty() || queue.closing;
         if queue.closing && queue.flushed == queue.end {
             return None;
@@ -259,6 +293,10 @@ fn take(inner: &Inner) -> Option<Batch> {
             let chunks = Arc::new(std::mem::take(&mut queue.chunks));
             queue.writing = Arc::clone(&chunks);
             queue.queued_bytes = 0;
+            #[cfg(test)]
+            {
+                queue.gate.busy = true;
+            }
             return Some(Batch { chunks, end: queue.end, flush });
         }
         queue = inner.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);

@@ -130,7 +130,7 @@ fn a_component_that_is_gone_needs_attention_but_an_overloaded_host_does_not_coun
     let keys = seen();
     let answer = block_on(recovering(&sagas, Resuming(resume, keys.clone()), sagas.wait("k")));
     assert!(answer.unwrap_err().to_string().contains("no such component"));
-    assert_eq!(keys.lock().unwrap().len(), 59);
+    assert_eq!(keys.lock().unwrap().len(), 150);
 }
 
 #[test]
@@ -141,6 +141,7 @@ fn a_long_wait_holds_no_run_and_goes_on_when_it_is_due() {
         if run.sleep("cool-down", 3_600_000).await.is_err() {
             return Ok(());
         }
+        run.seen(EventKind::Timer, "cool-down");
         assert_eq!(run.clock().now_ms(), START_MS + 3_600_000);
         run.finish(false, b"rested".to_vec()).await.unwrap();
         Ok(())
