@@ -11,17 +11,18 @@ mod bindings {
                 import example:greet/greeter@1.0.0;
                 import example:bench/noop@1.0.0;
                 import example:bench/saga5@1.0.0;
+                import example:planted/effects@1.0.0;
                 import example:probe/behaviour@1.0.0;
             }
         ",
-        path: ["../../../wit/weft-call", "../../../wit/example-greet", "../../../wit/example-bench", "../../../wit/example-probe"],
+        path: ["../../../wit/weft-call", "../../../wit/example-greet", "../../../wit/example-bench", "../../../wit/example-planted", "../../../wit/example-probe"],
         world: "callers",
         generate_all,
         additional_derives: [Clone, PartialEq, serde::Serialize, serde::Deserialize],
         with: { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types },
     });
 
-    weft_guest::fallible_revocable!(example::bench::noop::Error);
+    weft_guest::fallible_revocable!(example::bench::noop::Error, example::planted::effects::Error);
     weft_guest::fallible!(
         example::greet::greeter::Error,
         example::bench::saga5::Error,
@@ -29,7 +30,7 @@ mod bindings {
     );
 }
 
-pub use bindings::example::{bench, greet, probe};
+pub use bindings::example::{bench, greet, planted, probe};
 
 /// The interfaces as providers implement them, one world each.
 pub mod exports {
@@ -43,7 +44,7 @@ pub mod exports {
                 pub mod bindings {
                     wit_bindgen::generate!({
                         inline: $world,
-                        path: ["../../../wit/weft-call", "../../../wit/example-greet", "../../../wit/example-bench", "../../../wit/example-probe"],
+                        path: ["../../../wit/weft-call", "../../../wit/example-greet", "../../../wit/example-bench", "../../../wit/example-planted", "../../../wit/example-probe"],
                         additional_derives: [Clone, PartialEq, serde::Serialize, serde::Deserialize],
                         with: { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types },
                         pub_export_macro: true,
@@ -87,6 +88,22 @@ pub mod exports {
         "package example:provide-behaviour@1.0.0; world provide-behaviour { export example:probe/behaviour@1.0.0; }",
         "example_bindings::exports::behaviour::bindings",
         [probe::behaviour],
+        weft_guest::fallible!
+    );
+    provided!(
+        /// `example:planted/effects`.
+        effects,
+        "package example:provide-effects@1.0.0; world provide-effects { export example:planted/effects@1.0.0; }",
+        "example_bindings::exports::effects::bindings",
+        [planted::effects],
+        weft_guest::fallible_revocable!
+    );
+    provided!(
+        /// `example:planted/saga`.
+        planted_saga,
+        "package example:provide-planted@1.0.0; world provide-planted { export example:planted/saga@1.0.0; }",
+        "example_bindings::exports::planted_saga::bindings",
+        [planted::saga],
         weft_guest::fallible!
     );
 }
