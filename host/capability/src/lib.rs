@@ -10,4 +10,5 @@ pub mod outbox;
 pub mod spin_sqlite;
 pub mod sql;
 mod sqlite_file;
+pub mod sqlite_tables;
 pub mod variables;

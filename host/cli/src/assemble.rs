@@ -20,6 +20,7 @@ use weft_engine::{Engine, EngineError, EngineOptions, Services};
 use weft_mesh::Mesh;
 use weft_telemetry::GuestLogs;
 
+use crate::faults;
 use crate::host::{Host, Parts};
 use crate::keys;
 use crate::specs;
@@ -56,6 +57,7 @@ pub fn assemble(place: &Place) -> anyhow::Result<Host> {
         Arc::new(EmbeddedBroker::open(data, disk.clone(), clock.clone(), failpoints.clone())?);
     let mut options = SagaOptions::default();
     options.log.failpoints = failpoints;
+    options.faults = faults::from_environment()?;
     let (sagas, found) = Sagas::open(disk, &data.join("journal"), clock.clone(), &options)?;
     tracing::info!(unfinished = found.unfinished, ?found.log, "opened the saga journal");
     if !found.log.quarantined.is_empty() || found.orphans > 0 {

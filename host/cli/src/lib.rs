@@ -8,6 +8,7 @@ pub mod commands;
 pub mod config;
 pub mod control;
 pub mod exit;
+pub mod faults;
 pub mod host;
 pub mod import;
 pub mod invoker;

@@ -123,6 +123,17 @@ impl fmt::Display for Signature {
 }
 
 impl Engine {
+    /// The functions that a component exports, as `interface#function`, sorted; none if there is no such component.
+    #[must_use]
+    pub fn exported(&self, component: &str) -> Vec<String> {
+        let Some(loaded) = self.function(component) else { return Vec::new() };
+        let functions = loaded.exports.functions();
+        let mut names: Vec<String> =
+            functions.map(|(interface, function, _)| format!("{interface}#{function}")).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// What a function takes and answers. `function` is `interface#function`, where the interface may lack its version
     /// or its package as long as one function of the component fits.
     ///
