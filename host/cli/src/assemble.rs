@@ -15,7 +15,7 @@ use weft_capability::sql::{ContextSettings, SqlHost};
 use weft_core::disk::{Disk, DiskLock, RealDisk};
 use weft_core::manifest::{Diagnostic, Manifest};
 use weft_core::{Clock, Failpoints, SystemClock};
-use weft_durable::{SagaOptions, Sagas};
+use weft_durable::Sagas;
 use weft_engine::{Engine, EngineError, EngineOptions, Services};
 use weft_mesh::Mesh;
 use weft_telemetry::GuestLogs;
@@ -55,7 +55,7 @@ pub fn assemble(place: &Place) -> anyhow::Result<Host> {
     let sql = SqlHost::open(data, &contexts(&manifest), clock.clone(), failpoints.clone())?;
     let broker: Arc<dyn Broker> =
         Arc::new(EmbeddedBroker::open(data, disk.clone(), clock.clone(), failpoints.clone())?);
-    let mut options = SagaOptions::default();
+    let mut options = specs::saga_options(&manifest);
     options.log.failpoints = failpoints;
     options.faults = faults::from_environment()?;
     let (sagas, found) = Sagas::open(disk, &data.join("journal"), clock.clone(), &options)?;

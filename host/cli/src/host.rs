@@ -19,8 +19,9 @@ use weft_mesh::Mesh;
 use weft_telemetry::GuestLogs;
 
 use crate::assemble::{self, Place};
+use crate::choreographing::Choreographing;
 use crate::specs;
-use crate::wiring::{Delivering, Resuming};
+use crate::wiring::{Delivering, Resuming, Scheduling};
 
 /// How long the deliveries in work may take to finish when the host goes down.
 const DELIVERY_GRACE: Duration = Duration::from_secs(10);
@@ -58,6 +59,7 @@ pub struct Host {
     parts: Parts,
     manifest: ArcSwap<Manifest>,
     deploying: Mutex<()>,
+    scheduling: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
 impl Host {
@@ -66,7 +68,12 @@ impl Host {
     /// # Errors
     /// As [`Host::deploy`].
     pub fn new(parts: Parts, manifest: Manifest, variables: &Variables) -> anyhow::Result<Self> {
-        let host = Self { parts, manifest: ArcSwap::from_pointee(manifest.clone()), deploying: Mutex::new(()) };
+        let host = Self {
+            parts,
+            manifest: ArcSwap::from_pointee(manifest.clone()),
+            deploying: Mutex::new(()),
+            scheduling: Mutex::default(),
+        };
         host.deploy(manifest, variables)?;
         Ok(host)
     }
@@ -95,7 +102,9 @@ impl Host {
             parts.broker.forward(outbox.clone());
         }
         self.serve_subscriptions().await?;
-        self.run_startup().await
+        let told = self.run_startup().await?;
+        self.run_schedules();
+        Ok(told)
     }
 
     /// Makes the manifest's subscriptions the ones that are served.
@@ -104,9 +113,29 @@ impl Host {
     /// If messaging cannot read where they stand.
     pub async fn serve_subscriptions(&self) -> anyhow::Result<()> {
         let parts = &self.parts;
-        let delivering = Delivering { mesh: parts.mesh.clone(), clock: parts.clock.clone() };
-        let subscriptions = specs::subscriptions(&self.manifest());
+        let manifest = self.manifest();
+        let choreographing = Arc::new(Choreographing::new(&manifest, parts.sagas.clone(), parts.clock.clone()));
+        let delivering = Delivering { mesh: parts.mesh.clone(), clock: parts.clock.clone(), choreographing };
+        let subscriptions = specs::subscriptions(&manifest);
         parts.broker.serve(subscriptions, Arc::new(delivering)).await.context("cannot serve the subscriptions")
+    }
+
+    /// Makes the manifest's schedules the ones that are kept to.
+    pub fn run_schedules(&self) {
+        let (parts, manifest) = (&self.parts, self.manifest());
+        let schedules = specs::schedules(&manifest);
+        let scheduling = Scheduling {
+            engine: parts.engine.clone(),
+            mesh: parts.mesh.clone(),
+            sagas: parts.sagas.clone(),
+            functions: specs::scheduled_functions(&manifest),
+        };
+        let sagas = parts.sagas.clone();
+        let running = tokio::spawn(async move { sagas.run_schedules(schedules, Arc::new(scheduling)).await });
+        let before = self.scheduling.lock().unwrap_or_else(PoisonError::into_inner).replace(running);
+        if let Some(before) = before {
+            before.abort();
+        }
     }
 
     async fn run_startup(&self) -> anyhow::Result<Vec<String>> {

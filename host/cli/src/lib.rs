@@ -3,6 +3,7 @@
 //! call functions.
 
 pub mod assemble;
+pub mod choreographing;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -6,12 +6,18 @@ use std::time::Duration;
 
 use weft_capability::messaging::Subscription;
 use weft_capability::messaging::glue::HANDLER;
-use weft_core::manifest::{self, Component, Diagnostic, Manifest, Variables};
+use weft_core::manifest::{self, Component, Diagnostic, Manifest, Start, Variables};
+use weft_durable::{Limit, Limits, Rate, SagaOptions, Schedule};
 use weft_engine::{FunctionSpec, Grants, InstanceSpec, Problem, ReuseSpec};
 use weft_mesh::CalleePolicy;
 
+use crate::wiring::ScheduledFunction;
+
 /// What a startup function exports.
 pub const STARTUP: &str = "weft:control/startup@0.1.0";
+
+/// Who handles the events that the host has subscribed to itself; no component is called so.
+pub const HOST: &str = "#host";
 
 /// What the engine runs.
 ///
@@ -82,8 +88,84 @@ fn grants(manifest: &Manifest, component: &Component, variables: &Variables) -> 
         sqlite_databases: labels(&own.sqlite_databases),
         outbound: variables.outbound_hosts(manifest, component)?,
         variables: Arc::new(values),
-        sagas: labels(&own.sagas),
+        sagas: visible_sagas(manifest, component),
     })
+}
+
+/// The sagas that a component may see: those it names, and those it calls, for it may be their parent.
+fn visible_sagas(manifest: &Manifest, component: &Component) -> Vec<Arc<str>> {
+    let called = component.grants.calls.values().map(|target| &target.value);
+    let durable = |id: &&Arc<str>| manifest.components.get(*id).is_some_and(|callee| callee.durable);
+    component.grants.sagas.iter().map(|id| &id.value).chain(called.filter(durable)).cloned().collect()
+}
+
+/// How the journal is kept.
+#[must_use]
+pub fn saga_options(manifest: &Manifest) -> SagaOptions {
+    let limits = manifest.step_limits.values().map(|limit| {
+        let rate = limit.rate.map(|(count, per_ms)| Rate { count, per_ms });
+        (limit.name.to_string(), Limit { rate, concurrency: limit.concurrency })
+    });
+    SagaOptions {
+        retention_ms: u64::from(manifest.sagas.retention_days) * 24 * 60 * 60 * 1000,
+        max_unfinished: to_usize(manifest.sagas.max_unfinished),
+        limits: Limits::new(limits.collect()),
+        ..SagaOptions::default()
+    }
+}
+
+/// All schedules, each named `<component>/<schedule>`.
+#[must_use]
+pub fn schedules(manifest: &Manifest) -> Vec<Schedule> {
+    let of = |component: &Component| {
+        let name = |schedule: &manifest::Schedule| format!("{}/{}", component.id, schedule.name).into();
+        let schedules = component.schedules.iter().map(|schedule| Schedule {
+            name: name(schedule),
+            cron: schedule.cron.clone(),
+            overlap: schedule.overlap,
+            catch_up_ms: u64::from(schedule.catch_up_s) * 1000,
+        });
+        schedules.collect::<Vec<_>>()
+    };
+    manifest.running().flat_map(of).collect()
+}
+
+/// What the schedules begin, by their names.
+#[must_use]
+pub fn scheduled_functions(manifest: &Manifest) -> BTreeMap<Arc<str>, ScheduledFunction> {
+    let of = |component: &Component| {
+        let functions = component.schedules.iter().map(|schedule| {
+            let name: Arc<str> = format!("{}/{}", component.id, schedule.name).into();
+            let (function, arguments) = (schedule.function.clone(), schedule.arguments.clone());
+            (name, ScheduledFunction { component: component.id.clone(), function, arguments })
+        });
+        functions.collect::<Vec<_>>()
+    };
+    manifest.running().flat_map(of).collect()
+}
+
+/// What the host itself subscribes to: the events that begin and end choreographies.
+fn choreography_subscriptions(manifest: &Manifest) -> Vec<Subscription> {
+    let of = |choreography: &manifest::Choreography| {
+        let topics = [Some(&choreography.start), Some(&choreography.end), choreography.failed.as_ref()];
+        let mut subscriptions = Vec::new();
+        for topic in topics.into_iter().flatten() {
+            let Ok(pattern) = topic.parse() else { continue };
+            let rules = manifest::Subscription {
+                name: format!("{}-{topic}", choreography.name).into(),
+                topic: pattern,
+                max_attempts: 3,
+                base_ms: 1000,
+                cap_ms: 30_000,
+                concurrency: 10,
+                start: Start::Earliest,
+                line: choreography.line,
+            };
+            subscriptions.push(Subscription { component: HOST.into(), rules });
+        }
+        subscriptions
+    };
+    manifest.choreographies.values().flat_map(of).collect()
 }
 
 /// Policy on calls to each function.
@@ -114,7 +196,7 @@ pub fn subscriptions(manifest: &Manifest) -> Vec<Subscription> {
         let each = component.subscriptions.clone().into_iter();
         each.map(move |rules| Subscription { component: component_id.clone(), rules }).collect::<Vec<_>>()
     };
-    manifest.running().flat_map(of).collect()
+    manifest.running().flat_map(of).chain(choreography_subscriptions(manifest)).collect()
 }
 
 /// A component's problem, at its place in the manifest.

@@ -2,6 +2,7 @@
 //! mesh, the gateway asks the key-value store for void tokens, functions' output goes to the log of their output, and
 //! the state engines answer for their health.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,15 @@ use futures::future::BoxFuture;
 use weft_capability::kv::Store;
 use weft_capability::messaging::glue::{HANDLE, HANDLER, handle_answer, handle_arguments};
 use weft_capability::messaging::{Broker, Deliver, Delivery, DeliveryError};
-use weft_core::{Call as _, CallContext, Clock, Failure, Invocation, Target};
-use weft_durable::{Resume, Sagas};
+use weft_core::{Call as _, CallContext, Clock, Failure, Fault, Invocation, Reason, Target};
+use weft_durable::{BeginScheduled, Resume, Sagas};
 use weft_engine::{Engine, LogSink, OutputStream, OutputWriter, Value};
 use weft_gateway::{HealthCheck, Revocations};
 use weft_mesh::Mesh;
 use weft_telemetry::{GuestLogs, Stream};
+
+use crate::choreographing::Choreographing;
+use crate::specs::HOST;
 
 /// How long a handler may take for one event; the callee's own deadline may be shorter.
 const DELIVERY_DEADLINE: Duration = Duration::from_secs(30);
@@ -29,22 +33,83 @@ impl Resume for Resuming {
     }
 }
 
-/// Events are handled by functions, called through the mesh.
+/// Sagas that begin by a schedule are called as an operator calls a function.
+pub struct Scheduling {
+    /// Runs functions.
+    pub engine: Engine,
+    /// Where calls go.
+    pub mesh: Mesh<Value>,
+    /// Who begins.
+    pub sagas: Sagas,
+    /// By the name of the schedule: component, function, and the arguments after the key as a JSON array.
+    pub functions: BTreeMap<Arc<str>, ScheduledFunction>,
+}
+
+/// What a schedule begins.
+#[derive(Clone, Debug)]
+pub struct ScheduledFunction {
+    /// The durable component.
+    pub component: Arc<str>,
+    /// `interface#function`.
+    pub function: Arc<str>,
+    /// A JSON array: what follows the key.
+    pub arguments: Arc<str>,
+}
+
+impl BeginScheduled for Scheduling {
+    fn begin(&self, schedule: &str, key: &str) -> BoxFuture<'static, Result<(), Failure>> {
+        let Some(ScheduledFunction { component, function, arguments }) = self.functions.get(schedule).cloned() else {
+            let message = format!("there is no schedule {schedule}");
+            return Box::pin(async { Err(Failure::not_attempted(Fault::Host, Reason::Unavailable, message)) });
+        };
+        let (engine, mesh, sagas, key) = (self.engine.clone(), self.mesh.clone(), self.sagas.clone(), key.to_owned());
+        Box::pin(async move {
+            let refused = |message| Failure::not_attempted(Fault::Host, Reason::Unavailable, message);
+            let mut values: Vec<serde_json::Value> =
+                serde_json::from_str(&arguments).map_err(|error| refused(error.to_string()))?;
+            values.insert(0, key.as_str().into());
+            let arguments = serde_json::Value::Array(values).to_string();
+            let call = async move {
+                let answer = engine.invoke(&mesh, &component, &function, &arguments, DELIVERY_DEADLINE).await;
+                answer.map(drop).map_err(|error| refused(error.to_string()))
+            };
+            let began = async { sagas.started(&key).await.map_err(|error| refused(error.to_string())) };
+            match futures::future::select(std::pin::pin!(call), std::pin::pin!(began)).await {
+                futures::future::Either::Left((answer, _)) => answer,
+                futures::future::Either::Right((began, _)) => began,
+            }
+        })
+    }
+}
+
+/// Events are handled by functions, called through the mesh; those of choreographies are written down besides.
 pub struct Delivering {
     /// Where calls go.
     pub mesh: Mesh<Value>,
     /// The time that deadlines are on.
     pub clock: Arc<dyn Clock>,
+    /// Where choreographies are written down.
+    pub choreographing: Arc<Choreographing>,
 }
 
 impl Deliver for Delivering {
     fn deliver(&self, component: &str, delivery: Delivery) -> BoxFuture<'static, Result<(), DeliveryError>> {
+        let choreographing = Arc::clone(&self.choreographing);
+        if component == HOST {
+            return Box::pin(async move { choreographing.observe(&delivery) });
+        }
         let target = Target { component: component.into(), interface: HANDLER.into(), function: HANDLE.into() };
         let deadline = self.clock.monotonic() + DELIVERY_DEADLINE;
         let trace = Some(delivery.trace.clone());
         let context = CallContext { caller: None, deadline, trace, depth: 0, step: None };
         let call = self.mesh.call(Invocation { target, arguments: handle_arguments(&delivery), context });
-        Box::pin(async move { handle_answer(&call.await.map_err(DeliveryError::Failed)?) })
+        let (component, began_ms) = (component.to_owned(), self.clock.now_ms());
+        Box::pin(async move {
+            let answer = call.await.map_err(DeliveryError::Failed);
+            let result = answer.and_then(|answer| handle_answer(&answer));
+            choreographing.reacted(&component, &delivery, began_ms, &result);
+            result
+        })
     }
 }
 

@@ -80,4 +80,11 @@ pub trait Call<V>: Send + Sync + 'static {
 pub trait Runner<V>: Send + Sync + 'static {
     /// Resolves to the function's result values, or to why there are none. Dropping the future drops the instance.
     fn run(&self, invocation: Invocation<V>) -> BoxFuture<'static, Result<Vec<V>, Failure>>;
+
+    /// If the run of a durable function ended to wait, and so without its answer: resolves when the same call will be
+    /// answered at once. Nothing is held meanwhile.
+    fn answered_later(&self, target: &Target, arguments: &[V]) -> Option<BoxFuture<'static, ()>> {
+        let _ = (target, arguments);
+        None
+    }
 }

@@ -3,6 +3,7 @@
 
 pub mod call;
 pub mod clock;
+pub mod cron;
 pub mod disk;
 pub mod failpoint;
 pub mod failure;

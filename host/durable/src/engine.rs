@@ -366,8 +366,9 @@ impl Inner {
         self.sweeps_at_ms.store(self.clock.now_ms() + SWEEP_MS, Ordering::Relaxed);
         let oldest = {
             let mut index = self.index();
-            open::forget(&mut index, self.clock.now_ms().saturating_sub(self.retention_ms));
-            index.all().next().map_or(self.log.end(), |saga| saga.position)
+            let ended_before_ms = self.clock.now_ms().saturating_sub(self.retention_ms);
+            open::forget(&mut index, ended_before_ms);
+            index.oldest_position(ended_before_ms, self.log.end())
         };
         if let Err(error) = self.log.remove_before(oldest) {
             tracing::warn!(%error, "old parts of the saga journal cannot be removed");

@@ -315,6 +315,15 @@ impl Extra {
     }
 }
 
+/// Where a schedule stands, in milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ticks {
+    pub decided_ms: u64,
+    pub begun_ms: Option<u64>,
+    /// Of its last record.
+    pub position: u64,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     by_key: HashMap<Arc<str>, Arc<Saga>>,
@@ -323,8 +332,8 @@ pub(crate) struct Index {
     pub awaited: HashMap<String, Vec<oneshot::Sender<()>>>,
     /// Positions of the sagas that wait for the end of a saga of a key.
     parents: HashMap<Arc<str>, Vec<u64>>,
-    /// The last time that each schedule was due.
-    pub ticks: HashMap<String, u64>,
+    /// The last time that each schedule was due, and the last one at which a saga began.
+    pub ticks: HashMap<String, Ticks>,
     /// Sagas share these texts.
     texts: HashSet<Arc<str>>,
 }
@@ -377,6 +386,14 @@ impl Index {
         self.by_position.remove(&saga.position);
     }
 
+    /// The first position that is needed; `end` if none is. Schedules that were not due since `ended_before_ms` are
+    /// gone.
+    pub(crate) fn oldest_position(&self, ended_before_ms: u64, end: u64) -> u64 {
+        let sagas = self.by_position.keys().next().copied();
+        let ticks = self.ticks.values().filter(|ticks| ticks.decided_ms >= ended_before_ms);
+        ticks.map(|ticks| ticks.position).chain(sagas).min().unwrap_or(end)
+    }
+
     /// Notes that the saga at `parent` waits for the end of the saga `child`.
     pub(crate) fn await_child(&mut self, child: &str, parent: u64) {
         let parents = self.parents.entry(child.into()).or_default();
@@ -409,7 +426,11 @@ impl Index {
             }
             Entry::Ticked(ticked) => {
                 let last = self.ticks.entry(ticked.schedule.clone()).or_default();
-                *last = ticked.at_ms.max(*last);
+                last.decided_ms = ticked.at_ms.max(last.decided_ms);
+                last.position = position.max(last.position);
+                if ticked.begun {
+                    last.begun_ms = Some(ticked.at_ms);
+                }
                 return None;
             }
             Entry::Awaited(awaited) if awaited.kind == EventKind::Child => {

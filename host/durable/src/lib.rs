@@ -4,6 +4,7 @@
 
 pub mod log;
 
+mod choreography;
 mod clock;
 mod control;
 mod engine;
@@ -18,10 +19,12 @@ mod record;
 mod recovery;
 mod replay;
 mod run;
+mod schedule;
 mod types;
 mod view;
 mod waiting;
 
+pub use choreography::Reaction;
 pub use clock::{SagaClock, seed};
 pub use control::{By, Resolution};
 pub use engine::{Begun, Sagas, Starter};
@@ -32,13 +35,12 @@ pub use limits::{Limit, Limits, Rate};
 pub use open::{Found, OpenError, SagaOptions};
 pub use recovery::Resume;
 pub use run::Run;
+pub use schedule::{BeginScheduled, Schedule, ScheduleView, scheduled_key};
 pub use types::{
     AttemptResult, Entered, EventKind, Execution, Left, LimitUse, Outcome, Phase, Recording, RetryPolicy, Status,
     StepOptions,
 };
-pub use view::{
-    AttemptView, Counts, OrderView, SagaFilter, SagaPage, SagaSummary, SagaView, StepView, WaitView,
-};
+pub use view::{AttemptView, Counts, OrderView, SagaFilter, SagaPage, SagaSummary, SagaView, StepView, WaitView};
 
 /// The most bytes a saga's key may have.
 pub const MAX_KEY_BYTES: usize = 256;

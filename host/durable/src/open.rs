@@ -88,8 +88,9 @@ pub(crate) fn open(
     if let Some(error) = bad {
         return Err(error);
     }
-    forget(&mut index, clock.now_ms().saturating_sub(options.retention_ms));
-    let oldest = index.all().next().map_or(log.end(), |saga| saga.position);
+    let ended_before_ms = clock.now_ms().saturating_sub(options.retention_ms);
+    forget(&mut index, ended_before_ms);
+    let oldest = index.oldest_position(ended_before_ms, log.end());
     log.remove_before(oldest)?;
     // A saga that was forgotten may have left records in a segment that is kept.
     let start = log.start();
@@ -108,7 +109,8 @@ pub(crate) fn open(
 pub(crate) fn forget(index: &mut Index, ended_before_ms: u64) {
     let is_old = |saga: &&Arc<crate::index::Saga>| {
         let state = saga.state();
-        state.has_answered() && state.ended_at_ms.is_some_and(|at| at < ended_before_ms)
+        let began_long_ago = saga.is_choreographed() && saga.started_at_ms < ended_before_ms;
+        began_long_ago || state.has_answered() && state.ended_at_ms.is_some_and(|at| at < ended_before_ms)
     };
     let old: Vec<_> = index.all().filter(is_old).cloned().collect();
     for saga in old {

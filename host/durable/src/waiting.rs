@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::channel::oneshot;
-use futures::future::{Either, select};
+use futures::future::{BoxFuture, Either, select};
 
 use crate::engine::{Inner, Sagas};
 use crate::error::SagaError;
@@ -30,6 +31,19 @@ impl Sagas {
         // The sender goes when the saga has ended, or had.
         let _ = ended.await;
         self.inner.durable_answer(&saga).await
+    }
+
+    /// For a saga that goes on without a live run, because it waits: resolves when it has ended.
+    #[must_use]
+    pub fn ends_later(&self, key: &str) -> Option<BoxFuture<'static, ()>> {
+        let saga = self.inner.find(key)?;
+        let waits = {
+            let state = saga.state();
+            !state.is_ended() && state.lease.is_none()
+        };
+        let (sagas, key) = (self.clone(), key.to_owned());
+        // What it answers is for whoever asks then.
+        waits.then(|| async move { drop(sagas.wait(&key).await) }.boxed())
     }
 
     /// As [`Sagas::wait`], for at most `timeout_ms` (and 60 s); `None` when they have passed.

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::Val;
 
-use weft_core::{CallContext, Failure, Fault, Invocation, Reason, Runner};
+use weft_core::{CallContext, Failure, Fault, Invocation, Reason, Runner, Target};
 
 use crate::engine::Engine;
 use crate::function::Function;
@@ -21,6 +21,13 @@ impl Runner<Val> for Engine {
             return Box::pin(async { Err(Failure::not_attempted(Fault::Host, Reason::Unavailable, message)) });
         };
         run_in(function, invocation)
+    }
+
+    fn answered_later(&self, target: &Target, arguments: &[Val]) -> Option<BoxFuture<'static, ()>> {
+        let Some(Val::String(key)) = arguments.first() else { return None };
+        let sagas = self.shared().services.sagas.as_ref()?;
+        let is_own = sagas.component_of(key).is_some_and(|component| component == target.component);
+        if is_own { sagas.ends_later(key) } else { None }
     }
 }
 

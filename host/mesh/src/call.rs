@@ -127,7 +127,7 @@ impl<V> Inner<V> {
     }
 }
 
-impl<V: Send + 'static> Inner<V> {
+impl<V: Clone + Send + Sync + 'static> Inner<V> {
     async fn call(self: Arc<Self>, callee: Arc<Callee>, mut invocation: Invocation<V>) -> Result<Vec<V>, Failure> {
         callee.authorise(&invocation.context)?;
         let now = self.clock.monotonic();
@@ -139,22 +139,38 @@ impl<V: Send + 'static> Inner<V> {
         if let Some(trace) = &mut context.trace {
             trace.span_id = id::new_span_id().into();
         }
-        let remaining = context.deadline.saturating_sub(now);
-        let permit = callee.bulkhead.enter(remaining).await?;
-        let run = self.runner.run(invocation);
-        let remaining = remaining.saturating_sub(self.clock.monotonic().saturating_sub(now));
-        // What a caller of a durable function gives up is only its wait.
-        let answer = if callee.policy.durable {
-            tokio::time::timeout(remaining, detached(run, permit)).await
-        } else {
-            let answer = tokio::time::timeout(remaining, run).await;
-            drop(permit);
-            answer
-        };
-        answer.unwrap_or_else(|_| {
+        let deadline = context.deadline;
+        let remaining = || deadline.saturating_sub(self.clock.monotonic());
+        let too_late = |_| {
             let message = format!("function {} did not answer in time", callee.policy.component);
             Err(Failure::unknown(Fault::Guest, Reason::Deadline, message))
-        })
+        };
+        if callee.policy.durable {
+            // What a caller of a durable function gives up is only its wait.
+            return tokio::time::timeout(remaining(), self.run_durable(&callee, invocation))
+                .await
+                .unwrap_or_else(too_late);
+        }
+        let permit = callee.bulkhead.enter(remaining()).await?;
+        let answer = tokio::time::timeout(remaining(), self.runner.run(invocation)).await;
+        drop(permit);
+        answer.unwrap_or_else(too_late)
+    }
+
+    /// Runs a durable function, and again when its run has ended to wait and the wait is over.
+    async fn run_durable(&self, callee: &Callee, invocation: Invocation<V>) -> Result<Vec<V>, Failure> {
+        let Invocation { target, arguments, context } = invocation;
+        loop {
+            let remaining = context.deadline.saturating_sub(self.clock.monotonic());
+            let permit = callee.bulkhead.enter(remaining).await?;
+            let (target, context) = (target.clone(), context.clone());
+            let again = Invocation { target: target.clone(), arguments: arguments.clone(), context };
+            let answer = detached(self.runner.run(again), permit).await;
+            match self.runner.answered_later(&target, &arguments) {
+                Some(answered) => answered.await,
+                None => return answer,
+            }
+        }
     }
 }
 
@@ -173,7 +189,7 @@ async fn detached<V: Send + 'static>(
     })
 }
 
-impl<V: Send + 'static> Call<V> for Mesh<V> {
+impl<V: Clone + Send + Sync + 'static> Call<V> for Mesh<V> {
     fn call(&self, invocation: Invocation<V>) -> BoxFuture<'static, Result<Vec<V>, Failure>> {
         let inner = self.inner.clone();
         Box::pin(async move {

@@ -78,6 +78,7 @@ async fn redeploy(host: &Arc<Host>, edge: &Arc<Edge>) -> anyhow::Result<()> {
     });
     deployed.await??;
     edge.set_routes(routes)?;
+    host.run_schedules();
     host.serve_subscriptions().await
 }
 

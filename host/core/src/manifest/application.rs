@@ -18,6 +18,7 @@ use super::names;
 use super::pattern::RoutePattern;
 use super::problems::Problems;
 use super::route::{self, Rule};
+use super::sagas::{Choreography, SagaSettings, StepLimit};
 use super::section::{Entry, Section};
 use super::source::Files;
 use super::trigger;
@@ -73,6 +74,9 @@ fn top_level(root: Section<'_>, path: &Path) -> (Manifest, Vec<Rule>) {
         contexts: BTreeMap::new(),
         auth: None,
         gateway: Gateway::default(),
+        sagas: SagaSettings::default(),
+        step_limits: BTreeMap::new(),
+        choreographies: BTreeMap::new(),
         triggers: Vec::new(),
         routes: Vec::new(),
         components: BTreeMap::new(),
@@ -166,6 +170,13 @@ fn tool(section: Section<'_>, manifest: &mut Manifest, files: &Files) -> Vec<Rul
     });
     manifest.auth = section.section("auth").map(|table| Auth::read(table, files));
     manifest.gateway = section.section("gateway").map(Gateway::read).unwrap_or_default();
+    manifest.sagas = section.section("sagas").map(SagaSettings::read).unwrap_or_default();
+    manifest.step_limits = named(section.section("limits"), |name, entry| {
+        StepLimit::read(name, entry).map(|limit| (limit.name.clone(), limit))
+    });
+    manifest.choreographies = named(section.section("choreographies"), |name, entry| {
+        Choreography::read(name, entry).map(|choreography| (choreography.name.clone(), choreography))
+    });
     let rules = section.section("routes").map(|table| route::read(&table)).unwrap_or_default();
     section.finish();
     rules

@@ -8,13 +8,14 @@ use super::diagnostic::Located;
 use super::grants::Grants;
 use super::limits::{DEADLINE_MS, DEFAULT_CALL_DEADLINE_MS, Limits, Reuse};
 use super::names;
+use super::sagas::Schedule;
 use super::section::{Entry, Section};
 use super::source::Files;
 use super::subscription::Subscription;
 
 /// Keys that mean something in `[component.<id>.tool.weft]` alone.
-const WEFT_KEYS: [&str; 9] =
-    ["context", "calls", "topics", "sagas", "durable", "subscriptions", "reuse", "limits", "deadline_ms"];
+const WEFT_KEYS: [&str; 10] =
+    ["context", "calls", "topics", "sagas", "durable", "schedules", "subscriptions", "reuse", "limits", "deadline_ms"];
 
 /// Keys that mean something in `[component.<id>.tool.weft.limits]` alone.
 const LIMIT_KEYS: [&str; 4] = ["memory_mb", "cpu_ms", "max_concurrent", "max_pending"];
@@ -39,6 +40,8 @@ pub struct Component {
     pub closed_form_grants: Option<Grants>,
     /// Whether it exports `weft:durable/resumable`: its functions are sagas.
     pub durable: bool,
+    /// The times at which its sagas begin by themselves, unique by name.
+    pub schedules: Vec<Schedule>,
     /// Its subscriptions, unique by name.
     pub subscriptions: Vec<Subscription>,
     /// How its instances are reused.
@@ -86,6 +89,7 @@ impl Component {
             grants: Grants::default(),
             closed_form_grants: None,
             durable: false,
+            schedules: Vec::new(),
             subscriptions: Vec::new(),
             reuse: Reuse::default(),
             limits: Limits::default(),
@@ -122,6 +126,8 @@ impl Component {
         let source = source.and_then(|path| Some(Located::new(files.inside(&path, &section)?, path.line)));
         self.grants = Grants::read_weft(&section);
         self.durable = section.flag("durable", false);
+        let schedules = section.get("schedules").and_then(|entry| entry.items()).unwrap_or_default();
+        self.schedules = schedules.into_iter().filter_map(Schedule::read).collect();
         let subscriptions = section.get("subscriptions").and_then(|entry| entry.items()).unwrap_or_default();
         self.subscriptions = subscriptions.into_iter().filter_map(Subscription::read).collect();
         self.reuse = section.section("reuse").map(Reuse::read).unwrap_or_default();
@@ -138,6 +144,17 @@ impl Component {
                 let message = format!("two subscriptions are called {:?}", &*subscription.name);
                 section.report_with_help(subscription.line, message, "give each a name of its own");
             }
+        }
+        for (number, schedule) in self.schedules.iter().enumerate() {
+            if self.schedules.iter().take(number).any(|earlier| earlier.name == schedule.name) {
+                let message = format!("two schedules are called {:?}", &*schedule.name);
+                section.report_with_help(schedule.line, message, "give each a name of its own");
+            }
+        }
+        if !self.durable
+            && let Some(schedule) = self.schedules.first()
+        {
+            section.report_with_help(schedule.line, "only sagas are scheduled", "add durable = true");
         }
         if self.durable && self.reuse.is_reused() {
             section.report_with_help(

@@ -20,6 +20,7 @@ mod names;
 mod pattern;
 mod problems;
 mod route;
+mod sagas;
 mod section;
 mod source;
 mod subscription;
@@ -45,6 +46,7 @@ pub use limits::{DEFAULT_CALL_DEADLINE_MS, Limits, Reuse};
 pub use missing::MissingGrant;
 pub use pattern::{Captures, MAX_ROUTE_BYTES, PatternError, RoutePattern, Segment};
 pub use route::{Access, Lookup, Method, MethodError, Route, find};
+pub use sagas::{Choreography, Overlap, SagaSettings, Schedule, StepLimit};
 pub use subscription::{Start, Subscription};
 pub use template::{Template, TemplateError};
 pub use trigger::HttpTrigger;
@@ -79,6 +81,12 @@ pub struct Manifest {
     pub auth: Option<Auth>,
     /// Bounds of the gateway.
     pub gateway: Gateway,
+    /// How sagas are kept.
+    pub sagas: SagaSettings,
+    /// Limits that the steps of sagas may name.
+    pub step_limits: BTreeMap<Arc<str>, StepLimit>,
+    /// Choreographies by name.
+    pub choreographies: BTreeMap<Arc<str>, Choreography>,
     /// Spin's HTTP triggers, in the order of the file.
     pub triggers: Vec<HttpTrigger>,
     /// What the gateway serves, in the order of precedence: the first whose path matches decides. See [`find`].
