@@ -52,7 +52,7 @@ pub fn read(path: &Path) -> Result<Vec<Table>, TablesError> {
 
 fn table(db: &Connection, name: String, left: &mut usize) -> Result<Table, TablesError> {
     let mut select = db.prepare(&format!("SELECT * FROM \"{}\"", name.replace('"', "\"\"")))?;
-    let columns: Vec<String> = select.column_names().map(ToString::to_string).collect();
+    let columns: Vec<String> = select.column_names().map(str::to_owned).collect();
     let mut found = select.query([])?;
     let mut rows = Vec::new();
     while let Some(row) = found.next()? {
