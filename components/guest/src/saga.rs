@@ -10,10 +10,10 @@ mod child;
 mod fake_journal;
 mod start;
 mod step;
-mod together;
-mod wait;
 #[cfg(test)]
 mod tests;
+mod together;
+mod wait;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -62,6 +62,9 @@ async fn begin<T, E: Fallible>(key: String, call: impl Future<Output = Result<T,
     let started = std::pin::pin!(handles::started(key.clone()));
     match select(call, started).await {
         Either::Right((Ok(()), _)) => Ok(key),
+        Either::Right((Err(handles::Error::NotFound), _)) => Err(Failure::unknown(format!(
+            "the child {key} is not to be seen: its component belongs into `sagas` of this one's manifest"
+        ))),
         Either::Right((Err(error), _)) => Err(failure_of(&error)),
         // It has ended already, or never begun; its answer is read from its journal.
         Either::Left((answered, _)) => match handles::status(key.clone()).await {

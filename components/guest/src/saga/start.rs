@@ -79,7 +79,7 @@ async fn settle<T, E: Fallible>(
     let unanswered = answered.as_ref().err().is_some_and(|error| error.failure().is_some());
     if unanswered
         && let Ok(saga) = handles::status(key.to_string()).await
-        && matches!(saga.status, Status::Running | Status::Compensating)
+        && matches!(saga.status, Status::Running | Status::Paused | Status::Compensating)
     {
         return Ok(Started::Running);
     }

@@ -32,6 +32,9 @@ const UNDO: StepOptions = StepOptions {
     limits: Vec::new(),
 };
 
+/// The most bytes that the journal takes of one step.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+
 /// What a compensation is told of its step.
 #[derive(Debug)]
 pub enum StepOutcome<T> {
@@ -44,18 +47,13 @@ pub enum StepOutcome<T> {
 /// What the journal holds of a step, once it is settled; empty as long as it may still be running.
 pub(super) type Settled = Rc<RefCell<Option<Recording>>>;
 
-/// A compensation, and what it needs of its own.
-struct Compensation {
-    attempt: UndoFn,
-    options: StepOptions,
-}
-
 /// A registered compensation.
 pub(super) struct Undo {
     name: String,
     key: String,
     settled: Settled,
-    compensation: Compensation,
+    attempt: UndoFn,
+    options: StepOptions,
 }
 
 impl Undo {
@@ -65,9 +63,8 @@ impl Undo {
         if recording.as_ref().is_some_and(|recording| matches!(recording.outcome, Outcome::Error)) {
             return Ok(());
         }
-        let Compensation { attempt, options } = &self.compensation;
-        let attempt = |_key| attempt(self.key.clone(), recording.as_ref());
-        settle(saga, &self.name, Phase::Undo, options.clone(), attempt).await.map(drop)
+        let attempt = |_key| (self.attempt)(self.key.clone(), recording.as_ref());
+        settle(saga, &self.name, Phase::Undo, self.options.clone(), attempt).await.map(drop)
     }
 
     /// Whether this belongs to the step whose outcome is `settled`.
@@ -83,7 +80,8 @@ pub struct Step<'s, T, E, F> {
     name: String,
     work: F,
     options: StepOptions,
-    undo: Option<Compensation>,
+    undo: Option<UndoFn>,
+    undo_options: StepOptions,
     pub(super) settled: Settled,
     answer: PhantomData<fn() -> Result<T, E>>,
 }
@@ -96,7 +94,7 @@ impl Saga {
         Fut: Future<Output = Result<T, E>>,
     {
         let (name, settled) = (name.to_string(), Settled::default());
-        Step { saga: self, name, work, options: STEP, undo: None, settled, answer: PhantomData }
+        Step { saga: self, name, work, options: STEP, undo: None, undo_options: UNDO, settled, answer: PhantomData }
     }
 
     /// Counts the steps of a name as they begin.
@@ -138,11 +136,9 @@ impl<T, E, F> Step<'_, T, E, F> {
         self
     }
 
-    /// The retry policy of the compensation, which is to follow [`Step::undo`].
+    /// The retry policy of the compensation.
     pub fn undo_retry(mut self, retry: RetryPolicy) -> Self {
-        if let Some(undo) = &mut self.undo {
-            undo.options.retry = retry;
-        }
+        self.undo_options.retry = retry;
         self
     }
 
@@ -162,7 +158,7 @@ impl<T, E, F> Step<'_, T, E, F> {
             let undoing = undo(key, value.map_or(StepOutcome::Unknown, StepOutcome::Success));
             Box::pin(async move { attempt_result(&undoing.await) })
         };
-        self.undo = Some(Compensation { attempt: Box::new(attempt), options: UNDO });
+        self.undo = Some(Box::new(attempt));
         self
     }
 }
@@ -179,12 +175,12 @@ where
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let Self { saga, name, work, options, undo, settled, .. } = self;
+            let Self { saga, name, work, options, undo, undo_options, settled, .. } = self;
             let key = saga.step_key(&name, saga.next_occurrence(&name));
             // Before the step runs: whatever happens to it from here on is compensated.
-            let undo = undo.map(|compensation| {
-                let (name, settled) = (name.clone(), Rc::clone(&settled));
-                Undo { name, key, settled, compensation }
+            let undo = undo.map(|attempt| {
+                let (name, settled, options) = (name.clone(), Rc::clone(&settled), undo_options);
+                Undo { name, key, settled, attempt, options }
             });
             saga.inner.undos.borrow_mut().extend(undo);
             let attempt = |key| {
@@ -259,18 +255,27 @@ pub(super) fn cancelled(recording: &Recording) -> Option<Failure> {
 }
 
 fn attempt_result<T: Serialize, E: Serialize + Fallible>(result: &Result<T, E>) -> AttemptResult {
-    let encode = |bytes: Result<Vec<u8>, serde_json::Error>| bytes.unwrap_or_default();
     match result {
-        Ok(value) => AttemptResult::Success(encode(serde_json::to_vec(value))),
+        Ok(value) => {
+            let answer = encode(value);
+            if answer.len() <= MAX_ANSWER_BYTES { AttemptResult::Success(answer) } else { too_large::<E>(answer.len()) }
+        }
         Err(error) => match error.failure() {
-            None => AttemptResult::Error(encode(serde_json::to_vec(error))),
-            Some(failure) => AttemptResult::Failed((
-                failure.may_have_run(),
-                failure.retry_after_ms,
-                encode(serde_json::to_vec(error)),
-            )),
+            None => AttemptResult::Error(encode(error)),
+            Some(failure) => AttemptResult::Failed((failure.may_have_run(), failure.retry_after_ms, encode(error))),
         },
     }
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    // What cannot be coded cannot be decoded either, which is where it is told.
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// Something was done, and its answer is lost: refused by the journal, the step would be done again on every run.
+fn too_large<E: Serialize + Fallible>(bytes: usize) -> AttemptResult {
+    let text = format!("a step answers at most {MAX_ANSWER_BYTES} bytes as JSON, this one has answered {bytes}");
+    AttemptResult::Failed((true, None, encode(&E::from_failure(Failure::unknown(text)))))
 }
 
 /// The step's answer out of its record: the same on the first run and on every replay.
@@ -329,6 +334,18 @@ mod tests {
             let AttemptResult::Failed((seen, ..)) = attempt_result::<(), _>(&Err(failure)) else { panic!("a failure") };
             assert_eq!(seen, may_have_run);
         }
+    }
+
+    #[test]
+    fn an_answer_that_no_journal_takes_is_a_failure_after_which_something_may_be_done() {
+        let fits = "x".repeat(super::MAX_ANSWER_BYTES - 2);
+        assert!(matches!(attempt_result::<_, Error>(&Ok(fits.clone())), AttemptResult::Success(_)));
+        let AttemptResult::Failed((may_have_run, _, payload)) = attempt_result::<_, Error>(&Ok(fits + "x")) else {
+            panic!("a failure")
+        };
+        assert!(may_have_run);
+        let told = decode::<String, Error>("s", &recording(Outcome::Unknown, &payload));
+        assert!(matches!(told, Err(Error::Unavailable(text)) if text.contains("1048577")));
     }
 
     #[test]
