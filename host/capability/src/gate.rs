@@ -81,10 +81,15 @@ impl Gate {
         self.state().steps.retain(|step| &*step.key != key);
     }
 
-    /// The step opened last, if one is open.
+    /// The open step that an effect under `key` belongs to: that of the key, or the one whose key it begins with, or
+    /// else the step opened last.
     #[must_use]
-    pub fn step(&self) -> Option<OpenStep> {
-        self.state().steps.last().cloned()
+    pub fn step(&self, key: Option<&str>) -> Option<OpenStep> {
+        let state = self.state();
+        let own = key.and_then(|key| {
+            state.steps.iter().filter(|step| key.starts_with(&*step.key)).max_by_key(|step| step.key.len())
+        });
+        own.or(state.steps.last()).cloned()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, bail};
 
@@ -11,7 +11,7 @@ use weft_capability::kv::embedded::Embedded as EmbeddedStore;
 use weft_capability::messaging::{Broker, embedded::Embedded as EmbeddedBroker};
 use weft_capability::outbound::SystemResolver;
 use weft_capability::spin_sqlite::Databases;
-use weft_capability::sql::{ContextSettings, SqlHost};
+use weft_capability::sql::{ContextSettings, KeptSince, SqlHost, SqlSettings};
 use weft_core::disk::{Disk, DiskLock, RealDisk};
 use weft_core::manifest::{Diagnostic, Manifest};
 use weft_core::{Clock, Failpoints, SystemClock};
@@ -52,13 +52,20 @@ pub fn assemble(place: &Place) -> anyhow::Result<Host> {
     let data = &place.data;
 
     let logs = GuestLogs::open(data, clock.clone()).with_context(|| cannot_open("the functions' output", data))?;
-    let sql = SqlHost::open(data, &contexts(&manifest), clock.clone(), failpoints.clone())?;
+    // What the steps of a saga have recorded is kept as long as the saga: until the journal is read, all of it.
+    let journal: Arc<OnceLock<Sagas>> = Arc::default();
+    let known = journal.clone();
+    let kept_since =
+        KeptSince::new(move || known.get().map_or(0, |sagas| sagas.oldest_started_at_ms().unwrap_or(u64::MAX)));
+    let settings = SqlSettings { kept_since, ..SqlSettings::default() };
+    let sql = SqlHost::open_with(data, &contexts(&manifest), clock.clone(), failpoints.clone(), &settings)?;
     let broker: Arc<dyn Broker> =
         Arc::new(EmbeddedBroker::open(data, disk.clone(), clock.clone(), failpoints.clone())?);
     let mut options = specs::saga_options(&manifest);
     options.log.failpoints = failpoints;
     options.faults = faults::from_environment()?;
     let (sagas, found) = Sagas::open(disk, &data.join("journal"), clock.clone(), &options)?;
+    drop(journal.set(sagas.clone()));
     tracing::info!(unfinished = found.unfinished, ?found.log, "opened the saga journal");
     if !found.log.quarantined.is_empty() || found.orphans > 0 {
         tracing::warn!(quarantined = ?found.log.quarantined, orphans = found.orphans, "the saga journal is damaged");

@@ -64,14 +64,15 @@ impl Calling {
     }
 
     /// The context for a call made by the task that runs in `store` now.
-    pub fn of(store: &mut StoreContextMut<'_, StoreData>) -> Result<CallContext, CallingError> {
+    /// `key` is the call's first argument, which tells steps that run together apart.
+    pub fn of(store: &mut StoreContextMut<'_, StoreData>, key: Option<&str>) -> Result<CallContext, CallingError> {
         let context = Self::served(store)?;
         let data = store.data();
         let depth = context.depth + 1;
         if depth > MAX_DEPTH {
             return Err(CallingError::TooDeep);
         }
-        let step = data.gate.step();
+        let step = data.gate.step(key);
         // A step has its own deadline, whatever waits for the saga.
         let deadline = step.as_ref().map_or(context.deadline, |step| step.deadline);
         Ok(CallContext {

@@ -73,7 +73,8 @@ fn prepare(
     if size_of_values(arguments) > MAX_CALL_BYTES {
         return refuse(format!("the arguments are larger than {MAX_CALL_BYTES} bytes"));
     }
-    let context = match Calling::of(&mut store) {
+    let key = arguments.first().and_then(|first| if let Val::String(key) = first { Some(key.as_str()) } else { None });
+    let context = match Calling::of(&mut store, key) {
         Ok(context) => context,
         Err(error) => return refuse(error.to_string()),
     };

@@ -434,7 +434,7 @@ mod tests {
         assert!(state.gate.check().is_err());
         state.open_step(lease, step.clone(), "k/pay#1", Duration::from_secs(30));
         assert!(state.gate.check().is_ok());
-        let open = state.gate.step().unwrap();
+        let open = state.gate.step(None).unwrap();
         assert_eq!((&*open.key, open.deadline), ("k/pay#1", Duration::from_secs(31)));
         state.close_step(lease, &step);
         assert!(state.gate.check().is_err());

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-pub use embedded::{ContextSettings, OpenError, SqlHost, SqlSettings};
+pub use embedded::{ContextSettings, KeptSince, OpenError, SqlHost, SqlSettings};
 pub use error::{ConstraintKind, SqlError};
 pub use types::{Commit, Committed, OperationKey, OutgoingEvent, Revocation, Row, Rows, Statement, Value};
 

@@ -30,7 +30,7 @@ use weft_core::failpoint::Failpoints;
 use weft_core::{Clock, Failure, Reason};
 
 pub use migrations::MigrationError;
-pub use open::{ContextSettings, OpenError, SqlHost, SqlSettings};
+pub use open::{ContextSettings, KeptSince, OpenError, SqlHost, SqlSettings};
 
 use super::error::SqlError;
 use super::types::{Commit, Committed, OperationKey, Revocation, Rows, Value};

@@ -26,7 +26,7 @@ pub struct ContextSettings {
 }
 
 /// Bounds of the embedded backend, for each context.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct SqlSettings {
     /// How many queries run at the same time.
     pub readers: usize,
@@ -44,6 +44,31 @@ pub struct SqlSettings {
     pub cursor_ms: u64,
     /// How long records of keys and tombstones are kept at least, in milliseconds.
     pub retention_ms: u64,
+    /// Records since this time are kept however old they are, in milliseconds since the Unix epoch: the steps of a saga
+    /// that is still known may be asked for again.
+    pub kept_since: KeptSince,
+}
+
+/// Answers since when records are kept; now, if it is left out.
+#[derive(Clone, Default)]
+pub struct KeptSince(Option<Arc<dyn Fn() -> u64 + Send + Sync>>);
+
+impl KeptSince {
+    /// Asks `since_ms`, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn new(since_ms: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(since_ms)))
+    }
+
+    pub(super) fn since_ms(&self) -> u64 {
+        self.0.as_ref().map_or(u64::MAX, |since_ms| since_ms())
+    }
+}
+
+impl std::fmt::Debug for KeptSince {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("KeptSince").field(&self.0.is_some()).finish()
+    }
 }
 
 impl Default for SqlSettings {
@@ -57,6 +82,7 @@ impl Default for SqlSettings {
             transaction_ms: 5_000,
             cursor_ms: 60_000,
             retention_ms: 30 * 24 * 60 * 60 * 1_000,
+            kept_since: KeptSince::default(),
         }
     }
 }

@@ -178,7 +178,8 @@ impl Writer {
         if now_ms < self.next_cleanup_ms {
             return Ok(self.next_cleanup_ms);
         }
-        let before_ms = now_ms.saturating_sub(self.shared.settings.retention_ms);
+        let settings = &self.shared.settings;
+        let before_ms = now_ms.saturating_sub(settings.retention_ms).min(settings.kept_since.since_ms());
         let removed = keyed::remove_records(self.session.host(), before_ms, CLEANUP_BATCH)?;
         Ok(if removed < CLEANUP_BATCH { now_ms.saturating_add(CLEANUP_PAUSE_MS) } else { now_ms })
     }
