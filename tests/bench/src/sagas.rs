@@ -10,6 +10,7 @@ mod shares;
 pub(crate) mod steps;
 mod system;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -46,9 +47,10 @@ struct Contestant {
 /// # Errors
 /// If an answer is wrong, or a system that could be installed does not run.
 pub fn measure(with_peers: bool) -> anyhow::Result<Vec<Row>> {
+    let installed = if with_peers { install() } else { Installed::default() };
     // On data of their own, so that no system has more to read at its start than another because it is faster.
-    let recoveries = recover(&mut start(with_peers)?.0)?;
-    let (contestants, steps) = start(with_peers)?;
+    let recoveries = recover(&mut start(&installed)?.0)?;
+    let (contestants, steps) = start(&installed)?;
     let mut contenders = Vec::new();
     for concurrency in IN_FLIGHT {
         for each in &contestants {
@@ -101,12 +103,17 @@ fn contender(
     }
 }
 
-/// Weft first, and the service outside that its steps may call.
-fn start(with_peers: bool) -> anyhow::Result<(Vec<Contestant>, Steps)> {
+/// Weft first, then the peers; and the service outside that steps of Weft may call.
+fn start(installed: &Installed) -> anyhow::Result<(Vec<Contestant>, Steps)> {
     let (weft, steps) = Weft::start()?;
     let mut contestants = vec![Contestant { name: "weft", how: HOW, door: DOOR, system: Box::new(weft) }];
-    if with_peers {
-        contestants.extend(peers()?);
+    if let Some(files) = &installed.restate {
+        let system = Box::new(Restate::start(files)?);
+        contestants.push(Contestant { name: "restate", how: restate::HOW, door: restate::DOOR, system });
+    }
+    if let Some(package) = &installed.dbos {
+        let system = Box::new(Dbos::start(package)?);
+        contestants.push(Contestant { name: "dbos", how: dbos::HOW, door: dbos::DOOR, system });
     }
     Ok((contestants, steps))
 }
@@ -123,28 +130,19 @@ fn say_shares(contestants: &[Contestant]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Those that can be installed; says of the others why they are left out.
-fn peers() -> anyhow::Result<Vec<Contestant>> {
-    let mut peers = Vec::new();
-    match Restate::install() {
-        Ok(package) => peers.push(Contestant {
-            name: "restate",
-            how: restate::HOW,
-            door: restate::DOOR,
-            system: Box::new(Restate::start(package)?),
-        }),
-        Err(error) => eprintln!("skipped: restate: {error:#}"),
+/// Peers that are installed.
+#[derive(Default)]
+struct Installed {
+    restate: Option<restate::Files>,
+    dbos: Option<PathBuf>,
+}
+
+/// Installs what can be; says of the others why they are left out.
+fn install() -> Installed {
+    fn or_skipped<T>(name: &str, installed: anyhow::Result<T>) -> Option<T> {
+        installed.inspect_err(|error| eprintln!("skipped: {name}: {error:#}")).ok()
     }
-    match Dbos::install() {
-        Ok(package) => peers.push(Contestant {
-            name: "dbos",
-            how: dbos::HOW,
-            door: dbos::DOOR,
-            system: Box::new(Dbos::start(package)?),
-        }),
-        Err(error) => eprintln!("skipped: dbos: {error:#}"),
-    }
-    Ok(peers)
+    Installed { restate: or_skipped("restate", Restate::install()), dbos: or_skipped("dbos", Dbos::install()) }
 }
 
 /// Kills each system with the most sagas in flight, in turn: the medians of how long it took to end them.

@@ -1,7 +1,7 @@
 //! DBOS: a library in the service itself, here in Python behind an HTTP server, with SQLite as it comes.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -48,10 +48,10 @@ impl Dbos {
     ///
     /// # Errors
     /// If it does not start.
-    pub fn start(package: PathBuf) -> anyhow::Result<Self> {
+    pub fn start(package: &Path) -> anyhow::Result<Self> {
         let [address] = free_addresses()?;
         let data = tempfile::Builder::new().prefix("weft-bench-dbos-").tempdir()?;
-        let mut dbos = Self { child: None, package, address, data };
+        let mut dbos = Self { child: None, package: package.to_owned(), address, data };
         System::start(&mut dbos)?;
         if let Some(child) = &mut dbos.child {
             child.wait_for(address)?;

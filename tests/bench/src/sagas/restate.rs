@@ -38,12 +38,18 @@ const PACKAGE: Package = Package {
     ]],
 };
 
+/// What is installed.
+#[derive(Clone, Debug)]
+pub struct Files {
+    server: PathBuf,
+    service: PathBuf,
+}
+
 /// The server and the service.
 pub struct Restate {
     /// Server and service, in this order, while they run.
     children: Vec<Child>,
-    package: PathBuf,
-    program: PathBuf,
+    files: Files,
     service: SocketAddr,
     ingress: SocketAddr,
     admin: SocketAddr,
@@ -56,20 +62,20 @@ impl Restate {
     ///
     /// # Errors
     /// If that is not possible.
-    pub fn install() -> anyhow::Result<(PathBuf, PathBuf)> {
+    pub fn install() -> anyhow::Result<Files> {
         let package = PACKAGE.install()?;
-        let program = server_program(&package)?;
-        Ok((package, program))
+        Ok(Files { server: server_program(&package)?, service: package.join(PACKAGE.service) })
     }
 
     /// Starts both on fresh data, and tells the server of the service.
     ///
     /// # Errors
     /// If one does not start.
-    pub fn start((package, program): (PathBuf, PathBuf)) -> anyhow::Result<Self> {
+    pub fn start(files: &Files) -> anyhow::Result<Self> {
         let [service, ingress, admin, node] = free_addresses()?;
         let data = tempfile::Builder::new().prefix("weft-bench-restate-").tempdir()?;
-        let mut restate = Self { children: Vec::new(), package, program, service, ingress, admin, node, data };
+        let files = files.clone();
+        let mut restate = Self { children: Vec::new(), files, service, ingress, admin, node, data };
         System::start(&mut restate)?;
         for (child, address) in restate.children.iter_mut().zip([admin, service]) {
             child.wait_for(address)?;
@@ -93,7 +99,7 @@ impl System for Restate {
 
     fn start(&mut self) -> anyhow::Result<()> {
         let folder = self.data.path();
-        let mut server = Command::new(&self.program);
+        let mut server = Command::new(&self.files.server);
         server
             .arg("--no-logo")
             .env("RESTATE_BASE_DIR", folder.join("data"))
@@ -107,7 +113,7 @@ impl System for Restate {
         let server = Child::start("restate-server", &mut server, folder)?;
         let mut service = Command::new("node");
         service
-            .arg(self.package.join(PACKAGE.service))
+            .arg(&self.files.service)
             .arg(self.service.port().to_string())
             .env("NODE_ENV", "production")
             .env("RESTATE_LOGGING", "ERROR");
