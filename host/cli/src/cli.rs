@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use weft_telemetry::{HostLog, HostLogError, LogFormat};
 
 use crate::assemble::Place;
-use crate::commands::{admin, build, check, completions, import, invoke, logs, new, routes, saga, up};
+use crate::commands::{admin, audit, build, check, completions, import, invoke, logs, new, routes, saga, up};
 use crate::exit::{self, Exit};
 
 /// Runs a whole microservice system as WebAssembly components in one process.
@@ -52,13 +52,15 @@ pub enum Command {
     New(new::Command),
     /// Call a function of a component by hand
     Invoke(invoke::Args),
-    /// Look at sagas of a running host
+    /// Look at sagas of a running host, start them, and tell them what to do
     #[command(subcommand)]
     Saga(saga::Command),
     /// List routes: method, path, component, access
     Routes(routes::Args),
     /// Show what functions have written to stdout and stderr
     Logs(logs::Args),
+    /// Show what was done to sagas by hand: who, what, why
+    Audit(audit::Args),
     /// Commands for the platform's operator
     #[command(subcommand)]
     Admin(admin::Command),
@@ -118,6 +120,7 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
         Command::Saga(command) => saga::run(command, &place).await,
         Command::Routes(args) => routes::run(&args, &place).await,
         Command::Logs(args) => logs::run(&args, &place).await,
+        Command::Audit(args) => audit::run(&args, &place),
         Command::Admin(admin::Command::ResetPassword(args)) => admin::run(args, &place).await,
         Command::Import(import::Command::Oulad(args)) => import::run(&args, &place).await,
         Command::Completions(args) => completions::run(&args),
@@ -180,6 +183,21 @@ mod tests {
             "weft invoke example-greeter greeter#greet (\"k\",\"x\") --json",
             "weft saga show 0192",
             "weft saga list --status running --name x --limit 5 --cursor 9",
+            "weft saga list --correlation c --since 2h --until 2026-03-01T08:00:00Z --attribute a=b --attribute c=d",
+            "weft saga timeline 0192 --ascii",
+            "weft saga tail",
+            "weft saga tail 0192 --json",
+            "weft saga start approval approving#run [7] --id k --wait",
+            "weft saga signal 0192 approve {\"by\":\"ada\"} --id 1",
+            "weft saga query 0192 state",
+            "weft saga cancel 0192 --reason wrong",
+            "weft saga pause 0192",
+            "weft saga resume 0192",
+            "weft saga retry 0192 --from charge#2",
+            "weft saga resolve 0192 --retry",
+            "weft saga resolve 0192 --skip charge --reason paid",
+            "weft saga migrate 0192 --dry-run",
+            "weft audit --limit 5 --json",
             "weft routes --json",
             "weft logs courses-list -f -n 5",
             "weft admin reset-password --email a@example.com",
@@ -202,6 +220,13 @@ mod tests {
             "weft invoke x",
             "weft saga list --status dreaming",
             "weft saga list --limit 0",
+            "weft saga list --since yesterday",
+            "weft saga list --attribute a",
+            "weft saga resolve 0192 --reason why",
+            "weft saga resolve 0192 --retry --abandon --reason why",
+            "weft saga resolve 0192 --abandon",
+            "weft saga resolve 0192 --skip charge",
+            "weft saga timeline 0192 --ascii --json",
             "weft completions tcsh",
         ] {
             let error = parsed(line).expect_err(line);

@@ -74,8 +74,18 @@ pub fn printable(text: &str) -> String {
 /// A time as RFC 3339 in UTC, to the second; `-` for none.
 #[must_use]
 pub fn time(ms: Option<u64>) -> String {
+    formatted(ms, "%Y-%m-%dT%H:%M:%SZ")
+}
+
+/// A time as RFC 3339 in UTC, to the millisecond.
+#[must_use]
+pub fn time_ms(ms: u64) -> String {
+    formatted(Some(ms), "%Y-%m-%dT%H:%M:%S.%3fZ")
+}
+
+fn formatted(ms: Option<u64>, format: &str) -> String {
     let timestamp = ms.and_then(|ms| i64::try_from(ms).ok()).and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    timestamp.map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    timestamp.map_or_else(|| "-".to_owned(), |time| time.strftime(format).to_string())
 }
 
 #[cfg(test)]
@@ -91,6 +101,7 @@ mod tests {
     #[test]
     fn times_are_rfc_3339() {
         assert_eq!(time(Some(1_700_000_000_123)), "2023-11-14T22:13:20Z");
+        assert_eq!(time_ms(1_700_000_000_120), "2023-11-14T22:13:20.120Z");
         assert_eq!(time(None), "-");
         assert_eq!(time(Some(u64::MAX)), "-");
     }

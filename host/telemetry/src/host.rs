@@ -15,6 +15,9 @@ use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt};
 /// Lines that may wait for the writing thread.
 const QUEUE_LINES: usize = 8192;
 
+/// Bytes that are written at a time, and a line more.
+const WRITE_BYTES: usize = 64 * 1024;
+
 /// How lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -98,11 +101,27 @@ impl Drop for HostLog {
 
 /// Writes until the end is asked for. If standard error is gone there is nobody left to tell.
 fn write(lines: &Receiver<Message>, mut output: Box<dyn Write + Send>, dropped: &AtomicU64) {
-    while let Ok(Message::Line(line)) = lines.recv() {
-        let _ = output.write_all(&line);
+    while let Ok(Message::Line(mut text)) = lines.recv() {
+        // What has come meanwhile is written with it.
+        let mut ended = false;
+        while text.len() < WRITE_BYTES
+            && let Ok(next) = lines.try_recv()
+        {
+            match next {
+                Message::Line(line) => text.extend_from_slice(&line),
+                Message::End => {
+                    ended = true;
+                    break;
+                }
+            }
+        }
+        let _ = output.write_all(&text);
         let dropped = dropped.swap(0, Relaxed);
         if dropped > 0 {
             let _ = writeln!(output, "{dropped} log lines were dropped because nobody took them in time");
+        }
+        if ended {
+            break;
         }
     }
     let _ = output.flush();

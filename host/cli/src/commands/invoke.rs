@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use anyhow::bail;
+
 use crate::assemble::Place;
 use crate::exit::Exit;
 use crate::invoker::Invoker;
@@ -29,8 +31,15 @@ pub struct Args {
 /// Prints the answer. An answer that is an error of the function's own ends with [`Exit::Failure`].
 ///
 /// # Errors
-/// If there is no such function, the arguments do not fit, or there is no answer.
+/// If there is no such function, the arguments do not fit, there is no answer, or there is no data directory: one that was
+/// mistyped must not be made.
 pub async fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
+    if !place.data.is_dir() {
+        bail!(
+            "there is no data directory {}, so no host runs there; name another with --data, or make it with `weft up`",
+            place.data.display()
+        );
+    }
     let invoker = Invoker::find(place).await?;
     let timeout = Duration::from_secs(args.timeout_s);
     let answer = invoker.invoke(&args.component, &args.function, &args.arguments, timeout).await;

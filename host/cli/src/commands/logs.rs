@@ -1,6 +1,10 @@
 //! `weft logs`: what functions have written to stdout and stderr, from the running host or from the files that the last
 //! one left.
 
+use anyhow::bail;
+
+use weft_core::manifest::Manifest;
+
 use crate::assemble::Place;
 use crate::control::client::{Client, query};
 use crate::exit::Exit;
@@ -27,10 +31,13 @@ pub struct Args {
 /// Prints the lines, oldest first.
 ///
 /// # Errors
-/// If no host is running and there are lines to come, or the files cannot be read.
+/// If no host is running and there are lines to come, the files cannot be read, or there is no such component.
 pub async fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
     let client =
         if args.follow { Some(Client::require(&place.data).await?) } else { Client::find(&place.data).await? };
+    if let Some(component) = &args.component {
+        check_known(component, client.as_ref(), place).await?;
+    }
     let Some(client) = client else {
         let lines = files::last(&place.data, args.component.as_deref(), usize::try_from(args.lines)?)?;
         lines.iter().try_for_each(|line| print(line, args.json))?;
@@ -43,6 +50,22 @@ pub async fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
     ]);
     client.logs(&asked, |line| Ok(print(&line, args.json)?)).await?;
     Ok(Exit::Success)
+}
+
+/// A component of the application, or one that was and has left lines.
+async fn check_known(component: &str, client: Option<&Client>, place: &Place) -> anyhow::Result<()> {
+    let known = match client {
+        Some(client) => client.info().await?.components,
+        // Without a host the manifest says; one that cannot be read leaves the files.
+        None => Manifest::load(&place.manifest)
+            .map(|manifest| manifest.components.keys().map(ToString::to_string).collect())
+            .unwrap_or_default(),
+    };
+    if known.iter().any(|known| known == component) || !files::last(&place.data, Some(component), 1)?.is_empty() {
+        return Ok(());
+    }
+    let listed = if known.is_empty() { String::new() } else { format!("; the application has {}", known.join(", ")) };
+    bail!("there is no component {component:?}{listed}")
 }
 
 fn print(line: &LogLine, json: bool) -> std::io::Result<()> {

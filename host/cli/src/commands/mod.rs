@@ -1,6 +1,7 @@
 //! One file for each command: what it takes from the command line, and what it does.
 
 pub mod admin;
+pub mod audit;
 pub mod build;
 pub mod check;
 pub mod completions;

@@ -1,22 +1,54 @@
-//! `weft saga`: sagas of the running host and their steps.
+//! `weft saga`: sagas of the running host. What each command takes stands here, what it does in the files below.
+
+mod arguments;
+mod bars;
+mod orders;
+mod show;
+mod start;
+mod tail;
+mod timeline;
 
 use clap::Subcommand;
 use clap::builder::PossibleValuesParser;
 use weft_durable::Status;
 
 use crate::assemble::Place;
-use crate::control::api::{Saga, SagaEntry, SagaList, SagaStep};
+use crate::control::api::{SagaEntry, SagaList};
 use crate::control::client::{Client, query};
 use crate::exit::Exit;
 use crate::output;
+
+use arguments::{attribute, time};
 
 /// The commands under `weft saga`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List sagas, newest first
     List(ListArgs),
-    /// Show one saga with its steps
-    Show(ShowArgs),
+    /// Show one saga: its steps, compensations, waits and orders
+    Show(show::Args),
+    /// Draw the steps of a saga, or of all sagas of a correlation id, as bars
+    Timeline(timeline::Args),
+    /// Follow transitions as they happen; with an id, until that saga ends
+    Tail(tail::Args),
+    /// Start a durable function and print its saga's id once it is durably begun
+    Start(start::Args),
+    /// Send a signal to a saga
+    Signal(orders::SignalArgs),
+    /// Print what a saga has exposed under a name
+    Query(orders::QueryArgs),
+    /// Cancel a saga: what runs ends, and the compensations run
+    Cancel(orders::ReasonArgs),
+    /// Let nothing further of a saga begin
+    Pause(orders::ReasonArgs),
+    /// Let a paused saga go on
+    Resume(orders::ReasonArgs),
+    /// Try at once what waits for its next attempt, or run a step and all after it again
+    Retry(orders::RetryArgs),
+    /// Bring a saga to an end that needs attention
+    Resolve(orders::ResolveArgs),
+    /// Move a saga to its component's current code, if that fits its journal
+    Migrate(orders::MigrateArgs),
 }
 
 /// What `weft saga list` takes.
@@ -28,6 +60,18 @@ pub struct ListArgs {
     /// Only sagas of this function or component
     #[arg(long)]
     name: Option<String>,
+    /// Only sagas of this business operation
+    #[arg(long, value_name = "ID")]
+    correlation: Option<String>,
+    /// Only sagas that began at or after this time: RFC 3339, or how long ago, such as 2h or 3d
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<u64>,
+    /// Only sagas that began before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<u64>,
+    /// Only sagas with this attribute; may be given several times
+    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = attribute)]
+    attributes: Vec<String>,
     /// How many
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
@@ -39,34 +83,46 @@ pub struct ListArgs {
     json: bool,
 }
 
-/// What `weft saga show` takes.
-#[derive(Debug, clap::Args)]
-pub struct ShowArgs {
-    /// The saga's id, which is its key
-    id: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
 /// Asks the running host and prints what it says.
 ///
 /// # Errors
-/// If no host is running, or there is no such saga.
+/// If no host is running, there is no such saga, or it refuses.
 pub async fn run(command: Command, place: &Place) -> anyhow::Result<Exit> {
     let client = Client::require(&place.data).await?;
     match command {
-        Command::List(args) => {
-            let cursor = args.cursor.map(|cursor| cursor.to_string());
-            let limit = Some(args.limit.to_string());
-            let asked = query(&[("status", args.status), ("name", args.name), ("limit", limit), ("cursor", cursor)]);
-            let list = client.sagas(&asked).await?;
-            if args.json { output::json(&list)? } else { print_list(&list)? }
-        }
-        Command::Show(args) => {
-            let saga = client.saga(&args.id).await?;
-            if args.json { output::json(&saga)? } else { print_saga(&saga)? }
-        }
+        Command::List(args) => list(args, &client).await,
+        Command::Show(args) => show::run(&args, &client).await,
+        Command::Timeline(args) => timeline::run(&args, &client).await,
+        Command::Tail(args) => tail::run(&args, &client).await,
+        Command::Start(args) => start::run(args, &client).await,
+        Command::Signal(args) => orders::signal(args, &client).await,
+        Command::Query(args) => orders::query(&args, &client).await,
+        Command::Cancel(args) => orders::cancel(args, &client).await,
+        Command::Pause(args) => orders::pause(args, &client).await,
+        Command::Resume(args) => orders::resume(args, &client).await,
+        Command::Retry(args) => orders::retry(args, &client).await,
+        Command::Resolve(args) => orders::resolve(args, &client).await,
+        Command::Migrate(args) => orders::migrate(args, &client).await,
+    }
+}
+
+async fn list(args: ListArgs, client: &Client) -> anyhow::Result<Exit> {
+    let number = |number: Option<u64>| number.map(|number| number.to_string());
+    let mut asked = vec![
+        ("status", args.status),
+        ("name", args.name),
+        ("correlation", args.correlation),
+        ("since_ms", number(args.since)),
+        ("until_ms", number(args.until)),
+        ("limit", Some(args.limit.to_string())),
+        ("cursor", number(args.cursor)),
+    ];
+    asked.extend(args.attributes.into_iter().map(|attribute| ("attribute", Some(attribute))));
+    let list = client.sagas(&query(&asked)).await?;
+    if args.json {
+        output::json(&list)?
+    } else {
+        print_list(&list)?
     }
     Ok(Exit::Success)
 }
@@ -81,70 +137,5 @@ fn print_list(list: &SagaList) -> std::io::Result<()> {
     match list.next_cursor {
         Some(cursor) => output::line(&format!("more: --cursor {cursor}")),
         None => Ok(()),
-    }
-}
-
-fn print_saga(saga: &Saga) -> std::io::Result<()> {
-    let entry = &saga.entry;
-    let facts = [
-        ("id", Some(entry.id.clone())),
-        ("name", Some(entry.name.clone())),
-        ("component", Some(format!("{} (sha256:{})", entry.component, saga.digest))),
-        ("status", Some(entry.status.clone())),
-        ("correlation", Some(saga.correlation_id.clone())),
-        ("started", Some(output::time(Some(entry.started_at_ms)))),
-        ("ended", Some(output::time(entry.ended_at_ms))),
-        ("result", saga.result.clone()),
-        ("error", saga.error.clone()),
-    ];
-    for (name, fact) in facts {
-        if let Some(fact) = fact {
-            output::line(&format!("{name:<12} {}", output::printable(&fact)))?;
-        }
-    }
-    output::line("")?;
-    let rows: Vec<_> = saga.steps.iter().map(step_row).collect();
-    output::table(["STEP", "STATUS", "ATTEMPTS", "STARTED", "TOOK", "ERROR"], &rows)
-}
-
-fn step_row(step: &SagaStep) -> [String; 6] {
-    let mut name = step.name.clone();
-    if step.occurrence > 1 {
-        name.push_str(&format!("#{}", step.occurrence));
-    }
-    if step.compensation {
-        name.push_str(" (undo)");
-    }
-    let took = step.ended_at_ms.map(|ended| format!("{} ms", ended.saturating_sub(step.started_at_ms)));
-    [
-        name,
-        step.status.clone(),
-        step.attempts.to_string(),
-        output::time(Some(step.started_at_ms)),
-        took.unwrap_or_else(|| "-".to_owned()),
-        step.error.clone().unwrap_or_default(),
-    ]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_step_says_which_time_and_whether_it_is_taken_back() {
-        let step = SagaStep {
-            name: "reserve".to_owned(),
-            occurrence: 2,
-            compensation: true,
-            status: "failed".to_owned(),
-            attempts: 3,
-            started_at_ms: 1_000,
-            ended_at_ms: Some(1_250),
-            error: Some("full".to_owned()),
-        };
-        let row = step_row(&step);
-        assert_eq!(row, ["reserve#2 (undo)", "failed", "3", "1970-01-01T00:00:01Z", "250 ms", "full"]);
-        let open = step_row(&SagaStep { occurrence: 1, compensation: false, ended_at_ms: None, error: None, ..step });
-        assert_eq!((open[0].as_str(), open[4].as_str(), open[5].as_str()), ("reserve", "-", ""));
     }
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use weft_core::manifest::{Manifest, Variables};
 use weft_gateway::{AuthSettings, Gateway, HealthCheck, Limits, Revocations, RouteTable, Settings, bind};
+use weft_telemetry::AuditLog;
 
 use crate::assemble::{self, Place};
 use crate::commands::watch;
@@ -60,10 +61,14 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let told = host.start().await?;
     let edge = Arc::new(edge(&host)?);
 
+    let data = &options.place.data;
+    let audit = AuditLog::open(data, host.parts().clock.clone());
+    let audit = audit.with_context(|| format!("cannot open the audit log in {}", data.display()))?;
     let operations = Running {
         host: host.clone(),
         sagas: host.parts().sagas.clone(),
         logs: host.parts().logs.clone(),
+        audit,
         data: options.place.data.clone(),
         address: Some(address),
         since: Instant::now(),

@@ -1,4 +1,7 @@
-//! The client's side of the control socket. One connection for each request: commands make few.
+//! The client's side of the control socket. One connection for each request: commands make few. What is asked of sagas is
+//! in [`sagas`].
+
+mod sagas;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,12 +14,12 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use weft_telemetry::LogLine;
 
 use super::MAX_BODY_BYTES;
-use super::api::{Answer, Call, Info, Problem, RouteEntry, Saga, SagaList};
+use super::api::{Answer, Call, Info, Problem, RouteEntry};
 use super::socket;
 use super::token::Token;
 use crate::exit::UsageError;
@@ -81,22 +84,6 @@ impl Client {
         self.get("/v1/routes").await
     }
 
-    /// Sagas, newest first. `query` is made by [`query`].
-    ///
-    /// # Errors
-    /// If it does not answer.
-    pub async fn sagas(&self, query: &str) -> anyhow::Result<SagaList> {
-        self.get(&format!("/v1/sagas{query}")).await
-    }
-
-    /// One saga.
-    ///
-    /// # Errors
-    /// If there is no such saga, or no answer.
-    pub async fn saga(&self, id: &str) -> anyhow::Result<Saga> {
-        self.get(&format!("/v1/sagas/{}", escaped(id))).await
-    }
-
     /// Calls a function.
     ///
     /// # Errors
@@ -122,9 +109,17 @@ impl Client {
     ///
     /// # Errors
     /// If the host does not answer or stops in between, or what `each` says.
-    pub async fn logs(&self, query: &str, mut each: impl FnMut(LogLine) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        let path = format!("/v1/logs{query}");
-        let response = self.within(ANSWER_TIMEOUT, self.send(Method::GET, &path, Vec::new())).await?;
+    pub async fn logs(&self, query: &str, each: impl FnMut(LogLine) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        self.lines(&format!("/v1/logs{query}"), each).await
+    }
+
+    /// Hands each line of a stream to `each`.
+    async fn lines<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        mut each: impl FnMut(T) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let response = self.within(ANSWER_TIMEOUT, self.send(Method::GET, path, Vec::new())).await?;
         let mut body = ok(response).await?.into_body();
         let mut pending = Vec::new();
         while let Some(frame) = body.frame().await {
@@ -207,6 +202,12 @@ async fn ok(response: Response<Incoming>) -> anyhow::Result<Response<Incoming>> 
 
 fn escaped(text: &str) -> impl std::fmt::Display + '_ {
     utf8_percent_encode(text, NON_ALPHANUMERIC)
+}
+
+/// An id in a path. The `e` is escaped too, so that a saga whose id is `events` is not taken for all sagas' transitions.
+fn escaped_id(id: &str) -> impl std::fmt::Display + '_ {
+    const ID: &AsciiSet = &NON_ALPHANUMERIC.add(b'e');
+    utf8_percent_encode(id, ID)
 }
 
 /// A query string of the parameters that have a value; empty if none has.

@@ -1,5 +1,7 @@
 //! What a running host answers on its control socket.
 
+mod sagas;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,12 +14,12 @@ use hyper::StatusCode;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use weft_durable::{SagaError, SagaFilter, Sagas};
+use weft_durable::Sagas;
 use weft_telemetry::guest::files;
-use weft_telemetry::{GuestLogs, LogLine};
+use weft_telemetry::{AuditLog, GuestLogs, LogLine};
 
-use super::api::{Answer, Call, Info, Problem, RouteEntry, Saga, SagaList, routes};
-use super::server::{LogFilter, Operations, problem};
+use super::api::{Answer, Call, Info, Problem, RouteEntry, routes};
+use super::server::{LogFilter, Operations, SagaOperations, problem};
 use crate::host::Host;
 use crate::invoker::invoke_in;
 
@@ -29,6 +31,8 @@ pub struct Running {
     pub sagas: Sagas,
     /// What its functions write.
     pub logs: GuestLogs,
+    /// What is done to it by hand.
+    pub audit: AuditLog,
     /// Its data directory.
     pub data: PathBuf,
     /// Where it listens.
@@ -56,16 +60,8 @@ impl Operations for Running {
         routes(&self.host.manifest())
     }
 
-    fn sagas(&self, filter: &SagaFilter, limit: usize, cursor: Option<u64>) -> SagaList {
-        SagaList::from(&self.sagas.list(filter, limit, cursor))
-    }
-
-    fn saga(&self, id: &str) -> Result<Saga, Problem> {
-        let saga = self.sagas.show(id).map_err(|error| match error {
-            SagaError::NotFound => problem(StatusCode::NOT_FOUND, format!("there is no saga {id:?}")),
-            other => problem(StatusCode::INTERNAL_SERVER_ERROR, format!("saga {id:?} cannot be shown: {other}")),
-        })?;
-        Ok(Saga::from(&saga))
+    fn sagas(&self) -> &dyn SagaOperations {
+        self
     }
 
     fn logs(&self, filter: LogFilter) -> BoxStream<'static, LogLine> {

@@ -1,5 +1,7 @@
 //! The host's side of the control socket: HTTP, the token and the limits. What is answered comes from
-//! [`Operations`].
+//! [`Operations`]; what is asked of sagas is read in [`sagas`].
+
+mod sagas;
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -12,24 +14,24 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use percent_encoding::percent_decode_str;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 
-use weft_durable::{SagaFilter, Status};
 use weft_telemetry::LogLine;
 
 use super::MAX_BODY_BYTES;
-use super::api::{Answer, Call, Info, Problem, RouteEntry, Saga, SagaList};
+use super::api::{Answer, Call, Info, Problem, RouteEntry};
 use super::socket;
 use super::token::Token;
+pub use sagas::{Done, SagaOperations};
 
 /// Connections at the same time; more wait.
 const MAX_CONNECTIONS: usize = 64;
@@ -37,8 +39,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest time that a call may wait for its answer, in milliseconds.
 const MAX_CALL_MS: u64 = 600_000;
-/// How many sagas one page has if it is not said.
-const DEFAULT_PAGE: usize = 50;
 /// How many lines of output are answered if it is not said.
 const DEFAULT_LINES: usize = 100;
 
@@ -59,13 +59,8 @@ pub trait Operations: Send + Sync + 'static {
     fn info(&self) -> Info;
     /// What it serves.
     fn routes(&self) -> Vec<RouteEntry>;
-    /// Sagas, newest first.
-    fn sagas(&self, filter: &SagaFilter, limit: usize, cursor: Option<u64>) -> SagaList;
-    /// One saga.
-    ///
-    /// # Errors
-    /// If there is none, or it cannot be read.
-    fn saga(&self, id: &str) -> Result<Saga, Problem>;
+    /// Its sagas.
+    fn sagas(&self) -> &dyn SagaOperations;
     /// What functions wrote. Ends after the lines that there are, or never if it is to follow.
     fn logs(&self, filter: LogFilter) -> BoxStream<'static, LogLine>;
     /// Calls a function. 502 if it gives no answer, 400 if the call makes no sense.
@@ -146,15 +141,6 @@ async fn route(operations: &dyn Operations, request: Request<Incoming>) -> Resul
     match (request.method(), path.as_str()) {
         (&Method::GET, "/v1/info") => Ok(json(&operations.info())),
         (&Method::GET, "/v1/routes") => Ok(json(&operations.routes())),
-        (&Method::GET, "/v1/sagas") => {
-            let status = query
-                .get("status")
-                .map(|name| Status::parse(name).ok_or_else(|| bad(format!("there is no status {name:?}"))));
-            let name = query.get("name").map(ToOwned::to_owned);
-            let filter = SagaFilter { status: status.transpose()?, name, ..SagaFilter::default() };
-            let limit = query.number("limit")?.unwrap_or(DEFAULT_PAGE);
-            Ok(json(&operations.sagas(&filter, limit, query.number("cursor")?)))
-        }
         (&Method::GET, "/v1/logs") => {
             let filter = LogFilter {
                 component: query.get("component").map(ToOwned::to_owned),
@@ -163,28 +149,43 @@ async fn route(operations: &dyn Operations, request: Request<Incoming>) -> Resul
             };
             Ok(lines(operations.logs(filter)))
         }
-        (&Method::POST, "/v1/invoke") => Ok(json(&operations.invoke(call(request).await?).await?)),
-        (&Method::GET, path) => match path.strip_prefix("/v1/sagas/") {
-            Some(id) => {
-                let id = percent_decode_str(id).decode_utf8().map_err(|_| bad("the saga's id is not UTF-8"))?;
-                Ok(json(&operations.saga(&id)?))
+        (&Method::POST, "/v1/invoke") => {
+            let call: Call = parsed(&body(request).await?, "call")?;
+            if call.timeout_ms > MAX_CALL_MS {
+                return Err(bad(format!("timeout_ms is {}; it may be {MAX_CALL_MS}", call.timeout_ms)));
             }
-            None => Err(problem(StatusCode::NOT_FOUND, format!("there is nothing at {path}"))),
+            Ok(json(&operations.invoke(call).await?))
+        }
+        (method, path) => match path.strip_prefix("/v1/sagas") {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+                let rest = rest.to_owned();
+                sagas::route(operations.sagas(), &rest, &query, request).await
+            }
+            _ if method == Method::GET => Err(problem(StatusCode::NOT_FOUND, format!("there is nothing at {path}"))),
+            _ => Err(problem(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not take {method}"))),
         },
-        (method, path) => Err(problem(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not take {method}"))),
     }
 }
 
-async fn call(request: Request<Incoming>) -> Result<Call, Problem> {
+async fn body(request: Request<Incoming>) -> Result<Bytes, Problem> {
     let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
     let body = tokio::time::timeout(BODY_TIMEOUT, body).await;
     let body = body.map_err(|_| problem(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"))?;
-    let body = body.map_err(|error| bad(format!("the body cannot be read: {error}")))?.to_bytes();
-    let call: Call = serde_json::from_slice(&body).map_err(|error| bad(format!("the body is no call: {error}")))?;
-    if call.timeout_ms > MAX_CALL_MS {
-        return Err(bad(format!("timeout_ms is {}; it may be {MAX_CALL_MS}", call.timeout_ms)));
+    Ok(body.map_err(too_large_or_cut)?.to_bytes())
+}
+
+fn too_large_or_cut(error: Box<dyn std::error::Error + Send + Sync>) -> Problem {
+    match error.downcast_ref::<LengthLimitError>() {
+        Some(_) => problem(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body has more than the {MAX_BODY_BYTES} bytes that it may have"),
+        ),
+        None => bad(format!("the body cannot be read: {error}")),
     }
-    Ok(call)
+}
+
+fn parsed<T: DeserializeOwned>(body: &[u8], what: &str) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| bad(format!("the body is no {what}: {error}")))
 }
 
 /// The parameters of a request's query.
@@ -198,6 +199,10 @@ impl Query {
 
     fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
     fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Problem> {
@@ -229,7 +234,7 @@ fn json(value: &impl Serialize) -> Response<Body> {
 }
 
 /// One JSON object on each line, as they come.
-fn lines(entries: BoxStream<'static, LogLine>) -> Response<Body> {
+fn lines<T: Serialize + 'static>(entries: BoxStream<'static, T>) -> Response<Body> {
     let frames = entries.map(|entry| {
         let mut line = serde_json::to_vec(&entry).unwrap_or_default();
         line.push(b'\n');

@@ -36,11 +36,11 @@ fn timestamp(time_ms: u64) -> Timestamp {
     i64::try_from(time_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX)
 }
 
-fn to_rfc3339<S: Serializer>(time_ms: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn to_rfc3339<S: Serializer>(time_ms: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&timestamp(*time_ms))
 }
 
-fn from_rfc3339<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+pub(crate) fn from_rfc3339<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let time: Timestamp = String::deserialize(deserializer)?.parse().map_err(de::Error::custom)?;
     u64::try_from(time.as_millisecond()).map_err(de::Error::custom)
 }

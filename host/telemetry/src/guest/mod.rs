@@ -21,6 +21,7 @@ use weft_core::Clock;
 
 use files::FileThread;
 pub use line::{LogLine, Stream};
+pub(crate) use line::{from_rfc3339, to_rfc3339};
 use ring::Ring;
 pub use writer::GuestWriter;
 

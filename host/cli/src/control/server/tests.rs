@@ -6,9 +6,13 @@ use std::sync::Mutex;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use weft_durable::{SagaFilter, Status};
 use weft_telemetry::Stream;
 
 use super::*;
+use crate::control::api::{
+    Begun, Migrated, Order, Ordered, Resolve, Saga, SagaEntry, SagaList, Signal, Start, Timeline, Transition,
+};
 use crate::control::client::{Client, query};
 use crate::exit::UsageError;
 use crate::invoker::NoAnswer;
@@ -35,14 +39,8 @@ impl Operations for Fake {
         Vec::new()
     }
 
-    fn sagas(&self, filter: &SagaFilter, limit: usize, cursor: Option<u64>) -> SagaList {
-        self.note(format!("{filter:?} {limit} {cursor:?}"));
-        SagaList::default()
-    }
-
-    fn saga(&self, id: &str) -> Result<Saga, Problem> {
-        self.note(id.to_owned());
-        Err(problem(StatusCode::NOT_FOUND, "there is no such saga"))
+    fn sagas(&self) -> &dyn SagaOperations {
+        self
     }
 
     fn logs(&self, filter: LogFilter) -> BoxStream<'static, LogLine> {
@@ -65,6 +63,78 @@ impl Operations for Fake {
             }
         })
     }
+}
+
+impl SagaOperations for Fake {
+    fn list(&self, filter: &SagaFilter, limit: usize, cursor: Option<u64>) -> SagaList {
+        self.note(format!("{filter:?} {limit} {cursor:?}"));
+        SagaList::default()
+    }
+
+    fn show(&self, id: &str) -> Result<Saga, Problem> {
+        self.note(id.to_owned());
+        Err(problem(StatusCode::NOT_FOUND, "there is no such saga"))
+    }
+
+    fn timeline(&self, id: &str) -> Result<Timeline, Problem> {
+        self.note(format!("timeline of {id}"));
+        Ok(Timeline { now_ms: 7, sagas: Vec::new(), more: false })
+    }
+
+    fn query(&self, id: &str, name: &str) -> Result<serde_json::Value, Problem> {
+        self.note(format!("{name} of {id}"));
+        Ok(serde_json::json!({ "step": 1 }))
+    }
+
+    fn events(&self, id: Option<&str>) -> Result<BoxStream<'static, Transition>, Problem> {
+        self.note(format!("events of {id:?}"));
+        let transition = |number: u32| Transition {
+            event: "step.completed".to_owned(),
+            saga: "s".to_owned(),
+            name: "i#f".to_owned(),
+            correlation_id: "c".to_owned(),
+            step: None,
+            attempt: Some(number),
+            at_ms: 0,
+            error: None,
+        };
+        Ok(futures::stream::iter((1..=3).map(transition)).boxed())
+    }
+
+    fn start(&self, start: Start) -> BoxFuture<'_, Result<Begun, Problem>> {
+        self.note(format!("{start:?}"));
+        let (id, existing) = (start.id.unwrap_or_default(), start.arguments == "[1]");
+        Box::pin(async move { Ok(Begun { id, existing }) })
+    }
+
+    fn order(&self, id: String, ordered: Ordered) -> BoxFuture<'_, Result<Done, Problem>> {
+        self.note(format!("{} {id} by {}: {}", ordered.order.name(), ordered.actor, ordered.reason));
+        Box::pin(async move {
+            match ordered.order {
+                Order::Migrate { dry_run } => Ok(Done::Migrated(Migrated { digest: "d".to_owned(), dry_run })),
+                Order::Pause => Err(problem(StatusCode::CONFLICT, "it has ended")),
+                Order::Signals(signal) => Err(problem(StatusCode::PAYLOAD_TOO_LARGE, signal.payload.to_string())),
+                Order::Resume => Err(problem(StatusCode::SERVICE_UNAVAILABLE, "the disk is full")),
+                _ => Ok(Done::Saga(entry(&id))),
+            }
+        })
+    }
+}
+
+fn entry(id: &str) -> SagaEntry {
+    SagaEntry {
+        id: id.to_owned(),
+        name: "i#f".to_owned(),
+        component: "a".to_owned(),
+        status: "running".to_owned(),
+        correlation_id: "c".to_owned(),
+        started_at_ms: 1,
+        ended_at_ms: None,
+    }
+}
+
+fn by_ada(order: Order) -> Ordered {
+    Ordered { actor: "ada@local".to_owned(), reason: "because".to_owned(), order }
 }
 
 struct Server {
@@ -134,14 +204,123 @@ async fn requests_reach_the_host_as_they_were_meant() {
     assert_eq!(client.info().await.unwrap().pid, 7);
     let wanted = [("status", Some("needs-attention".to_owned())), ("name", Some("a b&c".to_owned()))];
     client.sagas(&query(&wanted)).await.unwrap();
+    let others = [
+        ("correlation", Some("c/1".to_owned())),
+        ("since_ms", Some("5".to_owned())),
+        ("until_ms", Some("9".to_owned())),
+        ("attribute", Some("a=b=c".to_owned())),
+        ("attribute", Some("d=".to_owned())),
+    ];
+    client.sagas(&query(&others)).await.unwrap();
     let error = client.saga("k/ä#1?").await.unwrap_err();
     assert_eq!(error.to_string(), "there is no such saga");
-    assert_eq!(
-        server.asked(),
-        ["SagaFilter { status: Some(NeedsAttention), name: Some(\"a b&c\") } 50 None", "k/ä#1?"]
-    );
+    let asked = server.asked();
+    let first =
+        SagaFilter { status: Some(Status::NeedsAttention), name: Some("a b&c".to_owned()), ..SagaFilter::default() };
+    let attributes = [("a", "b=c"), ("d", "")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let second = SagaFilter {
+        correlation_id: Some("c/1".to_owned()),
+        since_ms: Some(5),
+        until_ms: Some(9),
+        attributes: attributes.into(),
+        ..SagaFilter::default()
+    };
+    assert_eq!(asked, [format!("{first:?} 50 None"), format!("{second:?} 50 None"), "k/ä#1?".to_owned()]);
     let error = client.sagas(&query(&[("limit", Some("many".to_owned()))])).await.unwrap_err();
     assert_eq!(error.to_string(), "limit has to be a number, not \"many\"");
+}
+
+#[tokio::test]
+async fn sagas_are_started_told_and_asked() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let start = |arguments: &str| Start {
+        actor: "ada@local".to_owned(),
+        component: "a".to_owned(),
+        function: "i#f".to_owned(),
+        id: Some("k/1".to_owned()),
+        arguments: arguments.to_owned(),
+    };
+    assert!(!client.start(&start("[]")).await.unwrap().existing);
+    assert!(client.start(&start("[1]")).await.unwrap().existing);
+    let cancelled = client.order("k/1", &by_ada(Order::Cancel)).await.unwrap();
+    assert_eq!(cancelled, entry("k/1"));
+    let migrated = client.migrate("k", "ada@local".to_owned(), String::new(), true).await.unwrap();
+    assert!(migrated.dry_run);
+    assert_eq!(client.query_saga("k", "where/now").await.unwrap()["step"], 1);
+    assert_eq!(client.timeline("events").await.unwrap().now_ms, 7);
+    let told: Vec<String> = server.asked().into_iter().skip(2).collect();
+    let expected =
+        ["cancel k/1 by ada@local: because", "migrate k by ada@local: ", "where/now of k", "timeline of events"];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn a_saga_that_is_called_events_is_a_saga() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    client.saga("events").await.unwrap_err();
+    let mut attempts = Vec::new();
+    let collect = |transition: Transition| {
+        attempts.extend(transition.attempt);
+        Ok(())
+    };
+    client.transitions(Some("a&b"), collect).await.unwrap();
+    assert_eq!(attempts, [1, 2, 3]);
+    client.transitions(None, |_| Ok(())).await.unwrap();
+    assert_eq!(server.asked(), ["events", "events of Some(\"a&b\")", "events of None"]);
+}
+
+#[tokio::test]
+async fn refusals_of_orders_keep_their_kind() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let refused = async |order: Order| client.order("k", &by_ada(order)).await.unwrap_err();
+    let signal = Signal { name: "go".to_owned(), id: String::new(), payload: serde_json::json!([1]) };
+    for (order, text) in
+        [(Order::Pause, "it has ended"), (Order::Signals(signal.clone()), "[1]"), (Order::Resume, "the disk is full")]
+    {
+        let error = refused(order).await;
+        assert_eq!(error.to_string(), text);
+        assert!(!error.is::<UsageError>() && !error.is::<NoAnswer>());
+    }
+    server.asked();
+    // What makes no sense does not reach the host.
+    let nameless = refused(Order::Signals(Signal { name: String::new(), ..signal })).await;
+    let abandon = Order::Resolve(Resolve::Abandon);
+    let unreasoned = Ordered { actor: "ada@local".to_owned(), reason: " ".to_owned(), order: abandon };
+    let unreasoned = client.order("k", &unreasoned).await.unwrap_err();
+    let nobody = Ordered { actor: String::new(), reason: String::new(), order: Order::Cancel };
+    let nobody = client.order("k", &nobody).await.unwrap_err();
+    for error in [nameless, unreasoned, nobody] {
+        assert!(error.is::<UsageError>(), "{error}");
+    }
+    assert_eq!(server.asked(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statuses_are_those_of_http() {
+    let server = Server::start().await;
+    let token = std::fs::read_to_string(server.data.path().join("token")).unwrap();
+    let status = |line: &str, body: &str| {
+        let head = format!("{line} HTTP/1.1\r\nhost: weft\r\nauthorization: Bearer {token}\r\nconnection: close\r\n");
+        let response = server.raw(&format!("{head}content-length: {}\r\n\r\n{body}", body.len()));
+        response.split(' ').nth(1).unwrap().parse::<u16>().unwrap()
+    };
+    let start = r#"{"actor":"a","component":"a","function":"i#f","id":null,"arguments":"[]"}"#;
+    assert_eq!(status("POST /v1/sagas", start), 201);
+    assert_eq!(status("POST /v1/sagas", &start.replace("[]", "[1]")), 200);
+    assert_eq!(status("POST /v1/sagas", "{}"), 400);
+    assert_eq!(status("POST /v1/sagas/k/cancel", r#"{"actor":"a"}"#), 200);
+    assert_eq!(status("POST /v1/sagas/k/pause", r#"{"actor":"a"}"#), 409);
+    assert_eq!(status("POST /v1/sagas/k/resume", r#"{"actor":"a"}"#), 503);
+    assert_eq!(status("POST /v1/sagas/k/signals", r#"{"actor":"a","name":"n"}"#), 413);
+    assert_eq!(status("POST /v1/sagas/k/dance", r#"{"actor":"a"}"#), 400);
+    assert_eq!(status("POST /v1/sagas/%ff/cancel", r#"{"actor":"a"}"#), 400);
+    assert_eq!(status("GET /v1/sagas/k/nothing", ""), 404);
+    assert_eq!(status("GET /v1/sagasx", ""), 404);
+    assert_eq!(status("DELETE /v1/sagas/k", ""), 405);
+    assert_eq!(status("GET /v1/sagas?attribute=a", ""), 400);
 }
 
 #[tokio::test]

@@ -8,13 +8,12 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use weft_durable::SagaFilter;
 use weft_telemetry::LogLine;
 
 use super::*;
-use crate::control::api::{Call, Info, Problem, RouteEntry, Saga, SagaList};
+use crate::control::api::{Call, Info, Problem, RouteEntry};
 use crate::control::client::Client;
-use crate::control::server::{LogFilter, Operations, serve};
+use crate::control::server::{LogFilter, Operations, SagaOperations, serve};
 use crate::import::oulad::{Course, Row};
 
 /// What was loaded by key, how often each function was called, and how often each is to fail first.
@@ -76,10 +75,7 @@ impl Operations for Application {
     fn routes(&self) -> Vec<RouteEntry> {
         Vec::new()
     }
-    fn sagas(&self, _: &SagaFilter, _: usize, _: Option<u64>) -> SagaList {
-        SagaList::default()
-    }
-    fn saga(&self, _: &str) -> Result<Saga, Problem> {
+    fn sagas(&self) -> &dyn SagaOperations {
         unreachable!("an import does not ask")
     }
     fn logs(&self, _: LogFilter) -> BoxStream<'static, LogLine> {

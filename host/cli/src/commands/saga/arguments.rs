@@ -1,0 +1,97 @@
+//! Values of the command line that several commands take: times, attributes, and who asks.
+
+use std::os::unix::fs::MetadataExt as _;
+
+use jiff::Timestamp;
+
+/// A time as RFC 3339, or how long ago: a number and `s`, `m`, `h`, `d` or `w`. In milliseconds since the Unix epoch.
+pub(super) fn time(text: &str) -> Result<u64, String> {
+    time_at(text, Timestamp::now().as_millisecond())
+}
+
+fn time_at(text: &str, now_ms: i64) -> Result<u64, String> {
+    let wrong =
+        || format!("{text:?} is neither RFC 3339, such as 2026-03-01T08:00:00Z, nor how long ago, such as 2h or 3d");
+    let ms = match ago_ms(text) {
+        Some(ago_ms) => now_ms.saturating_sub(ago_ms),
+        None => text.parse::<Timestamp>().map_err(|_| wrong())?.as_millisecond(),
+    };
+    Ok(u64::try_from(ms).unwrap_or(0))
+}
+
+fn ago_ms(text: &str) -> Option<i64> {
+    const SECOND: i64 = 1000;
+    let unit = text.chars().last()?;
+    let number: i64 = text.strip_suffix(unit)?.parse().ok().filter(|number| *number >= 0)?;
+    let unit_ms = match unit {
+        's' => SECOND,
+        'm' => 60 * SECOND,
+        'h' => 60 * 60 * SECOND,
+        'd' => 24 * 60 * 60 * SECOND,
+        'w' => 7 * 24 * 60 * 60 * SECOND,
+        _ => return None,
+    };
+    number.checked_mul(unit_ms)
+}
+
+/// An attribute as `name=value`.
+pub(super) fn attribute(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((name, _)) if !name.is_empty() => Ok(text.to_owned()),
+        _ => Err(format!("{text:?} is no attribute; write name=value")),
+    }
+}
+
+/// Who runs this command, for the audit log: the name of the operating system's user, as `name@local`.
+pub(super) fn actor() -> String {
+    // The owner of the process's own entry is its effective user.
+    let user = std::fs::metadata("/proc/self").map(|entry| entry.uid()).ok();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    match user {
+        Some(user) => format!("{}@local", user_name(&passwd, user).unwrap_or_else(|| user.to_string())),
+        None => "unknown@local".to_owned(),
+    }
+}
+
+fn user_name(passwd: &str, user: u32) -> Option<String> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, id) = (fields.next()?, fields.nth(1)?);
+        (id.parse() == Ok(user) && !name.is_empty()).then(|| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_absolute_or_ago() {
+        let now_ms = 1_700_000_000_000;
+        assert_eq!(time_at("2023-11-14T22:13:20Z", 0), Ok(1_700_000_000_000));
+        assert_eq!(time_at("2023-11-14T23:13:20.5+01:00", 0), Ok(1_700_000_000_500));
+        assert_eq!(time_at("90s", now_ms), Ok(1_699_999_910_000));
+        assert_eq!(time_at("2h", now_ms), Ok(1_699_992_800_000));
+        assert_eq!(time_at("3d", now_ms), Ok(1_699_740_800_000));
+        assert_eq!(time_at("1w", now_ms), Ok(1_699_395_200_000));
+        assert_eq!(time_at("99999w", now_ms), Ok(0));
+        for wrong in ["", "h", "2", "-2h", "yesterday", "2 h", "9999999999999999999d", "2ä"] {
+            assert!(time_at(wrong, now_ms).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn attributes_have_a_name_and_a_value() {
+        assert_eq!(attribute("a=b=c"), Ok("a=b=c".to_owned()));
+        assert_eq!(attribute("a="), Ok("a=".to_owned()));
+        assert!(attribute("a").is_err() && attribute("=b").is_err());
+    }
+
+    #[test]
+    fn users_are_found_by_their_number() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\n# a comment\nada:x:1000:1000::/home/ada:/bin/sh\n";
+        assert_eq!(user_name(passwd, 1000).as_deref(), Some("ada"));
+        assert_eq!(user_name(passwd, 7), None);
+        assert!(actor().ends_with("@local"));
+    }
+}
