@@ -61,7 +61,8 @@ pub struct WaitView {
     pub occurrence: u32,
     /// `waiting`, `done`, `timed-out` or `cancelled`.
     pub status: &'static str,
-    /// Milliseconds since the Unix epoch; none if that is not recorded.
+    /// When it was asked for, in milliseconds since the Unix epoch; as the journal tells it, which is the time of the
+    /// last record before.
     pub since_ms: Option<u64>,
     /// When the wait ends by itself.
     pub until_ms: Option<u64>,
@@ -295,11 +296,13 @@ fn show(inner: &Inner, saga: &Saga) -> Result<SagaView, SagaError> {
     let mut steps = Vec::new();
     let mut waits = Vec::new();
     let mut orders = Vec::new();
+    let mut latest_ms = history.started.at_ms;
     for (_, entry) in &history.entries {
+        latest_ms = time_of(entry).unwrap_or(latest_ms);
         match entry {
             Entry::Step(step) => add(&mut steps, step),
             Entry::Ordered(ordered) => orders.push(order_view(ordered)),
-            entry => add_wait(&mut waits, entry),
+            entry => add_wait(&mut waits, entry, latest_ms),
         }
     }
     for open in open {
@@ -329,6 +332,19 @@ fn show(inner: &Inner, saga: &Saga) -> Result<SagaView, SagaError> {
     })
 }
 
+/// When a record was made, where it says so.
+fn time_of(entry: &Entry) -> Option<u64> {
+    match entry {
+        Entry::Step(step) => Some(step.ended_at_ms),
+        Entry::TimerFired(timer) => Some(timer.fires_at_ms),
+        Entry::Told(told) => Some(told.at_ms),
+        Entry::Ordered(ordered) => Some(ordered.at_ms),
+        Entry::Signalled(signalled) => Some(signalled.at_ms),
+        Entry::Continued(continued) => Some(continued.at_ms),
+        _ => None,
+    }
+}
+
 fn order_view(ordered: &Ordered) -> OrderView {
     let (order, about) = match &ordered.order {
         Order::Pause => ("pause", None),
@@ -344,7 +360,7 @@ fn order_view(ordered: &Ordered) -> OrderView {
     OrderView { order, about, actor, reason, at_ms: ordered.at_ms }
 }
 
-fn add_wait(waits: &mut Vec<WaitView>, entry: &Entry) {
+fn add_wait(waits: &mut Vec<WaitView>, entry: &Entry, since_ms: u64) {
     let (kind, name, occurrence) = match entry {
         Entry::TimerSet(timer) | Entry::TimerFired(timer) => (EventKind::Timer, &timer.name, timer.occurrence),
         Entry::Awaited(awaited) => (awaited.kind, &awaited.name, awaited.occurrence),
@@ -353,8 +369,8 @@ fn add_wait(waits: &mut Vec<WaitView>, entry: &Entry) {
     };
     let is_same = |wait: &WaitView| wait.kind == kind && wait.name == *name && wait.occurrence == occurrence;
     if !waits.iter().any(is_same) {
-        let (name, status) = (name.clone(), "waiting");
-        let wait = WaitView { kind, name, occurrence, status, since_ms: None, until_ms: None, ended_at_ms: None };
+        let (name, status, since_ms) = (name.clone(), "waiting", Some(since_ms));
+        let wait = WaitView { kind, name, occurrence, status, since_ms, until_ms: None, ended_at_ms: None };
         waits.push(wait);
     }
     let Some(wait) = waits.iter_mut().find(|wait| is_same(wait)) else { return };
