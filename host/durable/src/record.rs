@@ -113,9 +113,14 @@ pub(crate) enum Tidings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Note {
     /// The answer to a query.
-    Exposed { name: String, value: Vec<u8> },
+    Exposed {
+        name: String,
+        value: Vec<u8>,
+    },
     Attributes(Vec<(String, String)>),
-    Deadline { at_ms: u64 },
+    Deadline {
+        at_ms: u64,
+    },
 }
 
 /// Something that a person or another function asked of the saga.
@@ -125,15 +130,23 @@ pub(crate) enum Order {
     Resume,
     Cancel,
     /// The steps from this one on are forgotten and run again.
-    Rewind { name: String, occurrence: u32 },
+    Rewind {
+        name: String,
+        occurrence: u32,
+    },
     /// The compensations that failed are tried again; a saga that was parked goes on.
     Retry,
     /// The compensation counts as done.
-    Skip { name: String, occurrence: u32 },
+    Skip {
+        name: String,
+        occurrence: u32,
+    },
     /// The saga stays as it is.
     Abandon,
     /// It goes on with this code.
-    Migrate { digest: String },
+    Migrate {
+        digest: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

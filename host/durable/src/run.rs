@@ -94,7 +94,13 @@ struct RunState {
 }
 
 impl Run {
-    pub(crate) fn new(lease: Lease, clock: SagaClock, mut replay: Replay, input: Vec<u8>, changed: Arc<Notify>) -> Self {
+    pub(crate) fn new(
+        lease: Lease,
+        clock: SagaClock,
+        mut replay: Replay,
+        input: Vec<u8>,
+        changed: Arc<Notify>,
+    ) -> Self {
         clock.advance_to(lease.saga.started_at_ms);
         let hurry = std::mem::take(&mut lease.saga.state().hurry);
         let mut attempts = std::mem::take(&mut replay.attempts);

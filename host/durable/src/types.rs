@@ -154,14 +154,8 @@ pub enum Status {
 
 impl Status {
     /// All of them, in the order of a saga's life.
-    pub const ALL: [Self; 6] = [
-        Self::Running,
-        Self::Paused,
-        Self::Completed,
-        Self::Compensating,
-        Self::Compensated,
-        Self::NeedsAttention,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Running, Self::Paused, Self::Completed, Self::Compensating, Self::Compensated, Self::NeedsAttention];
 
     /// The stable name, such as `needs-attention`.
     #[must_use]

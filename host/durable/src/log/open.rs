@@ -83,6 +83,9 @@ fn read_segments(
             }
             End::Corrupt(offset) => return Err(LogError::Corrupt { segment: path, offset }),
         };
+        if let Err(error) = file.forget_read() {
+            tracing::debug!(%error, segment = %shared.path(*base).display(), "its copy in memory stays");
+        }
         shared.segments().insert(*base, file);
         end = Some(Start { segment: *base, end: base + offset });
     }

@@ -45,6 +45,8 @@ struct Queue {
     flushed: u64,
     marked: u64,
     closing: bool,
+    /// The thread waits to be woken.
+    asleep: bool,
     stopped: Option<LogError>,
     stats: LogStats,
     #[cfg(test)]
@@ -74,6 +76,23 @@ pub(super) struct Writer {
 }
 
 impl Inner {
+    /// Wakes the thread if it waits. One that is at work looks again before it waits.
+    fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
+        let asleep = std::mem::take(&mut queue.asleep);
+        drop(queue);
+        if asleep {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits to be woken.
+    fn wait<'a>(&self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        queue.asleep = true;
+        let mut queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        queue.asleep = false;
+        queue
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -91,6 +110,7 @@ impl Writer {
             flushed: start.end,
             marked: 0,
             closing: false,
+            asleep: false,
             stopped: None,
             stats: LogStats::default(),
             #[cfg(test)]
@@ -120,10 +140,8 @@ impl Writer {
         }
         let options = &self.inner.shared.options;
         let appended = queue.append(options.segment_bytes, options.max_queued_bytes, kind, version, payload)?;
-        let write_behind = queue.queued_bytes >= WRITE_BEHIND_BYTES;
-        drop(queue);
-        if write_behind {
-            self.inner.wake.notify_one();
+        if queue.queued_bytes >= WRITE_BEHIND_BYTES {
+            self.inner.wake(queue);
         }
         Ok(appended)
     }
@@ -135,10 +153,11 @@ impl Writer {
         match now {
             // The receiver is here: this cannot fail.
             Some(now) => drop(sender.send(now)),
-            None => queue.waiting.push((through, sender)),
+            None => {
+                queue.waiting.push((through, sender));
+                self.inner.wake(queue);
+            }
         }
-        drop(queue);
-        self.inner.wake.notify_one();
         let gone = || LogError::Stopped("its thread has ended".to_owned());
         receiver.map(move |answer| answer.unwrap_or_else(|oneshot::Canceled| Err(gone())))
     }
@@ -173,8 +192,9 @@ impl Writer {
 
     #[cfg(test)]
     pub(super) fn shut_gate(&self, shut: bool) {
-        self.inner.queue().gate.shut = shut;
-        self.inner.wake.notify_one();
+        let mut queue = self.inner.queue();
+        queue.gate.shut = shut;
+        self.inner.wake(queue);
     }
 
     /// Whether nobody waits for a flush, and all who did have been answered.
@@ -207,8 +227,9 @@ impl Writer {
                 // Were the log stopped, that is what is answered below.
                 let _ = self.mark();
             }
-            self.inner.queue().closing = true;
-            self.inner.wake.notify_one();
+            let mut queue = self.inner.queue();
+            queue.closing = true;
+            self.inner.wake(queue);
             if thread.join().is_err() {
                 return Err(LogError::Stopped("its thread panicked".to_owned()));
             }
@@ -281,7 +302,7 @@ fn take(inner: &Inner) -> Option<Batch> {
         {
             queue.gate.busy = false;
             if queue.gate.shut && !queue.closing {
-                queue = inner.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue = inner.wait(queue);
                 continue;
             }
         }
@@ -299,7 +320,11 @@ fn take(inner: &Inner) -> Option<Batch> {
             }
             return Some(Batch { chunks, end: queue.end, flush });
         }
-        queue = inner.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        queue = inner.wait(queue);
+        // Whoever runs now may have something to add, and one flush does for all.
+        drop(queue);
+        std::thread::yield_now();
+        queue = inner.queue();
     }
 }
 
@@ -334,6 +359,8 @@ fn run(inner: &Inner) {
         if answer.is_err() {
             return;
         }
+        // Those who were answered go on, and have their next records in the next flush.
+        std::thread::yield_now();
     }
 }
 

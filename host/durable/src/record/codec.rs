@@ -10,8 +10,7 @@ use crate::types::{EventKind, Outcome, Phase, Status};
 /// By their numbers.
 const PHASES: [Phase; 2] = [Phase::Do, Phase::Undo];
 const OUTCOMES: [Outcome; 3] = [Outcome::Success, Outcome::Error, Outcome::Unknown];
-const KINDS: [EventKind; 5] =
-    [EventKind::Do, EventKind::Undo, EventKind::Timer, EventKind::Signal, EventKind::Child];
+const KINDS: [EventKind; 5] = [EventKind::Do, EventKind::Undo, EventKind::Timer, EventKind::Signal, EventKind::Child];
 const STATUSES: [Status; 5] =
     [Status::Running, Status::Completed, Status::Compensating, Status::Compensated, Status::NeedsAttention];
 
@@ -210,8 +209,7 @@ fn decode_of_saga(kind: u8, saga: u64, from: &mut Decoder<'_>) -> Option<Entry> 
     Some(match kind {
         2 => Entry::Step(decode_step(saga, from)?),
         3 | 4 => {
-            let timer =
-                Timer { saga, name: from.text()?, occurrence: from.small()?, fires_at_ms: from.number()? };
+            let timer = Timer { saga, name: from.text()?, occurrence: from.small()?, fires_at_ms: from.number()? };
             if kind == 3 { Entry::TimerSet(timer) } else { Entry::TimerFired(timer) }
         }
         5 => Entry::Ended(Ended {

@@ -1,6 +1,7 @@
 //! Steps and compensations: entering, leaving, trying again.
 
 use super::{Run, check_name};
+use crate::MAX_PAYLOAD_BYTES;
 use crate::engine::check_size;
 use crate::error::SagaError;
 use crate::faults;
@@ -13,7 +14,6 @@ use crate::types::{
     AttemptResult, Entered, EventKind, Execution, Left, LimitUse, Outcome, Phase, Recording, RetryPolicy, Status,
     StepOptions,
 };
-use crate::MAX_PAYLOAD_BYTES;
 
 impl Run {
     /// Enters the next occurrence of a step, or its next attempt. All earlier records of this saga are durable when it
@@ -37,7 +37,7 @@ impl Run {
             Some(index) if self.replay.recording(index).is_none() => self.reach(index, &id.describe()).await?,
             Some(index) => {
                 let recording = self.replay.recording(index).cloned().ok_or(SagaError::LeaseLost)?;
-                return self.tell(index, &id, recording).await.map(Entered::Recorded);
+                return self.tell(self.turn(index), &id, recording).await.map(Entered::Recorded);
             }
             None => {
                 if cut_short {
@@ -49,15 +49,22 @@ impl Run {
         self.rehearsed()?;
         let attempts = self.state().attempts.get(&id).copied().unwrap_or_default();
         let key = self.step_key(name, id.occurrence);
-        let places = match self.admitted(&id, attempts, &options.limits, &key).await? {
-            Admitted::Now(places) => places,
-            Admitted::Cancelled(reason) => {
-                return self.cancel_event(&id, attempts.maybe_ran, reason).await.map(Entered::Recorded);
+        let places = loop {
+            let places = match self.admitted(&id, attempts, &options.limits, &key).await? {
+                Admitted::Now(places) => places,
+                Admitted::Cancelled(reason) => {
+                    return self.cancel_event(&id, attempts.maybe_ran, reason).await.map(Entered::Recorded);
+                }
+            };
+            self.inner().check_open()?;
+            let end = self.live()?.end;
+            self.inner().log.flush(end).await?;
+            // An order that has become durable with that flush holds from now on.
+            let state = self.live()?;
+            if !state.paused && (state.cancelled.is_none() || phase == Phase::Undo) {
+                break places;
             }
         };
-        self.inner().check_open()?;
-        let end = self.lease.saga.state().end;
-        self.inner().log.flush(end).await?;
         if self.inner().faults.fails(name, id.occurrence, phase) {
             return self.settle_without_running(&id, attempts, options.retry).await.map(Entered::Recorded);
         }
@@ -102,13 +109,13 @@ impl Run {
         let again = step.retry_at_ms.is_some();
         // A compensation that is tried again keeps the number that it has.
         let vacant = self.replay.find(&id);
-        let number = (!again).then(|| vacant.unwrap_or_else(|| self.state().turns.next()));
+        let turn = (!again).then(|| self.turn(vacant.unwrap_or_else(|| self.state().turns.next())));
         let concurrent = !self.lease.saga.state().open.is_empty() || self.state().asks > 1;
         if step.outcome != Outcome::Success || concurrent {
             self.inner().log.flush(appended.end).await?;
         }
         self.changed.notify_waiters();
-        let Some(number) = number else {
+        let Some(turn) = turn else {
             let mut state = self.state();
             state.attempts.entry(id).or_default().add(&step);
             state.again.insert((open.phase, open.name.clone()));
@@ -118,7 +125,7 @@ impl Run {
             self.state().failed_undos.push(id.clone());
         }
         let recording = Recording::of(step.outcome, step.payload, step.ended_at_ms);
-        self.tell(number, &id, recording).await.map(Left::Settled)
+        self.tell(turn, &id, recording).await.map(Left::Settled)
     }
 
     /// What a harness wants: the step ends as if its callee could not be reached.

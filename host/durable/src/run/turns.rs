@@ -90,10 +90,20 @@ impl Run {
         self.changed.notify_waiters();
     }
 
-    /// Hands out the recording at `index`, when all before it are seen.
-    pub(super) async fn tell(&self, index: usize, id: &EventId, recording: Recording) -> Result<Recording, SagaError> {
-        // Whoever gives the wait up, as the loser of a race does, wants the record no more.
-        let mut turn = Turn { run: self, index, handed: false };
+    /// The place of something that the code is told. Whoever gives it up before it is told, as the loser of a race does,
+    /// wants it no more.
+    pub(super) fn turn(&self, index: usize) -> Turn<'_> {
+        Turn { run: self, index, handed: false }
+    }
+
+    /// Hands out a recording when all before its turn are seen.
+    pub(super) async fn tell(
+        &self,
+        mut turn: Turn<'_>,
+        id: &EventId,
+        recording: Recording,
+    ) -> Result<Recording, SagaError> {
+        let index = turn.index;
         if index < self.replay.len() {
             // Branches that began together have all asked before the first is told, or a loser might never ask.
             yield_once().await;
@@ -109,10 +119,9 @@ impl Run {
     /// Waits until everything recorded has been seen; only then may something new run.
     pub(super) async fn replayed(&self, asked_for: &str) -> Result<(), SagaError> {
         self.reach(self.replay.len(), asked_for).await?;
-        if self.lease.saga.state().cut_short {
-            // Branches that were cut short together have all asked before one of them records something new.
-            yield_once().await;
-        }
+        // Branches that begin together have all asked before one of them comes to something, or ends a race; and before
+        // one that was cut short with them records something new.
+        yield_once().await;
         Ok(())
     }
 
@@ -157,7 +166,7 @@ impl Run {
 }
 
 /// Passes over what was not handed out.
-struct Turn<'a> {
+pub(super) struct Turn<'a> {
     run: &'a Run,
     index: usize,
     handed: bool,

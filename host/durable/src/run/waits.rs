@@ -139,7 +139,7 @@ impl Run {
         let occurrence = self.state().next_occurrence(kind, name);
         let id = EventId::new(kind, name, occurrence);
         if let Some((index, recording)) = self.replay.find(&id).and_then(|at| Some((at, self.replay.recording(at)?))) {
-            return self.tell(index, &id, recording.clone()).await.map(Next::Recorded);
+            return self.tell(self.turn(index), &id, recording.clone()).await.map(Next::Recorded);
         }
         self.replayed(&id.describe()).await?;
         self.rehearsed()?;
@@ -195,10 +195,11 @@ impl Run {
             let mut state = self.state();
             (state.turns.next(), state.asks == 1)
         };
+        let turn = self.turn(number);
         if !alone || !self.lease.saga.state().open.is_empty() {
             self.inner().log.flush(appended.end).await?;
         }
-        self.tell(number, id, recording).await
+        self.tell(turn, id, recording).await
     }
 
     /// Waits until `look` finds something, or the saga is cancelled; compensations are shielded from that.

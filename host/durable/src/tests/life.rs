@@ -237,11 +237,8 @@ fn lists_go_page_by_page_newest_first() {
     assert_eq!(keys(&first), ["k4", "k3", "k2"]);
     let second = sagas.list(&SagaFilter::default(), 3, first.next_cursor);
     assert_eq!((keys(&second), second.next_cursor), (vec!["k1".to_owned(), "k0".to_owned()], None));
-    let completed = SagaFilter {
-        status: Some(Status::Completed),
-        name: Some("enrolling".to_owned()),
-        ..SagaFilter::default()
-    };
+    let completed =
+        SagaFilter { status: Some(Status::Completed), name: Some("enrolling".to_owned()), ..SagaFilter::default() };
     let page = sagas.list(&completed, 3, None);
     assert_eq!((keys(&page).len(), page.next_cursor), (3, None));
     let nobody = SagaFilter { name: Some("nobody".to_owned()), ..SagaFilter::default() };

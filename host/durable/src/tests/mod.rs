@@ -2,5 +2,6 @@
 
 mod crashes;
 mod life;
+mod programs;
 mod recovering;
 mod together;

@@ -66,8 +66,7 @@ pub(super) async fn call(epoch: Arc<Epoch>, key: String) -> Result<(), SagaError
     let (trap, trapped) = oneshot::channel();
     let local = Mutex::new(Local { trap: Some(trap), ..Local::default() });
     let guest = Guest { epoch, key, run, program, local, number };
-    let ended = select(std::pin::pin!(guest.body()), trapped).await;
-    let gone = match ended {
+    let gone = match select(guest.body().boxed(), trapped).await {
         Either::Left((ended, _)) => ended.is_err(),
         Either::Right(_) => true,
     };
@@ -99,7 +98,7 @@ impl Guest {
             self.epoch.world.was_trapped(&self.key);
             let mut local = self.local();
             local.stopped = true;
-            drop(local.trap.take().map(|trap| trap.send(())));
+            let _ = local.trap.take().map(|trap| trap.send(()));
         }
         if self.local().stopped { Err(Stop::Gone) } else { Ok(()) }
     }
@@ -164,39 +163,35 @@ impl Guest {
     }
 
     async fn op(&self, op: &Op, path: &Path) -> Result<(), Stop> {
-        let branches = |branches: &'_ [Vec<Op>]| {
-            // Lazily, as the code of a guest does.
-            branches.iter().map(|ops| (ops.clone(), path.clone())).collect::<Vec<_>>()
-        };
         match op {
             Op::Step(step) => self.step(step, path).await,
             Op::Sleep { name, ms } => self.sleep(name, *ms).await,
             Op::Signal { name, timeout_ms } => self.signal(name, *timeout_ms).await,
             Op::Child { name, program } => self.child(name, *program).await,
             Op::Join(all) => {
-                let ended = join_all(branches(all).iter().map(|(ops, path)| self.ops(ops, path.clone()))).await;
-                ended.into_iter().collect()
+                let all: Vec<_> = all.iter().map(|ops| self.ops(ops, path.clone())).collect();
+                join_all(all).await.into_iter().collect()
             }
             Op::TryJoin(all) => {
-                try_join_all(branches(all).iter().map(|(ops, path)| self.ops(ops, path.clone()))).await.map(drop)
+                let all: Vec<_> = all.iter().map(|ops| self.ops(ops, path.clone())).collect();
+                try_join_all(all).await.map(drop)
             }
             Op::Race { number, branches } => self.race(*number, branches, path).await,
             Op::Fan { steps, width } => {
-                let all = futures::stream::iter(steps.iter().map(|step| self.step(step, path)));
-                let ended: Vec<_> = all.buffer_unordered(*width).collect().await;
+                let all: Vec<_> = steps.iter().map(|step| self.step(step, path).boxed()).collect();
+                let ended: Vec<_> = futures::stream::iter(all).buffer_unordered(*width).collect().await;
                 ended.into_iter().collect()
             }
             Op::Expose(value) => self.check(self.run.expose("state", vec![*value])),
-            Op::Attribute(value) => {
-                self.check(self.run.set_attributes(vec![("state".to_owned(), value.to_string())]))
-            }
+            Op::Attribute(value) => self.check(self.run.set_attributes(vec![("state".to_owned(), value.to_string())])),
         }
     }
 
-    async fn race(&self, number: u32, branches: &[Vec<Op>], path: &Path) -> Result<(), Stop> {
+    async fn race<'a>(&'a self, number: u32, branches: &'a [Vec<Op>], path: &Path) -> Result<(), Stop> {
         let at = path.len();
-        let branch = |(index, ops)| self.ops(ops, [&path[..], &[(number, index)]].concat());
-        let (ended, winner, losers) = select_all(branches.iter().map(Vec::as_slice).enumerate().map(branch)).await;
+        let branch = |(index, ops): (usize, &'a Vec<Op>)| self.ops(ops, [&path[..], &[(number, index)]].concat());
+        let all: Vec<_> = branches.iter().enumerate().map(branch).collect();
+        let (ended, winner, losers) = select_all(all).await;
         drop(losers);
         if ended == Err(Stop::Gone) {
             return ended;

@@ -36,7 +36,7 @@ pub(super) struct Undo<'a> {
 #[derive(Debug)]
 enum Node<'a> {
     Waits { id: EventId, what: Awaited<'a>, undo: Option<usize> },
-    Seq { rest: &'a [Op], path: Vec<(u32, usize)>, inner: Box<Node<'a>> },
+    Seq { inner: Box<Node<'a>>, rest: &'a [Op], path: Vec<(u32, usize)> },
     All { nodes: Vec<Node<'a>>, eager: bool },
     Race { nodes: Vec<Node<'a>>, number: u32, path: Vec<(u32, usize)> },
     Fan { rest: &'a [Step], width: usize, running: Vec<Node<'a>>, path: Vec<(u32, usize)>, failed: bool },
@@ -51,7 +51,9 @@ type Scope = Option<(usize, u32, usize)>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Continues,
-    Finishes { failed: bool },
+    Finishes {
+        failed: bool,
+    },
     /// Something is still waited for.
     Open,
 }

@@ -44,18 +44,33 @@ pub(super) struct Step {
 #[derive(Clone, Debug)]
 pub(super) enum Op {
     Step(Step),
-    Sleep { name: String, ms: u64 },
-    Signal { name: String, timeout_ms: Option<u64> },
+    Sleep {
+        name: String,
+        ms: u64,
+    },
+    Signal {
+        name: String,
+        timeout_ms: Option<u64>,
+    },
     /// A step begins the saga, and then its end is waited for.
-    Child { name: String, program: usize },
+    Child {
+        name: String,
+        program: usize,
+    },
     /// Ends when all have ended.
     Join(Vec<Vec<Op>>),
     /// Ends when all have ended, or with the first error.
     TryJoin(Vec<Vec<Op>>),
     /// Ends with the first that ends; what the others did is compensated at once.
-    Race { number: u32, branches: Vec<Vec<Op>> },
+    Race {
+        number: u32,
+        branches: Vec<Vec<Op>>,
+    },
     /// So many at a time.
-    Fan { steps: Vec<Step>, width: usize },
+    Fan {
+        steps: Vec<Step>,
+        width: usize,
+    },
     Expose(u8),
     Attribute(u8),
 }
@@ -72,14 +87,20 @@ pub(super) struct Program {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Event {
     /// `id`: none, or the number of the signal. `twice`: sent again once it was taken note of.
-    Signal { name: u32, with_id: bool, twice: bool },
+    Signal {
+        name: u32,
+        with_id: bool,
+        twice: bool,
+    },
     Cancel,
     Pause,
     Resume,
     /// Without further delay.
     Retry,
     /// The instance of whoever runs then ends, so many calls later.
-    Trap { calls: u32 },
+    Trap {
+        calls: u32,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]

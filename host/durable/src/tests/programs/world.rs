@@ -29,6 +29,11 @@ impl Epoch {
     pub(super) fn now_ms(&self) -> u64 {
         self.clock.now_ms()
     }
+
+    pub(super) fn tells(&self, line: impl FnOnce() -> String) {
+        let at_ms = self.now_ms() - crate::testing::START_MS;
+        self.world.tells(|| format!("{at_ms} {}", line()));
+    }
 }
 
 pub(super) type Trace = Vec<(EventId, Recording)>;
@@ -110,6 +115,8 @@ pub(super) struct World {
     pub scenario: Scenario,
     programs: Vec<Arc<Program>>,
     facts: Mutex<Facts>,
+    /// What has happened, if one wants to know.
+    pub story: Option<Mutex<Vec<String>>>,
 }
 
 /// An attempt that runs.
@@ -132,13 +139,20 @@ fn pending_of(id: &EventId) -> (EventKind, String, u32) {
 }
 
 impl World {
-    pub(super) fn new(scenario: Scenario) -> Self {
+    pub(super) fn new(scenario: Scenario, with_story: bool) -> Self {
         let programs = scenario.programs.iter().cloned().map(Arc::new).collect();
         let mut facts = Facts::default();
         for root in 0..scenario.roots {
             facts.programs.insert(format!("k{root}"), root);
         }
-        Self { scenario, programs, facts: Mutex::new(facts) }
+        let story = with_story.then(Mutex::default);
+        Self { scenario, programs, facts: Mutex::new(facts), story }
+    }
+
+    pub(super) fn tells(&self, line: impl FnOnce() -> String) {
+        if let Some(story) = &self.story {
+            story.lock().unwrap().push(line());
+        }
     }
 
     pub(super) fn facts(&self) -> MutexGuard<'_, Facts> {
@@ -163,10 +177,13 @@ impl World {
     pub(super) fn run_began(&self, epoch: &Epoch, key: &str, run: &Run) -> u64 {
         let mut facts = self.facts();
         let number = (epoch.number as u64) << 32 | run.lease();
+        epoch.tells(|| format!("{key} run {number:x} of generation {} begins", run.generation()));
         let run = RunFacts { generation: run.generation(), live: true, ..RunFacts::default() };
         facts.runs.insert(number, run);
         facts.sleeping.remove(key);
-        let saga = facts.sagas.entry(key.to_owned()).or_default();
+        // A run that began it may have been cut short before it was seen.
+        let unseen = || SagaFacts { cut: epoch.number > 0, ..SagaFacts::default() };
+        let saga = facts.sagas.entry(key.to_owned()).or_insert_with(unseen);
         assert!(!saga.paused, "{key} runs though it is paused");
         assert!(saga.finished.is_none(), "{key} runs though it has ended");
         saga.begun = true;
@@ -174,7 +191,8 @@ impl World {
         number
     }
 
-    pub(super) fn run_ended(&self, _key: &str, number: u64) {
+    pub(super) fn run_ended(&self, key: &str, number: u64) {
+        self.tells(|| format!("{key} run {number:x} ends"));
         self.facts().runs.get_mut(&number).unwrap().live = false;
     }
 
@@ -202,6 +220,7 @@ impl World {
     }
 
     pub(super) fn refused(&self, key: &str, error: &SagaError) {
+        self.tells(|| format!("{key} is refused: {error}"));
         let facts = self.facts();
         match error {
             SagaError::LeaseLost => {}
@@ -211,6 +230,7 @@ impl World {
     }
 
     pub(super) fn asks(&self, epoch: &Epoch, key: &str, number: u64, id: &EventId) {
+        epoch.tells(|| format!("{key} asks for {}", id.describe()));
         let mut facts = self.facts();
         let run = facts.runs.get_mut(&number).unwrap();
         run.pending.insert(pending_of(id));
@@ -222,6 +242,7 @@ impl World {
 
     /// A run that has ended still says what it waited for.
     pub(super) fn asks_no_more(&self, number: u64, id: &EventId, ended: bool) {
+        self.tells(|| format!("{number:x} asks no more for {}", id.describe()));
         if !ended {
             self.facts().runs.get_mut(&number).unwrap().pending.remove(&pending_of(id));
         }
@@ -234,6 +255,7 @@ impl World {
     }
 
     pub(super) fn told(&self, epoch: &Epoch, key: &str, number: u64, id: &EventId, recording: &Recording) {
+        epoch.tells(|| format!("{key} is told {} {recording:?}", id.describe()));
         let mut facts = self.facts();
         let facts = &mut *facts;
         let run = facts.runs.get_mut(&number).unwrap();
@@ -256,6 +278,7 @@ impl World {
         execution: &Execution,
         limit: Option<&'static str>,
     ) -> Began {
+        epoch.tells(|| format!("{key} runs {} {execution:?}", id.describe()));
         let mut facts = self.facts();
         let facts = &mut *facts;
         let run = &facts.runs[&number];
@@ -268,8 +291,13 @@ impl World {
         assert!(promised.len() <= run.trace.len(), "{key}: {id:?} runs before {:?} is told", promised[run.trace.len()]);
         *promised = run.trace.clone();
         assert!(!promised.iter().any(|(told, _)| told == id), "{key}: {id:?} runs after it was settled");
-        let mine = |ran: &&Ran| ran.saga == key && ran.generation == generation && ran.id == *id;
-        let before: Vec<_> = facts.ran.iter().filter(mine).collect();
+        let mine = |ran: &&mut Ran| ran.saga == key && ran.generation == generation && ran.id == *id;
+        let mut before: Vec<_> = facts.ran.iter_mut().filter(mine).collect();
+        // Its record may be durable though nobody was told.
+        let last = before.iter_mut().rev().find(|ran| ran.attempt + 1 == execution.attempt && ran.comes.is_some());
+        if let Some(last) = last {
+            last.left = Some(true);
+        }
         let again = before.iter().filter(|ran| ran.left == Some(true)).map(|ran| ran.attempt).max().unwrap_or_default();
         assert_eq!(execution.attempt, again + 1, "{key}: {id:?}: the budget of attempts: {before:?}");
         let is_again = before.iter().any(|ran| ran.attempt == execution.attempt);
@@ -302,6 +330,7 @@ impl World {
     }
 
     pub(super) fn ends(&self, key: &str, number: u64) {
+        self.tells(|| format!("{key} comes to its end"));
         let mut facts = self.facts();
         let run = &facts.runs[&number];
         let (generation, trace) = (run.generation, run.trace.clone());
@@ -323,7 +352,21 @@ impl World {
     }
 }
 
+impl Ran {
+    pub(super) fn is_running(&self, epoch: &Epoch) -> bool {
+        self.running && self.epoch == epoch.number
+    }
+
+    pub(super) fn is_limited(&self) -> bool {
+        self.limit == Some(ONE_AT_A_TIME)
+    }
+}
+
 impl Facts {
+    pub(super) fn program(&self, key: &str) -> usize {
+        self.programs[key]
+    }
+
     fn check_limits(&self, epoch: usize, limit: Option<&'static str>) {
         let same = |ran: &&Ran| ran.epoch == epoch && ran.limit == limit;
         match limit {
@@ -348,6 +391,15 @@ impl Facts {
         let generation = last.map_or(0, |run| run.generation);
         let before = saga.final_traces.range(..generation).map(|(_, trace)| trace);
         let all = before.chain(last.map(|run| &run.trace)).flatten();
+        let told = all.filter(|(id, recording)| {
+            id.kind == EventKind::Signal && id.name == name && recording.outcome == Outcome::Success
+        });
+        told.map(|(_, recording)| recording.payload.clone()).collect()
+    }
+
+    /// As [`Facts::signals_told`], of a saga that has ended.
+    pub(super) fn signals_told_at_last(&self, key: &str, name: &str) -> Vec<Vec<u8>> {
+        let all = self.sagas[key].final_traces.values().flatten();
         let told = all.filter(|(id, recording)| {
             id.kind == EventKind::Signal && id.name == name && recording.outcome == Outcome::Success
         });
