@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use weft_telemetry::{HostLog, HostLogError, LogFormat};
 
 use crate::assemble::Place;
-use crate::commands::{admin, audit, build, check, completions, import, invoke, logs, new, routes, saga, up};
+use crate::commands::{admin, audit, build, check, completions, import, invoke, logs, new, routes, saga, test, up};
 use crate::exit::{self, Exit};
 
 /// Runs a whole microservice system as WebAssembly components in one process.
@@ -55,6 +55,9 @@ pub enum Command {
     /// Look at sagas of a running host, start them, and tell them what to do
     #[command(subcommand)]
     Saga(saga::Command),
+    /// Test what was written: a saga under every fault
+    #[command(subcommand)]
+    Test(test::Command),
     /// List routes: method, path, component, access
     Routes(routes::Args),
     /// Show what functions have written to stdout and stderr
@@ -118,6 +121,7 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
         Command::New(new::Command::Function(args)) => new::run(&args, &place),
         Command::Invoke(args) => invoke::run(&args, &place).await,
         Command::Saga(command) => saga::run(command, &place).await,
+        Command::Test(command) => test::run(command, &place).await,
         Command::Routes(args) => routes::run(&args, &place).await,
         Command::Logs(args) => logs::run(&args, &place).await,
         Command::Audit(args) => audit::run(&args, &place),
@@ -198,6 +202,7 @@ mod tests {
             "weft saga resolve 0192 --skip charge --reason paid",
             "weft saga migrate 0192 --dry-run",
             "weft audit --limit 5 --json",
+            "weft test saga x --input i --setup s --from d --signals t --may-leave c.t:a=b --ignore c.t.a --json",
             "weft routes --json",
             "weft logs courses-list -f -n 5",
             "weft admin reset-password --email a@example.com",
@@ -219,6 +224,8 @@ mod tests {
             "weft new function courses 1st",
             "weft invoke x",
             "weft saga list --status dreaming",
+            "weft test saga x",
+            "weft test saga x --input i --ignore t",
             "weft saga list --limit 0",
             "weft saga list --since yesterday",
             "weft saga list --attribute a",

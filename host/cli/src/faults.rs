@@ -88,7 +88,8 @@ mod tests {
         let expected = Fault { step: "a#b".into(), occurrence: 2, phase: Phase::Undo, kind: FaultKind::FailAfter };
         assert_eq!(written.into_iter().map(Fault::from).collect::<Vec<_>>(), [expected]);
         assert!(parse(text).is_ok() && parse("").is_ok());
-        for bad in ["x", "{}", r#"[{"step": "a"}]"#, r#"[{"step": "a", "occurrence": 1, "phase": "do", "kind": "x"}]"#] {
+        for bad in ["x", "{}", r#"[{"step": "a"}]"#, r#"[{"step": "a", "occurrence": 1, "phase": "do", "kind": "x"}]"#]
+        {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -11,5 +11,6 @@ pub mod logs;
 pub mod new;
 pub mod routes;
 pub mod saga;
+pub mod test;
 pub mod up;
 pub mod watch;
