@@ -285,7 +285,7 @@ impl Sagas {
 impl Inner {
     /// Lets the live run of a saga look again, or makes it due.
     pub(crate) fn wake(&self, saga: &Saga) {
-        let state = saga.state();
+        let mut state = saga.state();
         if state.notify() {
             return;
         }

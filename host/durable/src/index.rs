@@ -66,6 +66,8 @@ pub(crate) struct SagaState {
     pub waiting: Vec<oneshot::Sender<()>>,
     /// Tells the live run that something has changed.
     pub changed: Option<Arc<Notify>>,
+    /// How often something came from outside. A run that has not looked since does not end to wait.
+    pub changes: u32,
     /// What most sagas do not have.
     pub extra: Option<Box<Extra>>,
 }
@@ -147,6 +149,7 @@ impl SagaState {
             open: Vec::new(),
             waiting: Vec::new(),
             changed: None,
+            changes: 0,
             extra: None,
         }
     }
@@ -187,7 +190,8 @@ impl SagaState {
     }
 
     /// Tells the live run, if there is one, to look again.
-    pub(crate) fn notify(&self) -> bool {
+    pub(crate) fn notify(&mut self) -> bool {
+        self.changes = self.changes.wrapping_add(1);
         if let (Some(_), Some(changed)) = (self.lease, &self.changed) {
             changed.notify_waiters();
             return true;
@@ -264,6 +268,7 @@ impl SagaState {
 
     /// What came from outside ends a wait.
     pub(crate) fn wake(&mut self) {
+        self.changes = self.changes.wrapping_add(1);
         if self.suspended.is_some() {
             self.suspended = Some(Some(0));
         }

@@ -2,7 +2,7 @@
 //! and key. Kept in memory: a host that starts anew begins with empty limits. A saga that has to wait for the rate gets
 //! the time of its turn, so that it can sleep until then; one that waits for a place is told when one is free.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -52,8 +52,13 @@ type LimitKey = (String, Option<String>);
 
 #[derive(Debug, Default)]
 struct Bucket {
-    /// When the next attempt may begin, in microseconds since the Unix epoch.
+    /// When the next turn is, in microseconds since the Unix epoch.
     next_us: u64,
+    /// When the last attempts began, as many as the rate permits: one whose turn was before comes late, and those after
+    /// it are on time.
+    begun_us: VecDeque<u64>,
+    /// From when on nothing that has begun counts.
+    clear_us: u64,
     running: u32,
 }
 
@@ -113,6 +118,11 @@ impl Limits {
             state.turns.insert(step_key.to_owned(), turn_us);
             return Admission::At(turn_us.div_ceil(1000));
         }
+        let room_us = wanted.iter().map(|(key, limit)| state.room_us(key, limit)).max().unwrap_or_default();
+        if room_us > now_us {
+            state.turns.insert(step_key.to_owned(), turn_us);
+            return Admission::At(room_us.div_ceil(1000));
+        }
         let is_full = |(key, limit): &(LimitKey, Limit)| {
             let running = state.buckets.get(key).map_or(0, |bucket| bucket.running);
             limit.concurrency.is_some_and(|most| running >= most)
@@ -124,6 +134,9 @@ impl Limits {
         state.turns.remove(step_key);
         let mut taken = Vec::new();
         for (key, limit) in wanted {
+            if let Some(rate) = limit.rate {
+                state.buckets.entry(key.clone()).or_default().begin(rate, now_us);
+            }
             if limit.concurrency.is_some() {
                 state.buckets.entry(key.clone()).or_default().running += 1;
                 taken.push(key);
@@ -142,16 +155,47 @@ impl State {
     /// The first time at which all these rates let another attempt begin; it is spoken for from now on.
     fn reserve(&mut self, wanted: &[(LimitKey, Limit)], now_us: u64) -> u64 {
         if self.buckets.len() >= MAX_BUCKETS {
-            self.buckets.retain(|_, bucket| bucket.running > 0 || bucket.next_us > now_us);
+            self.buckets.retain(|_, bucket| bucket.running > 0 || bucket.next_us.max(bucket.clear_us) > now_us);
         }
         let rates: Vec<_> = wanted.iter().filter_map(|(key, limit)| Some((key, limit.rate?))).collect();
         let next = rates.iter().map(|(key, _)| self.buckets.get(*key).map_or(0, |bucket| bucket.next_us));
         let turn_us = next.max().unwrap_or_default().max(now_us);
         for (key, rate) in rates {
-            let interval_us = rate.per_ms.saturating_mul(1000).div_ceil(u64::from(rate.count.max(1)));
+            let interval_us = rate.per_us().div_ceil(u64::from(rate.count.max(1)));
             self.buckets.entry(key.clone()).or_default().next_us = turn_us.saturating_add(interval_us);
         }
         turn_us
+    }
+}
+
+impl State {
+    /// From when on one more attempt is not too many.
+    fn room_us(&self, key: &LimitKey, limit: &Limit) -> u64 {
+        let (Some(rate), Some(bucket)) = (limit.rate, self.buckets.get(key)) else { return 0 };
+        let is_full = bucket.begun_us.len() >= rate.most();
+        let first_us = bucket.begun_us.front().filter(|_| is_full);
+        first_us.map_or(0, |at_us| at_us.saturating_add(rate.per_us()))
+    }
+}
+
+impl Bucket {
+    fn begin(&mut self, rate: Rate, now_us: u64) {
+        self.begun_us.push_back(now_us);
+        while self.begun_us.len() > rate.most() {
+            self.begun_us.pop_front();
+        }
+        // An idle bucket may be forgotten only when these do not count any more.
+        self.clear_us = now_us.saturating_add(rate.per_us());
+    }
+}
+
+impl Rate {
+    fn most(self) -> usize {
+        self.count.max(1) as usize
+    }
+
+    fn per_us(self) -> u64 {
+        self.per_ms.saturating_mul(1000)
     }
 }
 

@@ -99,7 +99,8 @@ pub(crate) fn open(
     let mut unfinished = 0;
     for saga in index.all().filter(|saga| !saga.is_choreographed()) {
         let mut state = saga.state();
-        state.cut_short = !state.is_ended() && state.suspended.is_none();
+        // Also one that waited: its time may have come, and an attempt may have begun that left no record.
+        state.cut_short = !state.is_ended();
         unfinished += usize::from(!state.is_ended());
     }
     Ok((log, index, Found { log: opened, unfinished, orphans }))

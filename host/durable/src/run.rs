@@ -79,6 +79,8 @@ struct RunState {
     /// Steps whose next `enter` is another attempt of the same occurrence.
     again: HashSet<(Phase, String)>,
     attempts: HashMap<EventId, Attempts>,
+    /// Those that a run before may have begun, as long as no record says so.
+    unsure: HashSet<EventId>,
     timers: HashMap<EventId, u64>,
     taken: HashSet<u64>,
     failed_undos: Vec<EventId>,
@@ -86,8 +88,9 @@ struct RunState {
     /// Places in limits, of the attempts that run.
     places: HashMap<EventId, Places>,
     turns: turns::Turns,
-    /// When the waits of this run end; none for those that end otherwise.
-    waits: BTreeMap<u64, Option<u64>>,
+    /// When the waits of this run end, none for those that end otherwise; and what they have seen of what came from
+    /// outside.
+    waits: BTreeMap<u64, (Option<u64>, u32)>,
     next_wait: u64,
     /// Calls of the journal that have not been answered.
     asks: usize,

@@ -41,7 +41,9 @@ impl Run {
             }
             None => {
                 if cut_short {
-                    self.state().attempts.entry(id.clone()).or_default().maybe_ran = true;
+                    let mut state = self.state();
+                    state.attempts.entry(id.clone()).or_default().maybe_ran = true;
+                    state.unsure.insert(id.clone());
                 }
                 self.replayed(&id.describe()).await?;
             }
@@ -106,6 +108,7 @@ impl Run {
         let step = self.judge(open, before, result);
         let entry = Entry::Step(step.clone());
         let appended = self.append(&entry)?;
+        self.state().unsure.remove(&id);
         let again = step.retry_at_ms.is_some();
         // A compensation that is tried again keeps the number that it has.
         let vacant = self.replay.find(&id);

@@ -170,6 +170,7 @@ impl Run {
     ) -> Result<Recording, SagaError> {
         let outcome = if maybe_ran { Outcome::Unknown } else { Outcome::Error };
         let payload = reason.clone().into_bytes();
+        self.state().unsure.remove(id);
         let told = self.told(id, outcome, Tidings::Cancelled(reason), payload).await?;
         Ok(Recording { cancelled: true, ..told })
     }
@@ -214,7 +215,10 @@ impl Run {
             {
                 return Ok(Waited::Cancelled(reason));
             }
-            let paused = self.lease.saga.state().paused;
+            let (paused, changes) = {
+                let state = self.lease.saga.state();
+                (state.paused, state.changes)
+            };
             let looked = if paused { Looked::Change } else { look() };
             let at_ms = match &looked {
                 Looked::Found(_) => None,
@@ -226,10 +230,13 @@ impl Run {
             }
             let deadline_ms = self.lease.saga.state().deadline_ms.filter(|_| id.kind != EventKind::Undo && !paused);
             let at_ms = at_ms.into_iter().chain(deadline_ms).min();
-            wait.get_or_insert_with(|| Wait::new(self)).set(at_ms);
+            // One that waits for a place keeps the run: nobody would wake the saga for it.
+            let is_place = matches!(looked, Looked::Place);
+            wait = (!is_place).then(|| wait.take().unwrap_or_else(|| Wait::new(self)));
+            wait.iter().for_each(|wait: &Wait<'_>| wait.set(at_ms, changes));
             let now_ms = self.inner().clock.now_ms();
             let is_long = at_ms.is_none_or(|at_ms| at_ms.saturating_sub(now_ms) > LONGEST_LIVE_WAIT_MS);
-            if is_long && !matches!(looked, Looked::Place) {
+            if is_long && !is_place {
                 // Branches that begin together have all asked before the run may end.
                 yield_once().await;
                 self.suspend()?;
@@ -258,23 +265,30 @@ impl Run {
 
     /// Ends this run if all that goes on in it are waits; it goes on when the first of them is over.
     fn suspend(&self) -> Result<(), SagaError> {
-        let wakes_at_ms = {
+        self.rehearsed()?;
+        let mut saga_state = self.live()?;
+        let (wakes_at_ms, unsure) = {
             let state = self.state();
             if state.asks > state.waits.len() || state.turns.is_handing() {
                 return Ok(());
             }
-            state.waits.values().flatten().min().copied()
+            if state.waits.values().any(|(_, seen)| *seen != saga_state.changes) {
+                return Ok(());
+            }
+            (state.waits.values().filter_map(|(at_ms, _)| *at_ms).min(), !state.unsure.is_empty())
         };
-        if !self.live()?.open.is_empty() {
+        if !saga_state.open.is_empty() {
             return Ok(());
         }
         let saga = &self.lease.saga;
         let entry = Entry::Suspended(Suspended { saga: saga.position, wakes_at_ms });
-        self.append(&entry)?;
-        let mut state = self.live()?;
+        self.inner().append_to(saga, &mut saga_state, &entry)?;
+        let mut state = saga_state;
         state.lease = None;
         state.changed = None;
         state.idle_runs = 0;
+        // What a run before this one may have begun, the next has to know as well.
+        state.cut_short = unsure;
         drop(state);
         if let Some(at_ms) = wakes_at_ms {
             self.inner().due.push(at_ms, saga.position);
@@ -319,8 +333,8 @@ impl<'a> Wait<'a> {
         Self { run, id }
     }
 
-    fn set(&self, at_ms: Option<u64>) {
-        self.run.state().waits.insert(self.id, at_ms);
+    fn set(&self, at_ms: Option<u64>, seen: u32) {
+        self.run.state().waits.insert(self.id, (at_ms, seen));
     }
 }
 

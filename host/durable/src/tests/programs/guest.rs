@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, Either, FutureExt, join_all, select, select_all, try_join_all};
-use futures::stream::StreamExt;
 
 use super::program::{Attempt, Comes, ONE_AT_A_TIME, Op, Program, Step, TWO_IN_TEN_SECONDS};
 use super::world::{Began, Epoch};
@@ -179,8 +179,7 @@ impl Guest {
             Op::Race { number, branches } => self.race(*number, branches, path).await,
             Op::Fan { steps, width } => {
                 let all: Vec<_> = steps.iter().map(|step| self.step(step, path).boxed()).collect();
-                let ended: Vec<_> = futures::stream::iter(all).buffer_unordered(*width).collect().await;
-                ended.into_iter().collect()
+                at_most(*width, all).await.into_iter().collect()
             }
             Op::Expose(value) => self.check(self.run.expose("state", vec![*value])),
             Op::Attribute(value) => self.check(self.run.set_attributes(vec![("state".to_owned(), value.to_string())])),
@@ -375,4 +374,28 @@ impl Guest {
 fn limit_of(options: &StepOptions) -> Option<&'static str> {
     let name = &options.limits.first()?.name;
     [ONE_AT_A_TIME, TWO_IN_TEN_SECONDS].into_iter().find(|known| known == name)
+}
+
+/// Runs so many at a time; the next begins in the turn in which one ends. All that run are asked in each turn and in
+/// their order, or what a branch has asked for would be left to chance.
+pub(in crate::tests) async fn at_most<T>(width: usize, futures: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+    let mut waiting = futures.into_iter();
+    let mut running: Vec<_> = waiting.by_ref().take(width).collect();
+    let mut ended = Vec::new();
+    std::future::poll_fn(move |context| {
+        let mut index = 0;
+        while let Some(future) = running.get_mut(index) {
+            let Poll::Ready(value) = future.as_mut().poll(context) else {
+                index += 1;
+                continue;
+            };
+            ended.push(value);
+            match waiting.next() {
+                Some(next) => running[index] = next,
+                None => drop(running.remove(index)),
+            }
+        }
+        if running.is_empty() { Poll::Ready(std::mem::take(&mut ended)) } else { Poll::Pending }
+    })
+    .await
 }
