@@ -84,6 +84,13 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     /// # Errors
     /// As the operating system has it. After an error nothing is known of the writes since the last success.
     fn sync_data(&self) -> io::Result<()>;
+    /// What was read will not be read again soon: memory that only holds a copy of it may be given up.
+    ///
+    /// # Errors
+    /// As the operating system has it.
+    fn forget_read(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A held lock; dropping it gives the lock up.
@@ -195,6 +202,11 @@ impl DiskFile for RealFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+
+    fn forget_read(&self) -> io::Result<()> {
+        // Read-ahead leaves large pages behind, each of which is written whole for every small record.
+        Ok(rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed)?)
     }
 }
 
