@@ -9,6 +9,7 @@ pub mod isolation;
 pub mod people;
 pub mod platform;
 pub mod repository;
+pub mod saga_harness;
 pub mod sagas;
 pub mod scenario;
 pub mod skip;

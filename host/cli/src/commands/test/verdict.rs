@@ -157,3 +157,90 @@ fn blamed(case: &Case, seen: &Seen, clean: &Seen) -> Option<String> {
     let ran = || clean.ended.steps.iter().find(|step| !step.undo && !settled(step)).map(Step::label);
     case.step.clone().or_else(|| if seen.killed { ran() } else { None })
 }
+
+#[cfg(test)]
+mod tests {
+    use weft_capability::sqlite_tables::Table;
+
+    use super::super::cases;
+    use super::*;
+
+    fn step(name: &str, undo: bool, status: &str) -> Step {
+        Step { name: name.to_owned(), occurrence: 1, undo, status: status.to_owned(), attempts: 1 }
+    }
+
+    /// A saga whose data is these rows of one table.
+    fn seen(status: &str, steps: &[Step], rows: &[&str]) -> Seen {
+        let rows = rows.iter().map(|row| vec![(*row).to_owned()]).collect();
+        let table = Table { name: "t".to_owned(), columns: vec!["a".to_owned()], rows };
+        let data = Data { tables: [("c.t".to_owned(), table)].into(), effects: Vec::new() };
+        let ended = Ended { status: status.to_owned(), steps: steps.to_vec(), ..Ended::default() };
+        Seen { ended, data, ..Seen::default() }
+    }
+
+    fn judged(case: &Case, seen: &Seen) -> Option<Finding> {
+        let steps = [step("one", false, "completed"), step("two", false, "completed")];
+        let (clean, before) = (self::seen("completed", &steps, &["1", "2"]), self::seen("", &[], &[]).data);
+        let rules = Rules::default();
+        let references = References { rules: &rules, key: "k", prepared: &before, clean: &clean, undone: None };
+        judge(case, seen, &references)
+    }
+
+    fn case(fault: &str) -> Case {
+        let steps = [step("one", false, "completed"), step("two", false, "completed")];
+        cases::of_steps(&steps, 1, false).into_iter().rfind(|case| case.fault == fault).unwrap()
+    }
+
+    #[test]
+    fn what_is_undone_leaves_nothing() {
+        let undone = [step("one", false, "completed"), step("two", false, "unknown"), step("one", true, "compensated")];
+        assert_eq!(judged(&case("fail"), &seen("compensated", &undone, &[])), None);
+        let left = judged(&case("fail"), &seen("compensated", &undone, &["2"])).unwrap();
+        assert_eq!(left, Finding { step: Some("two".into()), what: "not compensated: c.t has (a=2)".into() });
+        let mut both = seen("compensated", &undone[..2], &["1"]);
+        both.data.effects = vec!["k/one#1".to_owned()];
+        assert_eq!(judged(&case("fail"), &both).unwrap().step.as_deref(), Some("one"), "its effect stands");
+    }
+
+    #[test]
+    fn a_saga_may_go_on_without_a_step_but_not_with_more() {
+        assert_eq!(judged(&case("fail"), &seen("completed", &[], &["1"])), None);
+        let more = judged(&case("fail"), &seen("completed", &[], &["1", "2", "2"])).unwrap();
+        assert_eq!(more.what, "it went on, and c.t has (a=2)");
+    }
+
+    #[test]
+    fn a_repeated_step_changes_nothing() {
+        assert_eq!(judged(&case("repeat"), &seen("completed", &[], &["1", "2"])), None);
+        let twice = judged(&case("repeat"), &seen("completed", &[], &["1", "2", "2"])).unwrap();
+        assert_eq!((twice.step.as_deref(), twice.what.contains("done twice")), (Some("two"), true));
+        // One that may not be tried again ends the saga, and everything is undone.
+        let once = [step("two", false, "unknown"), step("two", true, "compensated")];
+        assert_eq!(judged(&case("repeat"), &seen("compensated", &once, &[])), None);
+        let again = [Step { attempts: 2, ..step("two", false, "failed") }];
+        assert!(judged(&case("repeat"), &seen("compensated", &again, &[])).is_some(), "refused when it was repeated");
+    }
+
+    #[test]
+    fn a_kill_is_blamed_on_the_step_that_ran() {
+        let mut killed = seen("completed", &[], &["1", "2", "2"]);
+        killed.killed = true;
+        killed.ended.found = vec![step("one", false, "completed")];
+        assert_eq!(judged(&case("kill"), &killed).unwrap().step.as_deref(), Some("two"));
+        assert_eq!(node(&case("kill"), &killed), "record 1 of 1, after one");
+        assert_eq!(outcome(&case("kill"), &seen("completed", &[], &[])), "completed (not reached)");
+    }
+
+    #[test]
+    fn a_saga_has_to_end() {
+        for status in ["needs-attention", "not started", "running"] {
+            assert!(judged(&case("fail"), &seen(status, &[], &[])).unwrap().what.contains(status), "{status}");
+        }
+        let mut late = seen("running", &[step("one", false, "running")], &[]);
+        late.ended.timed_out = true;
+        assert!(judged(&case("kill"), &late).unwrap().what.ends_with("running, at step one"));
+        let mut unsettled = seen("completed", &[], &["1", "2"]);
+        unsettled.ended.unsettled = true;
+        assert!(judged(&case("kill"), &unsettled).is_some());
+    }
+}
