@@ -61,8 +61,7 @@ pub struct WaitView {
     pub occurrence: u32,
     /// `waiting`, `done`, `timed-out` or `cancelled`.
     pub status: &'static str,
-    /// When it was asked for, in milliseconds since the Unix epoch; as the journal tells it, which is the time of the
-    /// last record before.
+    /// When it was asked for, in milliseconds since the Unix epoch: when the code was told of something last before it.
     pub since_ms: Option<u64>,
     /// When the wait ends by itself.
     pub until_ms: Option<u64>,
@@ -298,12 +297,12 @@ fn show(inner: &Inner, saga: &Saga) -> Result<SagaView, SagaError> {
     let mut orders = Vec::new();
     let mut latest_ms = history.started.at_ms;
     for (_, entry) in &history.entries {
-        latest_ms = time_of(entry).unwrap_or(latest_ms);
         match entry {
             Entry::Step(step) => add(&mut steps, step),
             Entry::Ordered(ordered) => orders.push(order_view(ordered)),
             entry => add_wait(&mut waits, entry, latest_ms),
         }
+        latest_ms = told_at_ms(entry).unwrap_or(latest_ms);
     }
     for open in open {
         update(&mut steps, (&open.name, open.occurrence, open.phase), open.started_at_ms, |step| {
@@ -332,14 +331,12 @@ fn show(inner: &Inner, saga: &Saga) -> Result<SagaView, SagaError> {
     })
 }
 
-/// When a record was made, where it says so.
-fn time_of(entry: &Entry) -> Option<u64> {
+/// When the code was told of this, if it was: it goes on from there.
+fn told_at_ms(entry: &Entry) -> Option<u64> {
     match entry {
         Entry::Step(step) => Some(step.ended_at_ms),
         Entry::TimerFired(timer) => Some(timer.fires_at_ms),
         Entry::Told(told) => Some(told.at_ms),
-        Entry::Ordered(ordered) => Some(ordered.at_ms),
-        Entry::Signalled(signalled) => Some(signalled.at_ms),
         Entry::Continued(continued) => Some(continued.at_ms),
         _ => None,
     }
