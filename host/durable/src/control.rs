@@ -79,16 +79,16 @@ impl Sagas {
         Ok(last)
     }
 
-    /// Cancels a saga: what runs ends, nothing further begins, and the compensations run. Without effect on one that
-    /// compensates or is cancelled already.
+    /// Cancels a saga: what runs ends, nothing further begins, and the compensations run. Of one that
+    /// compensates already nothing changes; without effect on one that is cancelled.
     ///
     /// # Errors
     /// [`SagaError::NotFound`]; [`SagaError::Conflict`] if it has ended; [`SagaError::Unavailable`].
     pub async fn cancel(&self, key: &str, by: &By) -> Result<(), SagaError> {
         self.order(key, by, |saga, state| {
             check_unended(saga, state)?;
-            let done = state.cancelled.is_some() || state.status == Status::Compensating;
-            Ok((!done).then_some(Order::Cancel))
+            // Also of one that compensates: it may be what a race has lost, and then the saga would go on.
+            Ok(state.cancelled.is_none().then_some(Order::Cancel))
         })
         .await
     }

@@ -229,10 +229,8 @@ impl SagaState {
             }
             Entry::Step(step) => {
                 self.note_progress();
-                if step.phase == Phase::Undo {
-                    self.undone = true;
-                    self.status = Status::Compensating;
-                }
+                self.undone |= step.phase == Phase::Undo;
+                self.status = if step.phase == Phase::Undo { Status::Compensating } else { Status::Running };
             }
             Entry::TimerSet(_) | Entry::TimerFired(_) | Entry::Awaited(_) => self.note_progress(),
             Entry::Ended(ended) => {

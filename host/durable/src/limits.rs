@@ -242,6 +242,22 @@ mod tests {
         assert!(matches!(limits.admit(&unknown, "d", 0), Admission::Unknown(name) if name == "mail"));
     }
 
+    #[test]
+    fn one_that_comes_late_makes_those_after_it_wait() {
+        let limits = limits(Some(Rate { count: 2, per_ms: 10_000 }), None);
+        let admit = |step, now_ms| match limits.admit(&uses(None), step, now_ms) {
+            Admission::Now(_) => None,
+            Admission::At(at_ms) => Some(at_ms),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(admit("a", 0), None);
+        assert_eq!([admit("b", 0), admit("c", 0), admit("d", 0)], [Some(5000), Some(10_000), Some(15_000)]);
+        assert_eq!(admit("b", 6000), None, "its turn was at 5000");
+        assert_eq!(admit("c", 10_000), None);
+        assert_eq!(admit("d", 15_000), Some(16_000));
+        assert_eq!(admit("d", 16_000), None);
+    }
+
     proptest! {
         /// In no window of a second are there more beginnings than the rate permits, whoever asks and whenever.
         #[test]
@@ -249,20 +265,23 @@ mod tests {
             let limits = limits(Some(Rate { count, per_ms: 1000 }), None);
             let mut now_ms = 1_000_000;
             let mut begun = Vec::new();
-            let mut waiting = Vec::new();
-            for (number, pause_ms) in asks.into_iter().enumerate() {
+            let mut waiting = std::collections::BTreeSet::new();
+            let asks = asks.into_iter().chain([1_000_000]).enumerate();
+            for (number, pause_ms) in asks {
                 now_ms += pause_ms;
+                while let Some((at_ms, _)) = waiting.first().filter(|(at_ms, _)| *at_ms <= now_ms) {
+                    let (at_ms, step): (u64, String) = (*at_ms, waiting.pop_first().unwrap().1);
+                    prop_assert!(matches!(limits.admit(&uses(None), &step, at_ms), Admission::Now(_)));
+                    begun.push(at_ms);
+                }
                 let step = format!("s{number}");
                 match limits.admit(&uses(None), &step, now_ms) {
                     Admission::Now(_) => begun.push(now_ms),
-                    Admission::At(at_ms) => waiting.push((at_ms, step)),
+                    Admission::At(at_ms) => drop(waiting.insert((at_ms, step))),
                     other => panic!("{other:?}"),
                 }
             }
-            for (at_ms, step) in waiting {
-                prop_assert!(matches!(limits.admit(&uses(None), &step, at_ms), Admission::Now(_)));
-                begun.push(at_ms);
-            }
+            prop_assert!(waiting.is_empty());
             begun.sort_unstable();
             for (index, first_ms) in begun.iter().enumerate() {
                 let within = begun[index..].iter().take_while(|at_ms| **at_ms < first_ms + 1000).count();

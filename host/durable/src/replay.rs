@@ -66,6 +66,8 @@ pub(crate) struct Replay {
     pub failed_undos: Vec<EventId>,
     /// How often the code has exposed something under a name.
     pub exposed: HashMap<String, u32>,
+    /// How often it has set attributes.
+    pub attributes_set: u32,
     /// Payloads of signals by their positions.
     signals: HashMap<u64, Vec<u8>>,
 }
@@ -139,6 +141,7 @@ impl Replay {
             Entry::Noted(_, crate::record::Note::Exposed { name, .. }) => {
                 *self.exposed.entry(name).or_default() += 1;
             }
+            Entry::Noted(_, crate::record::Note::Attributes(_)) => self.attributes_set += 1,
             Entry::Ordered(ordered) => self.ordered(&ordered.order),
             Entry::Started(_)
             | Entry::Ended(_)

@@ -85,6 +85,7 @@ struct RunState {
     taken: HashSet<u64>,
     failed_undos: Vec<EventId>,
     exposed: HashMap<String, u32>,
+    attributes_set: u32,
     /// Places in limits, of the attempts that run.
     places: HashMap<EventId, Places>,
     turns: turns::Turns,

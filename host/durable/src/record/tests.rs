@@ -2,7 +2,75 @@
 
 use super::*;
 
+/// In the order in which they came to be; new ones at the end.
 fn examples() -> Vec<Entry> {
+    let mut examples = first_examples();
+    examples.extend(examples_from_outside());
+    examples.extend(examples_of_waits());
+    examples
+}
+
+fn examples_from_outside() -> Vec<Entry> {
+    let text = str::to_owned;
+    let at_ms = 1_790_000_000_020;
+    let ordered = |order| {
+        let (actor, reason) = (text("ann"), text("the bank says so"));
+        Entry::Ordered(Ordered { saga: 24, order, at_ms, actor, reason })
+    };
+    let (name, digest) = (text("pay"), text("cd34"));
+    let orders = [
+        Order::Pause,
+        Order::Resume,
+        Order::Cancel,
+        Order::Rewind { name: name.clone(), occurrence: 2 },
+        Order::Retry,
+        Order::Skip { name, occurrence: 1 },
+        Order::Abandon,
+        Order::Migrate { digest },
+    ];
+    let payload = b"true".to_vec();
+    let signalled = Signalled { saga: 24, name: text("approved"), id: text("m-1"), at_ms, payload };
+    let mut examples = vec![Entry::Signalled(signalled.clone())];
+    examples.push(Entry::Signalled(Signalled { id: String::new(), payload: Vec::new(), ..signalled }));
+    examples.extend(orders.map(ordered));
+    examples
+}
+
+fn examples_of_waits() -> Vec<Entry> {
+    let text = str::to_owned;
+    let (saga, at_ms) = (24, 1_790_000_000_030);
+    let awaited = Awaited {
+        saga,
+        kind: EventKind::Signal,
+        name: text("approved"),
+        occurrence: 1,
+        until_ms: Some(at_ms + 60_000),
+        child: None,
+    };
+    let told = |kind, outcome, what| {
+        Entry::Told(Told { saga, kind, name: text("approved"), occurrence: 1, at_ms, outcome, what })
+    };
+    let child = Awaited { kind: EventKind::Child, until_ms: None, child: Some(text("0199/pay")), ..awaited.clone() };
+    vec![
+        Entry::Awaited(awaited),
+        Entry::Awaited(child),
+        told(EventKind::Signal, Outcome::Success, Tidings::Signal(300)),
+        told(EventKind::Signal, Outcome::Error, Tidings::TimedOut),
+        told(EventKind::Child, Outcome::Success, Tidings::Child(b"1".to_vec())),
+        told(EventKind::Do, Outcome::Unknown, Tidings::Cancelled(text("no longer wanted"))),
+        told(EventKind::Timer, Outcome::Error, Tidings::Cancelled(text("no longer wanted"))),
+        Entry::Noted(saga, Note::Exposed { name: text("progress"), value: b"3".to_vec() }),
+        Entry::Noted(saga, Note::Attributes(vec![(text("tenant"), text("t1")), (text("course"), text("7"))])),
+        Entry::Noted(saga, Note::Deadline { at_ms }),
+        Entry::Suspended(Suspended { saga, wakes_at_ms: Some(at_ms) }),
+        Entry::Suspended(Suspended { saga, wakes_at_ms: None }),
+        Entry::Continued(Continued { saga, at_ms, input: b"{}".to_vec() }),
+        Entry::Ticked(Ticked { schedule: text("nightly"), at_ms, begun: true }),
+        Entry::Ticked(Ticked { schedule: text("nightly"), at_ms, begun: false }),
+    ]
+}
+
+fn first_examples() -> Vec<Entry> {
     let text = str::to_owned;
     let timer = Timer { saga: 24, name: text("cool-down"), occurrence: 1, fires_at_ms: 1_790_000_060_000 };
     let step = StepEnded {

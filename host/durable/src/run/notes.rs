@@ -42,7 +42,11 @@ impl Run {
             let known = &state.extra().attributes;
             let new = attributes.iter().filter(|(name, _)| !known.contains_key(&**name)).count();
             check_size("the list of a saga's attributes", known.len() + new, MAX_ATTRIBUTES)?;
-            attributes.iter().any(|(name, value)| known.get(&**name).is_none_or(|known| **known != **value))
+            drop(state);
+            // What is recorded is not set again: another value may have been set after it.
+            let mut state = self.state();
+            state.attributes_set += 1;
+            state.attributes_set > self.replay.attributes_set
         };
         if is_new && !self.lease.rehearsal {
             self.append(&Entry::Noted(self.lease.saga.position, Note::Attributes(attributes)))?;

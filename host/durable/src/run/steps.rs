@@ -30,7 +30,7 @@ impl Run {
         let id = self.next_step(name, phase)?;
         let cut_short = self.lease.saga.state().cut_short;
         if phase == Phase::Undo {
-            self.compensating();
+            self.shows(Status::Compensating);
         }
         match self.replay.find(&id) {
             // A compensation that is to be tried again runs in its old place.
@@ -49,6 +49,10 @@ impl Run {
             }
         }
         self.rehearsed()?;
+        if phase == Phase::Do {
+            // What a race has lost is compensated, and then the saga goes on.
+            self.shows(Status::Running);
+        }
         let attempts = self.state().attempts.get(&id).copied().unwrap_or_default();
         let key = self.step_key(name, id.occurrence);
         let places = loop {
@@ -182,10 +186,10 @@ impl Run {
         }
     }
 
-    fn compensating(&self) {
+    fn shows(&self, status: Status) {
         let mut state = self.lease.saga.state();
-        if state.status == Status::Running && !self.lease.rehearsal {
-            state.status = Status::Compensating;
+        if !self.lease.rehearsal && !state.is_ended() {
+            state.status = status;
         }
     }
 

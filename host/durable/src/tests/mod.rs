@@ -2,6 +2,8 @@
 
 mod crashes;
 mod life;
+mod orders;
 mod programs;
 mod recovering;
+mod scale;
 mod together;

@@ -164,6 +164,8 @@ fn a_timer_keeps_its_time_over_a_crash() {
     let run = block_on(begin(&sagas, "k"));
     block_on(async {
         let mut sleeping = std::pin::pin!(run.sleep("t", 4000));
+        // What begins together with it asks first.
+        assert!(futures::poll!(sleeping.as_mut()).is_pending());
         assert!(futures::poll!(sleeping.as_mut()).is_pending());
         sagas.inner.log.flush(sagas.inner.log.end()).await.unwrap();
         assert_eq!(sagas.log_stats().records, 2);

@@ -76,7 +76,7 @@ impl Checking<'_> {
         let asked = (generation, id.kind, id.name.clone(), id.occurrence);
         let asked_ms = self.saga.asked_ms[&asked];
         match what {
-            Awaited::Step(_) | Awaited::ChildBegins(_) | Awaited::Undo(_) => self.step(generation, id, recording),
+            Awaited::Step(_) | Awaited::ChildBegins | Awaited::Undo(_) => self.step(generation, id, recording),
             Awaited::Timer(_) if recording.cancelled => {}
             Awaited::Timer(ms) => assert!(recording.at_ms >= asked_ms + ms, "too early: {what_is_told}"),
             Awaited::Signal(_) if recording.cancelled => {}
@@ -93,8 +93,8 @@ impl Checking<'_> {
                 }
                 (_, None) => panic!("nothing can time out: {what_is_told}"),
             },
-            Awaited::Child(_) if recording.cancelled => {}
-            Awaited::Child(_) => {
+            Awaited::Child if recording.cancelled => {}
+            Awaited::Child => {
                 let child = format!("{}/{generation}/{}", self.key, id.name);
                 let answer = self.sagas.show(&child).unwrap().result;
                 assert_eq!(answer.as_ref(), Some(&recording.payload), "{what_is_told}");

@@ -345,7 +345,7 @@ async fn happen(epoch: &Epoch, key: &str, number: usize, event: Event) {
         Event::Cancel => {
             world.facts().sagas.get_mut(key).unwrap().cancel_asked = true;
             let done = epoch.sagas.cancel(key, &by()).await;
-            if done.is_ok() && !is_compensating(epoch, key) {
+            if done.is_ok() {
                 world.facts().sagas.get_mut(key).unwrap().cancelled = true;
             }
         }
@@ -361,10 +361,6 @@ async fn happen(epoch: &Epoch, key: &str, number: usize, event: Event) {
         }
         Event::Trap { calls } => world.set_trap(calls),
     }
-}
-
-fn is_compensating(epoch: &Epoch, key: &str) -> bool {
-    epoch.sagas.inner.find(key).is_some_and(|saga| saga.state().cancelled.is_none())
 }
 
 async fn resume(epoch: &Epoch, key: &str) {

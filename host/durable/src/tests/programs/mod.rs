@@ -11,6 +11,7 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+pub(super) use guest::at_most;
 use machine::Machine;
 use world::World;
 

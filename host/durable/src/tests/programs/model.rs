@@ -14,8 +14,8 @@ pub(super) enum Awaited<'a> {
     Timer(u64),
     Signal(Option<u64>),
     /// The step that begins it.
-    ChildBegins(usize),
-    Child(usize),
+    ChildBegins,
+    Child,
     /// By its place among the compensations.
     Undo(usize),
 }
@@ -129,7 +129,7 @@ impl<'a> Model<'a> {
             Op::Step(step) => self.step(step, path),
             Op::Sleep { name, ms } => self.waits(EventKind::Timer, name, Awaited::Timer(*ms)),
             Op::Signal { name, timeout_ms } => self.waits(EventKind::Signal, name, Awaited::Signal(*timeout_ms)),
-            Op::Child { name, program } => self.waits(EventKind::Do, name, Awaited::ChildBegins(*program)),
+            Op::Child { name, .. } => self.waits(EventKind::Do, name, Awaited::ChildBegins),
             Op::Join(branches) => {
                 let nodes = branches.iter().map(|ops| self.seq(ops, path.to_vec())).collect();
                 settled(Node::All { nodes, eager: false })
@@ -218,13 +218,10 @@ impl<'a> Model<'a> {
             }
             Node::Waits { .. } | Node::Done(_) => return false,
             Node::Seq { inner, .. } | Node::Undoing { inner, .. } => {
-                let child = match **inner {
-                    Node::Waits { what: Awaited::ChildBegins(program), .. } => Some(program),
-                    _ => None,
-                };
+                let is_child = matches!(**inner, Node::Waits { what: Awaited::ChildBegins, .. });
                 let fed = self.feed(inner, event);
-                if let (true, Some(program), Node::Done(true)) = (fed, child, &**inner) {
-                    **inner = self.waits(EventKind::Child, &event.0.name, Awaited::Child(program));
+                if fed && is_child && matches!(**inner, Node::Done(true)) {
+                    **inner = self.waits(EventKind::Child, &event.0.name, Awaited::Child);
                 }
                 fed
             }
@@ -265,9 +262,9 @@ impl<'a> Model<'a> {
                 self.undos[index].taken = true;
                 true
             }
-            Awaited::Child(_) => recording.outcome == Outcome::Success && recording.payload != b"failed",
+            Awaited::Child => recording.outcome == Outcome::Success && recording.payload != b"failed",
             Awaited::Timer(_) | Awaited::Signal(_) => !recording.cancelled,
-            Awaited::ChildBegins(_) => recording.outcome == Outcome::Success,
+            Awaited::ChildBegins => recording.outcome == Outcome::Success,
         }
     }
 }
