@@ -17,6 +17,7 @@ const REMIND: &str = "example:durable/orders@1.0.0#remind";
 const APPROVE: &str = "example:durable/orders@1.0.0#approve";
 const APPROVE_WITHIN: &str = "example:durable/orders@1.0.0#approve-within";
 const HURRY: &str = "example:durable/orders@1.0.0#hurry";
+const LAPS: &str = "example:durable/orders@1.0.0#laps";
 const BUNDLE: &str = "example:durable/orders@1.0.0#bundle";
 const FIRST: &str = "example:durable/orders@1.0.0#first";
 const RESTOCK: &str = "example:durable/orders@1.0.0#restock";
@@ -44,6 +45,10 @@ impl Guest for Component {
 
     async fn hurry(key: String, deadline_ms: u64) -> Result<String, Error> {
         saga::run(HURRY, key, deadline_ms, waiting::hurry).await
+    }
+
+    async fn laps(key: String, pause_ms: u64) -> Result<u32, Error> {
+        saga::run(LAPS, key, pause_ms, waiting::laps).await
     }
 
     async fn bundle(key: String, items: Vec<String>) -> Result<Vec<String>, Error> {
@@ -82,6 +87,7 @@ weft_guest::resumable!(
     APPROVE => waiting::approve,
     APPROVE_WITHIN => waiting::approve_within,
     HURRY => waiting::hurry,
+    LAPS => waiting::laps,
     BUNDLE => together::bundle,
     FIRST => together::first,
     RESTOCK => together::restock,

@@ -1,7 +1,10 @@
 //! Waiting for a time and for a signal, being seen, and running out of time.
 
+use std::pin::pin;
+
 use example_durable_bindings::exports::orders::{Error, Order};
 use example_durable_bindings::shop;
+use weft_guest::futures::future::{Either, select};
 use weft_guest::saga::Saga;
 
 use crate::refused;
@@ -56,3 +59,19 @@ pub async fn hurry(saga: Saga, deadline_ms: u64) -> Result<String, Error> {
     if paid { Ok("sold".to_string()) } else { Err(Error::Refused("not paid".to_string())) }
 }
 // docs: end
+
+/// How often `go` came before the pause was over, of three times.
+pub async fn laps(saga: Saga, pause_ms: u64) -> Result<u32, Error> {
+    saga.signal::<bool>("begin").await.map_err(Error::Unavailable)?;
+    let mut in_time = 0;
+    for _ in 0..3 {
+        let (go, pause) = (pin!(saga.signal::<bool>("go")), pin!(saga.sleep("pause", pause_ms)));
+        match select(go, pause).await {
+            Either::Left((go, _)) => in_time += u32::from(go.map_err(Error::Unavailable)?),
+            Either::Right((slept, _)) => slept.map_err(Error::Unavailable)?,
+        }
+    }
+    saga.expose("state", &"counted").await.map_err(Error::Unavailable)?;
+    saga.signal::<bool>("end").await.map_err(Error::Unavailable)?;
+    Ok(in_time)
+}

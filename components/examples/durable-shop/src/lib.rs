@@ -36,8 +36,8 @@ impl Guest for Component {
     }
 
     async fn book() -> Result<Vec<String>, Error> {
-        let rows = query("SELECT what FROM done ORDER BY key", Vec::new()).await?;
-        rows.iter().map(|row| row.text("what").map_err(Error::from)).collect()
+        let rows = query("SELECT key || ': ' || what AS line FROM done ORDER BY key", Vec::new()).await?;
+        rows.iter().map(|row| row.text("line").map_err(Error::from)).collect()
     }
 }
 
