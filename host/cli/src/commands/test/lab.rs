@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use super::job::Job;
 use crate::assemble::Place;
+use crate::exit::{Exit, UsageError};
 use crate::faults::{self, Written};
 
 /// What a host is given beyond its job, to start and to close, in milliseconds.
@@ -120,7 +121,7 @@ impl Lab {
     /// Runs a host on a data directory until its job is done.
     ///
     /// # Errors
-    /// If it fails otherwise than by being aborted: with its own words.
+    /// If it fails otherwise than by being aborted: with its own words, as a [`UsageError`] if it says so.
     pub async fn host<T: DeserializeOwned>(
         &self,
         data: &Path,
@@ -149,7 +150,11 @@ impl Lab {
             return Ok(Gone::Aborted);
         }
         if !status.success() {
-            bail!(failed(status, &fs::read_to_string(&log).unwrap_or_default()));
+            let why = failed(status, &fs::read_to_string(&log).unwrap_or_default());
+            if status.code() == Some(Exit::Usage as i32) {
+                return Err(UsageError(why).into());
+            }
+            bail!(why);
         }
         Ok(Gone::Reported(serde_json::from_slice(&fs::read(&report).context("a host has written no report")?)?))
     }

@@ -67,6 +67,6 @@ pub fn table(rows: &[Row]) -> std::io::Result<()> {
         }
     }
     let findings = rows.iter().filter(|row| row.is_finding()).count();
-    let findings = if findings == 1 { "1 finding".to_owned() } else { format!("{findings} findings") };
-    output::line(&format!("{} cases, {findings}", rows.len()))
+    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    output::line(&format!("{}, {}", counted(rows.len(), "case"), counted(findings, "finding")))
 }

@@ -123,9 +123,7 @@ fn unusable(path: &Path, why: &str) -> UsageError {
 
 async fn prepare(lab: &Lab, job: Prepare) -> anyhow::Result<Prepared> {
     let timeout_ms = job.timeout_ms.saturating_mul(job.calls.len() as u64 + 1);
-    let gone = lab.host(&lab.prepared(), &Job::Prepare(job), &Trouble::default(), timeout_ms).await;
-    // What its words say is about what was asked for.
-    match gone.map_err(|error| UsageError(error.to_string()))? {
+    match lab.host(&lab.prepared(), &Job::Prepare(job), &Trouble::default(), timeout_ms).await? {
         Gone::Reported(prepared) => {
             lab.keep_compiled();
             Ok(prepared)
@@ -162,7 +160,7 @@ impl Bench<'_> {
             (Some(clean.clone()), Vec::new())
         } else {
             let is_undone = |(case, seen): &&(Case, Seen)| case.fault == "fail after" && has_undone(seen);
-            let furthest = seen.into_iter().filter(|pair| is_undone(&pair)).next_back();
+            let furthest = seen.into_iter().rfind(|pair| is_undone(&pair));
             furthest.map_or_else(Default::default, |(case, seen)| (Some(seen), case.trouble.faults))
         };
         let Some(undone) = undone else { return Ok(()) };
@@ -267,7 +265,8 @@ impl Bench<'_> {
         let run = Run { telling: case.telling, ..self.run.clone() };
         match self.host(&place.data(), run.clone(), &case.trouble).await? {
             Gone::Reported(ended) => seen.ended = ended,
-            Gone::Aborted => seen.killed = true,
+            Gone::Aborted if case.fault == "kill" => seen.killed = true,
+            Gone::Aborted => bail!("a host was ended by a signal"),
             Gone::Hung => seen.hung = true,
         }
         let resolve = case.resolve && seen.ended.status == "needs-attention";
@@ -275,7 +274,7 @@ impl Bench<'_> {
             seen.before = resolve.then(|| seen.ended.status.clone());
             match self.host(&place.data(), Run { resolve, ..run }, &Trouble::default()).await? {
                 Gone::Reported(ended) => seen.ended = ended,
-                Gone::Aborted => bail!("a host without a fault was killed"),
+                Gone::Aborted => bail!("a host was ended by a signal"),
                 Gone::Hung => seen.hung = true,
             }
         }
