@@ -142,6 +142,31 @@ fn a_run_that_ends_for_a_long_wait_cuts_nothing_short() {
 }
 
 #[test]
+fn an_attempt_after_a_long_wait_that_a_crash_cut_short_may_have_run() {
+    let (sagas, disk, clock) = fresh();
+    let later = AttemptResult::Failed { maybe_ran: false, retry_after_ms: Some(10_000), payload: Vec::new() };
+    block_on(async {
+        let run = begin(&sagas, "k").await;
+        execute(&run, "s", Phase::Do).await;
+        assert_eq!(run.leave("s", Phase::Do, later).await, Ok(Left::Again));
+        assert_eq!(run.enter("s", Phase::Do, options()).await, Err(SagaError::LeaseLost));
+        drop(run);
+        clock.advance(std::time::Duration::from_secs(10));
+        let run = begin(&sagas, "k").await;
+        assert_eq!(execute(&run, "s", Phase::Do).await, 2);
+    });
+    disk.crash(usize::MAX);
+    drop(sagas);
+    let (sagas, _) = open(&disk, clock);
+    block_on(async {
+        let run = begin(&sagas, "k").await;
+        assert_eq!(execute(&run, "s", Phase::Do).await, 2);
+        let settled = settle(&run, "s", Phase::Do, AttemptResult::Error(Vec::new())).await;
+        assert_eq!(settled.outcome, Outcome::Unknown);
+    });
+}
+
+#[test]
 fn an_effect_starts_only_when_all_before_it_is_on_disk() {
     let (sagas, disk, _) = fresh();
     let segment = std::path::Path::new(DIR).join("0000000000000000.log");

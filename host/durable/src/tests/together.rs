@@ -117,3 +117,36 @@ fn nothing_is_told_before_the_code_has_seen_what_was_told_before() {
         a.await.unwrap();
     });
 }
+
+#[test]
+fn a_branch_that_is_dropped_while_its_record_is_flushed_holds_nobody_up() {
+    let (sagas, _disk, _clock) = on_manual_clock();
+    block_on(async {
+        let run = begin(&sagas, "k").await;
+        execute(&run, "a", Phase::Do).await;
+        execute(&run, "b", Phase::Do).await;
+        sagas.inner.log.shut_gate(true);
+        {
+            let mut loser = std::pin::pin!(run.leave("b", Phase::Do, AttemptResult::Error(Vec::new())));
+            assert!(futures::poll!(loser.as_mut()).is_pending());
+        }
+        run.seen(EventKind::Do, "b");
+        sagas.inner.log.shut_gate(false);
+        settle(&run, "a", Phase::Do, success()).await;
+    });
+}
+
+#[test]
+fn branches_that_begin_together_have_all_asked_before_one_ends() {
+    let (sagas, ..) = fresh();
+    block_on(async {
+        let run = begin(&sagas, "k").await;
+        let asked = std::cell::Cell::new(false);
+        let loser = async {
+            asked.set(true);
+            run.enter("b", Phase::Do, options()).await
+        };
+        let Either::Left(_) = select(Box::pin(step(&run, "a")), Box::pin(loser)).await else { panic!("b before a") };
+        assert!(asked.get(), "on the first run as on every other");
+    });
+}
