@@ -22,10 +22,12 @@ impl Guest for Component {
         handles::cancel(saga, reason).await.map_err(refused)
     }
 
+    // docs: start
     async fn place(key: String, order: Order) -> Result<(), Error> {
         let started = saga::start(&key, orders::buy(key.clone(), order)).await;
         started.map(drop).map_err(Error::Unavailable)
     }
+    // docs: end
 }
 
 // docs: decide

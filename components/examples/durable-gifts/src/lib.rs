@@ -30,5 +30,7 @@ async fn wrap(saga: Saga, (order, approved): (Order, bool)) -> Result<String, Er
 }
 // docs: end
 
+// docs: resumable
 weft_guest::resumable!(WRAP => wrap);
 example_durable_bindings::exports::gifts::export!(Component);
+// docs: end

@@ -27,9 +27,11 @@ const METER: &str = "example:durable/orders@1.0.0#meter";
 struct Component;
 
 impl Guest for Component {
+    // docs: run
     async fn buy(key: String, order: Order) -> Result<String, Error> {
         saga::run(BUY, key, order, buying::buy).await
     }
+    // docs: end
 
     async fn remind(key: String, after_ms: u64) -> Result<String, Error> {
         saga::run(REMIND, key, after_ms, waiting::remind).await
