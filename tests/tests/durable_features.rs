@@ -307,8 +307,9 @@ fn a_child_outlives_the_host_and_answers_its_parent() {
     };
     let _b = begin(&platform, "bought", true);
     assert_eq!(answer(&platform, "bought"), completed("wrapped: charged 1200"));
-    let _c = ["waits", "refused", "left"].map(|key| begin(&platform, key, false));
-    for key in ["waits", "refused", "left"] {
+    let all = ["waits", "refused", "left", "stopped"];
+    let _c = all.map(|key| begin(&platform, key, false));
+    for key in all {
         eventually("the child has begun", || saga(&platform, &format!("{key}/approve#1")).ok_or("not yet"));
         wait_for_state(&platform, &format!("{key}/approve#1"), "waits for approval");
     }
@@ -320,8 +321,16 @@ fn a_child_outlives_the_host_and_answers_its_parent() {
     // A parent sees the end of a child that is cancelled.
     invoke(&platform, "desk", "desk#withdraw", &json!(["left/approve#1", "changed"])).expect("it is cancelled");
     assert_eq!(answer(&platform, "left").0, "compensated");
+    // A child is cancelled with its parent.
+    let (status, _, stderr) = platform.weft(&["saga", "cancel", "stopped", "--reason", "no more gifts"]);
+    assert!(status.success(), "{stderr}");
+    assert_eq!(answer(&platform, "stopped").0, "compensated");
+    let (status, said) = answer(&platform, "stopped/approve#1");
+    assert_eq!(status, "compensated");
+    assert!(said.to_string().contains("its parent is taken back"), "{said}");
     let book = book(&platform);
-    assert!(!book.iter().any(|line| line.starts_with("refused/") || line.starts_with("left/")), "{book:?}");
+    let undone = ["refused/", "left/", "stopped/"];
+    assert!(!book.iter().any(|line| undone.iter().any(|key| line.starts_with(key))), "{book:?}");
 }
 
 #[test]
