@@ -1,5 +1,6 @@
 //! What a running host answers on its control socket.
 
+mod hands;
 mod sagas;
 
 use std::net::SocketAddr;

@@ -149,15 +149,7 @@ mod tests {
         // 30 columns less 8 of labels, 6 of notes and 2 between leave 14 for a second.
         let expected =
             ["one      #######        500 ms", "two             xx...## 500 ms", "undo one              = 50 ms"];
-        let drawn = draw(&rows, CANVAS);
-        assert_eq!(drawn[0], expected[0]);
-        assert!(drawn.iter().all(|line| line.chars().count() <= 30), "{drawn:?}");
-        assert_eq!(drawn[2], expected[2]);
-        assert_eq!(&drawn[1][9..16], "       ");
-        assert!(
-            drawn[1][16..].starts_with("xx") && drawn[1].contains("..") && drawn[1].ends_with("# 500 ms"),
-            "{drawn:?}"
-        );
+        assert_eq!(draw(&rows, CANVAS), expected);
     }
 
     #[test]

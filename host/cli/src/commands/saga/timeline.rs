@@ -207,28 +207,14 @@ mod tests {
         let expected = [
             "s  a:b/c#d",
             "compensated, 1.0 s from 1970-01-01T00:00:00.000Z",
-            "reserve        ##                      100 ms",
-            "charge           xx.........xx         600 ms  failed  2 attempts",
-            "signal approve                ....     200 ms  timed-out",
-            "undo reserve                      ==   100 ms",
+            "reserve        ###                            100 ms",
+            "charge           xxxx..........xxx            600 ms  failed  2 attempts",
+            "signal approve                   .......      200 ms  timed-out",
+            "undo reserve                           ===    100 ms",
             "",
             "# attempt   x failed attempt   = compensation   . wait",
         ];
-        assert_eq!(lines[..2], expected[..2]);
-        let without_spaces = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-        let words = |lines: &[String]| {
-            lines.iter().map(|line| line.split_whitespace().next().unwrap_or("").to_owned()).collect::<Vec<_>>()
-        };
-        assert_eq!(words(&lines[2..6]), ["reserve", "charge", "signal", "undo"]);
-        assert!(without_spaces(&lines[2]).ends_with("# 100 ms"), "{lines:#?}");
-        assert!(
-            lines[3].contains("x.") && lines[3].contains(".x") && lines[3].contains("failed  2 attempts"),
-            "{lines:#?}"
-        );
-        assert!(lines[4].contains("..") && lines[4].ends_with("timed-out"), "{lines:#?}");
-        assert!(lines[5].contains("==") && lines[5].ends_with("100 ms"), "{lines:#?}");
-        assert_eq!(lines[7], expected[7]);
-        assert!(lines.iter().all(|line| line.chars().count() <= 72), "{lines:#?}");
+        assert_eq!(lines, expected);
     }
 
     #[test]
