@@ -50,7 +50,7 @@ struct Inner {
     /// Set once this run has to stop: from then on nothing runs and nothing is recorded.
     stopped: RefCell<Option<Stop>>,
     /// Compensations in the order of their steps.
-    undos: RefCell<Vec<step::Undo>>,
+    undos: RefCell<Vec<Rc<step::Undo>>>,
     occurrences: RefCell<BTreeMap<String, u32>>,
 }
 
@@ -105,7 +105,8 @@ impl Saga {
 
     /// Begins the saga anew with `input`, under the same key and with an empty journal: for work without an end, whose
     /// journal would grow for ever. What is to be known of it belongs into `input`; compensations are not carried over,
-    /// so [`Saga::commit`] comes first. The body returns what this answers.
+    /// so [`Saga::commit`] comes first. The body returns what this answers: an error ends the saga, as after a
+    /// compensation that did not succeed.
     pub async fn continue_as_new<I: Serialize, T, E: Fallible>(&self, input: &I) -> Result<T, E> {
         let go_on = async {
             self.go_on()?;
@@ -114,7 +115,12 @@ impl Saga {
                 return Err(Failure::not_attempted(text));
             }
             let input = json::canonical(input).map_err(|error| Failure::not_attempted(error.to_string()))?;
-            journal::continue_as_new(self.inner.lease, input).await.map_err(|error| self.stop(&error))?;
+            let continued = journal::continue_as_new(self.inner.lease, input).await;
+            continued.map_err(|error| match error {
+                // The saga ends here: a compensation did not succeed.
+                durable::Error::Conflict(_) => failure_of(&error),
+                error => self.stop(&error),
+            })?;
             self.inner.stopped.replace(Some(Stop::Elsewhere));
             Err(Stop::Elsewhere.into())
         };
@@ -143,11 +149,18 @@ impl Saga {
         }
     }
 
+    /// Runs a compensation. It stays registered until it has come to an end, also if this is dropped on the way.
+    async fn undo(&self, undo: &Rc<step::Undo>) -> Result<(), Failure> {
+        undo.run(self).await?;
+        self.inner.undos.borrow_mut().retain(|other| !Rc::ptr_eq(other, undo));
+        Ok(())
+    }
+
     /// Runs the compensations, last in first out. One that fails does not stop the others.
     async fn compensate(&self) -> Result<(), Failure> {
         loop {
-            let Some(undo) = self.inner.undos.borrow_mut().pop() else { return Ok(()) };
-            undo.run(self).await?;
+            let Some(undo) = self.inner.undos.borrow().last().cloned() else { return Ok(()) };
+            self.undo(&undo).await?;
         }
     }
 }

@@ -65,7 +65,7 @@ pub(crate) fn options() -> StepOptions {
 
 pub(crate) fn retrying(max_attempts: u32) -> StepOptions {
     let retry = RetryPolicy { max_attempts, base_ms: 2000, factor_percent: 200, cap_ms: 20_000 };
-    StepOptions { timeout_ms: 30_000, retry, limits: Vec::new() }
+    StepOptions { timeout_ms: 30_000, retry, limits: Vec::new(), occurrence: None }
 }
 
 pub(crate) async fn begin(sagas: &Sagas, key: &str) -> Arc<Run> {

@@ -51,6 +51,8 @@ pub struct StepOptions {
     pub retry: RetryPolicy,
     /// What an attempt waits for before it begins.
     pub limits: Vec<LimitUse>,
+    /// Which of the steps of this name a compensation belongs to, from 1; counted as they are entered without it.
+    pub occurrence: Option<u32>,
 }
 
 /// What the code of a saga can be told.

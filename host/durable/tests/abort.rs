@@ -119,7 +119,11 @@ async fn child(dir: &Path) {
 /// Whether it ran now, and how it settled.
 async fn step(run: &Run, name: &str, phase: Phase, result: AttemptResult, effects: &PathBuf) -> (bool, Outcome) {
     let retry = RetryPolicy { max_attempts: 1, base_ms: 0, factor_percent: 100, cap_ms: 0 };
-    match run.enter(name, phase, StepOptions { timeout_ms: 1000, retry, limits: Vec::new() }).await.unwrap() {
+    match run
+        .enter(name, phase, StepOptions { timeout_ms: 1000, retry, limits: Vec::new(), occurrence: None })
+        .await
+        .unwrap()
+    {
         Entered::Recorded(recording) => {
             run.seen(phase.into(), name);
             (false, recording.outcome)

@@ -23,6 +23,7 @@ const STEP: StepOptions = StepOptions {
     timeout_ms: 30_000,
     retry: RetryPolicy { max_attempts: 3, base_ms: 500, factor_percent: 200, cap_ms: 15_000 },
     limits: Vec::new(),
+    occurrence: None,
 };
 /// A compensation tries for about a quarter of an hour, far longer than its step: an outage must not leave a charge or
 /// a seat behind. What it leaves undone needs a person.
@@ -30,6 +31,7 @@ const UNDO: StepOptions = StepOptions {
     timeout_ms: 15_000,
     retry: RetryPolicy { max_attempts: 60, base_ms: 500, factor_percent: 200, cap_ms: 15_000 },
     limits: Vec::new(),
+    occurrence: None,
 };
 
 /// The most bytes that the journal takes of one step.
@@ -176,11 +178,13 @@ where
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Self { saga, name, work, options, undo, undo_options, settled, .. } = self;
-            let key = saga.step_key(&name, saga.next_occurrence(&name));
+            let occurrence = saga.next_occurrence(&name);
+            let key = saga.step_key(&name, occurrence);
             // Before the step runs: whatever happens to it from here on is compensated.
             let undo = undo.map(|attempt| {
-                let (name, settled, options) = (name.clone(), Rc::clone(&settled), undo_options);
-                Undo { name, key, settled, attempt, options }
+                let (name, settled) = (name.clone(), Rc::clone(&settled));
+                let options = StepOptions { occurrence: Some(occurrence), ..undo_options };
+                Rc::new(Undo { name, key, settled, attempt, options })
             });
             saga.inner.undos.borrow_mut().extend(undo);
             let attempt = |key| {

@@ -10,6 +10,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::step::Undo;
 use super::{Saga, Step};
 use crate::failure::{Failure, Fallible};
 
@@ -46,8 +47,8 @@ impl Saga {
         let (first, winner, losers) = select_all(running).await;
         drop(losers);
         settled.remove(winner);
-        while let Some(undo) = self.take_undo(|undo| settled.iter().any(|settled| undo.is_of(settled))) {
-            undo.run(self).await.map_err(E::from_failure)?;
+        while let Some(undo) = self.last_undo(|undo| settled.iter().any(|settled| undo.is_of(settled))) {
+            self.undo(&undo).await.map_err(E::from_failure)?;
         }
         first.map(|answer| (winner, answer))
     }
@@ -80,11 +81,9 @@ impl Saga {
         Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
 
-    /// Takes out the compensation registered last that `wanted` wants.
-    fn take_undo(&self, wanted: impl Fn(&super::step::Undo) -> bool) -> Option<super::step::Undo> {
-        let mut undos = self.inner.undos.borrow_mut();
-        let last = undos.iter().rposition(wanted)?;
-        Some(undos.remove(last))
+    /// The compensation registered last that `wanted` wants.
+    fn last_undo(&self, wanted: impl Fn(&Undo) -> bool) -> Option<Rc<Undo>> {
+        self.inner.undos.borrow().iter().rev().find(|undo| wanted(undo)).cloned()
     }
 }
 

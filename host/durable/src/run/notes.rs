@@ -75,6 +75,10 @@ impl Run {
         check_size("a saga's input", input.len(), MAX_PAYLOAD_BYTES)?;
         self.check_live()?;
         self.replayed("to continue as new").await?;
+        if let Some(failed) = self.state().failed_undos.first() {
+            let text = format!("the {} did not succeed: the saga cannot continue as new", failed.describe());
+            return Err(SagaError::Conflict(text));
+        }
         let at_ms = self.inner().clock.now_ms();
         let entry = Entry::Continued(Continued { saga: self.lease.saga.position, at_ms, input });
         let appended = self.append(&entry)?;

@@ -27,7 +27,7 @@ impl Run {
         check_name(name)?;
         let _ask = self.ask();
         self.check_live()?;
-        let id = self.next_step(name, phase)?;
+        let id = self.next_step(name, phase, options.occurrence)?;
         let cut_short = self.lease.saga.state().cut_short;
         if phase == Phase::Undo {
             self.shows(Status::Compensating);
@@ -193,7 +193,7 @@ impl Run {
         }
     }
 
-    fn next_step(&self, name: &str, phase: Phase) -> Result<EventId, SagaError> {
+    fn next_step(&self, name: &str, phase: Phase, occurrence: Option<u32>) -> Result<EventId, SagaError> {
         let is_open = self.lease.saga.state().open.iter().any(|open| open.name == name && open.phase == phase);
         if is_open {
             let text = format!(
@@ -202,12 +202,12 @@ impl Run {
             return Err(SagaError::Mismatch(text));
         }
         let mut state = self.state();
-        let occurrence = if state.again.remove(&(phase, name.to_owned())) {
+        let counted = if state.again.remove(&(phase, name.to_owned())) {
             state.occurrences.get(&(phase.into(), name.to_owned())).copied().unwrap_or(1)
         } else {
             state.next_occurrence(phase.into(), name)
         };
-        Ok(EventId::new(phase, name, occurrence))
+        Ok(EventId::new(phase, name, occurrence.unwrap_or(counted)))
     }
 
     pub(super) fn close(&self, name: &str, phase: Phase) -> Result<OpenAttempt, SagaError> {

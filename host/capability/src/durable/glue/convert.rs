@@ -41,7 +41,12 @@ impl From<wit::StepOptions> for weft_durable::StepOptions {
         let wit::RetryPolicy { max_attempts, base_ms, factor_percent, cap_ms } = options.retry;
         let retry = weft_durable::RetryPolicy { max_attempts, base_ms, factor_percent, cap_ms };
         let limit = |used: wit::LimitUse| weft_durable::LimitUse { name: used.name, key: used.key };
-        Self { timeout_ms: options.timeout_ms, retry, limits: options.limits.into_iter().map(limit).collect() }
+        Self {
+            timeout_ms: options.timeout_ms,
+            retry,
+            limits: options.limits.into_iter().map(limit).collect(),
+            occurrence: options.occurrence,
+        }
     }
 }
 

@@ -49,10 +49,16 @@ impl Checking<'_> {
             self.effects(generation, &verdict);
             undos_failed =
                 verdict.undos.iter().any(|undo| undo.undone.is_some_and(|undone| undone != Outcome::Success));
+            let continues = verdict.end == End::Continues && !undos_failed;
+            assert!(generation == last || continues, "{}: {:?}", self.key, verdict.end);
             end = Some(verdict.end);
-            assert!(generation == last || verdict.end == End::Continues, "{}: {:?}", self.key, verdict.end);
         }
-        let Some(End::Finishes { failed }) = end else { panic!("{} ends as {end:?}", self.key) };
+        let failed = match end {
+            Some(End::Finishes { failed }) => failed,
+            // With a compensation that did not succeed it cannot continue as new.
+            Some(End::Continues) if undos_failed => true,
+            end => panic!("{} ends as {end:?}", self.key),
+        };
         let expected = match (undos_failed, failed) {
             (true, _) => Status::NeedsAttention,
             (false, true) => Status::Compensated,

@@ -138,7 +138,11 @@ impl Guest {
         self.go_on()?;
         if ended.is_ok() && !is_last {
             self.epoch.world.ends(&self.key, self.number);
-            return self.check(self.run.continue_as_new(format!("{}", generation + 1).into_bytes()).await);
+            match self.run.continue_as_new(format!("{}", generation + 1).into_bytes()).await {
+                // A compensation did not succeed.
+                Err(SagaError::Conflict(_)) => return self.check(self.run.finish(true, b"failed".to_vec()).await),
+                continued => return self.check(continued),
+            }
         }
         let failed = ended.is_err() || self.program.fails;
         if failed {

@@ -132,7 +132,7 @@ impl Step {
     pub(super) fn options(&self) -> StepOptions {
         let retry = RetryPolicy { max_attempts: MAX_ATTEMPTS, base_ms: 2000, factor_percent: 200, cap_ms: 20_000 };
         let limit = |name: &str| LimitUse { name: name.to_owned(), key: None };
-        StepOptions { timeout_ms: 30_000, retry, limits: self.limit.map(limit).into_iter().collect() }
+        StepOptions { timeout_ms: 30_000, retry, limits: self.limit.map(limit).into_iter().collect(), occurrence: None }
     }
 }
 
