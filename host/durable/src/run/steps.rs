@@ -1,12 +1,13 @@
 //! Steps and compensations: entering, leaving, trying again.
 
+use super::waits::{Looked, Waited};
 use super::{Run, check_name};
 use crate::MAX_PAYLOAD_BYTES;
 use crate::engine::check_size;
 use crate::error::SagaError;
 use crate::faults;
 use crate::index::OpenAttempt;
-use crate::limits::{Admission, Places};
+use crate::limits::{Admission, Limits, Places};
 use crate::policy;
 use crate::record::{Entry, StepEnded};
 use crate::replay::{Attempts, EventId};
@@ -174,7 +175,11 @@ impl Run {
                 Admission::Unknown(name) => Looked::Found(Err(name)),
             }
         };
-        match self.wait(id, look).await? {
+        // A branch that is dropped here will not come; one that sleeps until its turn will.
+        let turn = LimitTurn { limits: &self.inner().limits, key };
+        let waited = self.wait(id, look).await;
+        std::mem::forget(turn);
+        match waited? {
             Waited::Found(Ok(places)) => Ok(Admitted::Now(places)),
             Waited::Found(Err(name)) => {
                 Err(SagaError::TooLarge(format!("there is no limit {name:?}: declare it in the manifest")))
@@ -248,12 +253,22 @@ impl Run {
     }
 }
 
+/// Gives up a turn in limits when it is dropped.
+struct LimitTurn<'a> {
+    limits: &'a Limits,
+    key: &'a str,
+}
+
+impl Drop for LimitTurn<'_> {
+    fn drop(&mut self) {
+        self.limits.forgo(self.key);
+    }
+}
+
 enum Admitted {
     Now(Places),
     Cancelled(String),
 }
-
-use super::waits::{Looked, Waited};
 
 fn error_or_unknown(maybe_ran: bool) -> Outcome {
     if maybe_ran { Outcome::Unknown } else { Outcome::Error }
