@@ -31,28 +31,34 @@ pub struct Fault {
 
 /// The faults of a journal. Clones share what has struck already.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Option<Arc<Mutex<Vec<(Fault, bool)>>>>);
+pub struct Faults(Option<Arc<Mutex<Vec<Armed>>>>);
+
+#[derive(Debug)]
+struct Armed {
+    fault: Fault,
+    struck: bool,
+}
 
 impl Faults {
     /// These faults, each of which strikes the first saga that comes by.
     #[must_use]
     pub fn new(faults: Vec<Fault>) -> Self {
-        Self(Some(Arc::new(Mutex::new(faults.into_iter().map(|fault| (fault, false)).collect()))))
+        Self(Some(Arc::new(Mutex::new(faults.into_iter().map(|fault| Armed { fault, struck: false }).collect()))))
     }
 
     fn strike(&self, step: (&str, u32, Phase), wanted: impl Fn(FaultKind) -> bool) -> Option<FaultKind> {
         let faults = self.0.as_ref()?;
         let mut faults = faults.lock().unwrap_or_else(PoisonError::into_inner);
         let (name, occurrence, phase) = step;
-        let (fault, struck) = faults.iter_mut().find(|(fault, struck)| {
+        let armed = faults.iter_mut().find(|Armed { fault, struck }| {
             fault.step == name
                 && fault.occurrence == occurrence
                 && fault.phase == phase
                 && wanted(fault.kind)
                 && !(*struck && fault.kind == FaultKind::Repeat)
         })?;
-        *struck = true;
-        Some(fault.kind)
+        armed.struck = true;
+        Some(armed.fault.kind)
     }
 
     /// Whether the step is to fail without running.

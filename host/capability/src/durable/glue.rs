@@ -271,12 +271,7 @@ impl<T: Send> journal::HostWithStore<T> for Durable {
         Ok(settle(store, lease, signal.await))
     }
 
-    async fn child(
-        store: &Accessor<T, Self>,
-        lease: wit::Lease,
-        name: String,
-        key: String,
-    ) -> Answer<wit::Recording> {
+    async fn child(store: &Accessor<T, Self>, lease: wit::Lease, name: String, key: String) -> Answer<wit::Recording> {
         let child = async {
             let_others_begin().await;
             let run = with(store, |state| {
@@ -391,13 +386,7 @@ impl<T: Send> handles::HostWithStore<T> for Durable {
         Ok(wait.await)
     }
 
-    async fn signal(
-        store: &Accessor<T, Self>,
-        key: String,
-        name: String,
-        id: String,
-        payload: Vec<u8>,
-    ) -> Answer<()> {
+    async fn signal(store: &Accessor<T, Self>, key: String, name: String, id: String, payload: Vec<u8>) -> Answer<()> {
         let signal = async {
             let (sagas, _) = with(store, |state| state.seen_from_outside(&key))?;
             Ok(sagas.signal(&key, &name, &id, payload).await?)
