@@ -75,15 +75,8 @@ impl Sagas {
             ended_at_ms: reaction.ended_at_ms,
             payload: reaction.error.unwrap_or_default().into_bytes(),
         });
-        let mut state = saga.state();
-        let before = state.status;
-        self.inner.append_to(&saga, &mut state, &entry)?;
-        if before.is_final() {
-            // Who reacts late does not open it again.
-            state.status = before;
-        }
-        drop(state);
-        if reaction.compensates && !failed && !before.is_final() {
+        self.inner.append_to(&saga, &mut saga.state(), &entry)?;
+        if reaction.compensates && !failed {
             self.end_choreography(&saga, Status::Compensated, reaction.ended_at_ms)?;
         }
         Ok(())

@@ -230,7 +230,10 @@ impl SagaState {
             Entry::Step(step) => {
                 self.note_progress();
                 self.undone |= step.phase == Phase::Undo;
-                self.status = if step.phase == Phase::Undo { Status::Compensating } else { Status::Running };
+                // A function may react to an event of a choreography that has ended.
+                if !self.is_ended() {
+                    self.status = if step.phase == Phase::Undo { Status::Compensating } else { Status::Running };
+                }
             }
             Entry::TimerSet(_) | Entry::TimerFired(_) | Entry::Awaited(_) => self.note_progress(),
             Entry::Ended(ended) => {

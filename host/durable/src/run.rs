@@ -25,6 +25,9 @@ mod steps;
 mod turns;
 mod waits;
 
+#[cfg(test)]
+pub(crate) use turns::yield_once;
+
 /// The right to go on with a saga. Dropped before the saga has ended, it leaves the saga to recovery.
 #[derive(Debug)]
 pub(crate) struct Lease {

@@ -109,8 +109,8 @@ impl Sagas {
 
     /// What becomes of the time `at_ms`, which has come.
     async fn decide(&self, schedule: &Schedule, at_ms: u64, begin: &dyn BeginScheduled) -> Result<(), Failure> {
-        let late_ms = self.inner.clock.now_ms().saturating_sub(at_ms);
-        let mut begins = late_ms <= schedule.catch_up_ms;
+        let late_ms = || self.inner.clock.now_ms().saturating_sub(at_ms);
+        let mut begins = late_ms() <= schedule.catch_up_ms;
         if begins && let Some(before) = self.unfinished_before(&schedule.name) {
             match schedule.overlap {
                 Overlap::Allow => {}
@@ -118,9 +118,7 @@ impl Sagas {
                 Overlap::Queue => {
                     // Its end is all that is waited for; what it answers is its own.
                     let _ = self.wait(&before).await;
-                    if schedule.cron.next_after_ms(at_ms).is_some_and(|next_ms| next_ms <= self.inner.clock.now_ms()) {
-                        begins = false;
-                    }
+                    begins = late_ms() <= schedule.catch_up_ms;
                 }
                 Overlap::Cancel => {
                     let by = By { actor: "schedule".to_owned(), reason: "the next time has come".to_owned() };

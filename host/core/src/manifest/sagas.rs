@@ -122,7 +122,7 @@ impl Choreography {
 pub enum Overlap {
     /// This time is left out.
     Skip,
-    /// It begins when the one before has ended; times that pass meanwhile are left out.
+    /// It begins when the one before has ended, if that is within the catch-up window.
     Queue,
     /// It begins beside it.
     Allow,

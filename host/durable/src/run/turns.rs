@@ -180,7 +180,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-pub(super) async fn yield_once() {
+pub(crate) async fn yield_once() {
     let mut yielded = false;
     std::future::poll_fn(|context| {
         if std::mem::replace(&mut yielded, true) {
