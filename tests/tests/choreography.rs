@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 use weft_tests::aborts::{Work, abort_at_each};
 use weft_tests::course::{publish, settle, student_id};
-use weft_tests::platform::Platform;
+use weft_tests::invariants;
+use weft_tests::platform::{Options, Platform};
 use weft_tests::tokens::Token;
 use weft_tests::wait::eventually;
 
@@ -100,4 +101,39 @@ fn abort_around_each_message_of_a_run_that_fails() {
     let points = abort_at_each(&Upload::new("... !?", "compensated"), &MESSAGES);
     // Uploaded, failed.
     assert!(points >= 6, "{points} messages");
+}
+
+/// In the host's own list a run stands like a saga: by its correlation id, with a step for each function that reacted.
+#[test]
+fn a_run_is_in_the_list_and_the_timeline_of_sagas() {
+    for (text, status, steps) in [
+        ("A parser reads tokens.", "completed", ["content-index/", "content-notices/", "content-results/"].as_slice()),
+        ("... !?", "compensated", ["content-results/", "content-uploads/"].as_slice()),
+    ] {
+        let upload = Upload::new(text, status);
+        let mut platform = upload.platform.copy();
+        platform.run(&Options::default()).expect("the host starts");
+        assert_eq!(upload.act(&platform), Some(true));
+        invariants::settled(&platform);
+        let listed = json_of(&platform, &["saga", "list", "--name", "content-processing", "--json"]);
+        let [run] = &listed["items"].as_array().expect("items")[..] else { panic!("{listed}") };
+        assert_eq!((&run["status"], &run["id"]), (&json!(status), &run["correlation_id"]));
+        let id = run["id"].as_str().expect("an id");
+        let shown = json_of(&platform, &["saga", "show", id, "--json"]);
+        let seen: Vec<_> = shown["steps"].as_array().expect("steps").iter().collect();
+        for step in steps {
+            let found = seen.iter().any(|seen| seen["name"].as_str().is_some_and(|name| name.starts_with(step)));
+            assert!(found, "{step}: {shown}");
+        }
+        assert!(platform.weft(&["saga", "timeline", id]).0.success());
+        let (refused, _, why) = platform.weft(&["saga", "cancel", id]);
+        assert!(!refused.success() && why.contains("choreographed"), "{why}");
+        assert!(platform.stop().success());
+    }
+}
+
+fn json_of(platform: &Platform, arguments: &[&str]) -> Value {
+    let (status, stdout, stderr) = platform.weft(arguments);
+    assert!(status.success(), "{stderr}");
+    serde_json::from_str(&stdout).expect("JSON")
 }

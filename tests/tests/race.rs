@@ -1,7 +1,8 @@
 //! Two hundred students, fifty seats, and a host that is killed three times in between.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
 
 use weft_tests::course::{enroll, publish, student_id};
 use weft_tests::http::Client;
@@ -14,6 +15,7 @@ use weft_tests::wait::eventually;
 const STUDENTS: u32 = 200;
 const SEATS: u32 = 50;
 const KILLS: [usize; 3] = [10, 30, 60];
+const STORM: Duration = Duration::from_secs(120);
 
 /// Students pay in different ways, so that sagas stand at every step when the host dies.
 fn payment(student: u32) -> &'static str {
@@ -53,6 +55,54 @@ fn they_race_again_and_again() {
     for round in 0..20 {
         race([1 + round * 3, 20 + round * 4, 110 + round * 4]);
     }
+}
+
+/// For two minutes the host is killed at moments that nobody chooses, while students come and go on enrolling.
+#[test]
+fn a_host_that_is_killed_again_and_again_loses_no_saga() {
+    if !skip::long_wanted() {
+        return skip::skip("two minutes of kills under load; scripts/test --long runs them");
+    }
+    let mut platform = Platform::start();
+    let courses: Vec<String> = (0..4).map(|_| publish(&platform, 10_000, 4_900)).collect();
+    let client = Arc::new(RwLock::new(platform.client().clone()));
+    let until = Instant::now() + STORM;
+    let next = AtomicU32::new(0);
+    let token = |platform: &Platform, student: u32| platform.token(&Token::of(&student_id(student), "student"));
+    let tokens: Vec<String> = (0..20_000).map(|student| token(&platform, student)).collect();
+    let mut kills = 0;
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                while Instant::now() < until {
+                    let student = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(token) = tokens.get(student as usize) else { return };
+                    let course = &courses[student as usize % courses.len()];
+                    let outcome = persist(&client, course, token, student);
+                    assert!(matches!(outcome, 201 | 402), "student {student}: {outcome}");
+                }
+            });
+        }
+        while Instant::now() < until {
+            // The moment comes from how far the students are, which differs in every run.
+            let came = next.load(Ordering::Relaxed);
+            let wanted = came + 20 + came % 37;
+            eventually("students come", || {
+                let came = next.load(Ordering::Relaxed);
+                if came >= wanted || Instant::now() >= until { Ok(()) } else { Err(came) }
+            });
+            platform.kill();
+            kills += 1;
+            platform.run(&Options::default()).expect("the host starts on what it left");
+            *client.write().expect("no thread panics with it") = platform.client().clone();
+        }
+    });
+    let came = next.load(Ordering::Relaxed).min(20_000);
+    println!("{came} students, {kills} kills");
+    let students: Vec<String> = (0..came).map(student_id).collect();
+    let enrollments = invariants::check(&platform, &students);
+    assert!(enrollments.iter().any(|enrollment| enrollment.is_live()) && kills > 5);
+    assert!(platform.stop().success());
 }
 
 /// The host is killed when so many students have their answer.

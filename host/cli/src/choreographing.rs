@@ -44,12 +44,12 @@ impl Choreographing {
         })
     }
 
-    /// Takes note of an event that begins or ends a choreography. A saga that is orchestrated may publish the same
+    /// Takes note of an event that begins or ends a choreography; durable when it answers. A saga that is orchestrated may publish the same
     /// events; it is not touched.
     ///
     /// # Errors
     /// Why the journal refuses; the event will come again.
-    pub fn observe(&self, delivery: &Delivery) -> Result<(), DeliveryError> {
+    pub async fn observe(&self, delivery: &Delivery) -> Result<(), DeliveryError> {
         let event = &delivery.event;
         let (Some(id), Some((choreography, meaning))) = (&event.correlation_id, self.meaning(&event.topic)) else {
             return Ok(());
@@ -61,7 +61,9 @@ impl Choreographing {
             // Who compensates ends it.
             Meaning::Failed => Ok(()),
         };
-        match observed {
+        // The event will not come again once it is taken.
+        let written = self.sagas.choreographies_written().await;
+        match observed.and(written) {
             // An event of another saga, or of one that is forgotten.
             Ok(()) | Err(SagaError::NotFound) => Ok(()),
             Err(error) => Err(DeliveryError::Retry(error.to_string())),

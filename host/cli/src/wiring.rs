@@ -96,7 +96,7 @@ impl Deliver for Delivering {
     fn deliver(&self, component: &str, delivery: Delivery) -> BoxFuture<'static, Result<(), DeliveryError>> {
         let choreographing = Arc::clone(&self.choreographing);
         if component == HOST {
-            return Box::pin(async move { choreographing.observe(&delivery) });
+            return Box::pin(async move { choreographing.observe(&delivery).await });
         }
         let target = Target { component: component.into(), interface: HANDLER.into(), function: HANDLE.into() };
         let deadline = self.clock.monotonic() + DELIVERY_DEADLINE;

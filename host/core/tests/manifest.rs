@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use weft_core::manifest::{
-    Access, Diagnostic, FileMount, KeySource, Limits, Lookup, Manifest, MissingGrant, Reuse, Start, Variables, find,
+    Access, Diagnostic, FileMount, KeySource, Limits, Lookup, Manifest, MissingGrant, Overlap, Reuse, Start, Variables,
+    find,
 };
 
 fn folder() -> PathBuf {
@@ -47,7 +48,35 @@ fn bad_manifests_are_refused_in_these_words() {
         let golden = fs::read_to_string(&expected).unwrap_or_default();
         assert_eq!(said, golden, "{} (BLESS=1 refreshes)", expected.display());
     }
-    assert_eq!(seen, 15, "every bad manifest is looked at");
+    assert_eq!(seen, 16, "every bad manifest is looked at");
+}
+
+#[test]
+fn what_is_said_of_sagas_is_understood() {
+    let manifest = parsed(
+        r##"
+spin_manifest_version = 2
+[application]
+name = "sagas"
+[application.tool.weft]
+sagas = { retention_days = 90 }
+limits.payment-provider = { per_second = 20, concurrency = 5 }
+choreographies.content = { start = "content.uploaded", end = "content.published" }
+[component.reports]
+source = "reports.wasm"
+[component.reports.tool.weft]
+durable = true
+schedules = [{ name = "daily", cron = "0 3 * * * Europe/Berlin", function = "a:b/c@1.0.0#run", overlap = "queue" }]
+"##,
+    );
+    assert_eq!((manifest.sagas.retention_days, manifest.sagas.max_unfinished), (90, 1_000_000));
+    let limit = &manifest.step_limits["payment-provider"];
+    assert_eq!((limit.rate, limit.concurrency), (Some((20, 1000)), Some(5)));
+    let choreography = &manifest.choreographies["content"];
+    assert_eq!((&*choreography.end, &choreography.failed), ("content.published", &None));
+    let schedule = &manifest.components["reports"].schedules[0];
+    assert_eq!((schedule.overlap, &*schedule.arguments, schedule.catch_up_s), (Overlap::Queue, "[]", 3600));
+    assert!(schedule.cron.next_after_ms(0).is_some());
 }
 
 #[test]

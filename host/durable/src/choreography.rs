@@ -1,6 +1,6 @@
 //! Choreographed sagas: functions that react to each other's events. Nobody runs them as a whole; here they are written
 //! down as they are seen, so that they stand in the same list and timeline as others, by the correlation id of their
-//! events. What is written is a view: it is not flushed by itself, and what is seen twice is shown once.
+//! events. What is written is a view: what is seen twice is shown once.
 
 use crate::engine::{Sagas, check_size};
 use crate::error::SagaError;
@@ -29,6 +29,14 @@ pub struct Reaction {
 }
 
 impl Sagas {
+    /// Resolves when all that was noted is on disk.
+    ///
+    /// # Errors
+    /// [`SagaError::Unavailable`] if it may not be.
+    pub async fn choreographies_written(&self) -> Result<(), SagaError> {
+        Ok(self.inner.log.flush(self.inner.log.end()).await?)
+    }
+
     /// Whether a choreographed saga of this id is known.
     #[must_use]
     pub fn is_choreographed(&self, id: &str) -> bool {
