@@ -87,6 +87,7 @@ impl Host {
         let functions = specs::functions(&manifest, variables).map_err(assemble::refused)?;
         self.parts.engine.deploy(functions).map_err(|error| assemble::engine_refused(&manifest, error))?;
         self.parts.mesh.configure(specs::policies(&manifest));
+        self.parts.sagas.limits().set(specs::step_limits(&manifest));
         self.manifest.store(Arc::new(manifest));
         Ok(())
     }

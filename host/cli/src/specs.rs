@@ -1,6 +1,6 @@
 //! From the manifest to what engine, mesh and messaging need of it. Pure translation: nothing is opened or started here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,17 +99,23 @@ fn visible_sagas(manifest: &Manifest, component: &Component) -> Vec<Arc<str>> {
     component.grants.sagas.iter().map(|id| &id.value).chain(called.filter(durable)).cloned().collect()
 }
 
+/// The limits that steps may name.
+#[must_use]
+pub fn step_limits(manifest: &Manifest) -> HashMap<String, Limit> {
+    let limit = |limit: &manifest::StepLimit| {
+        let rate = limit.rate.map(|(count, per_ms)| Rate { count, per_ms });
+        (limit.name.to_string(), Limit { rate, concurrency: limit.concurrency })
+    };
+    manifest.step_limits.values().map(limit).collect()
+}
+
 /// How the journal is kept.
 #[must_use]
 pub fn saga_options(manifest: &Manifest) -> SagaOptions {
-    let limits = manifest.step_limits.values().map(|limit| {
-        let rate = limit.rate.map(|(count, per_ms)| Rate { count, per_ms });
-        (limit.name.to_string(), Limit { rate, concurrency: limit.concurrency })
-    });
     SagaOptions {
         retention_ms: u64::from(manifest.sagas.retention_days) * 24 * 60 * 60 * 1000,
         max_unfinished: to_usize(manifest.sagas.max_unfinished),
-        limits: Limits::new(limits.collect()),
+        limits: Limits::new(step_limits(manifest)),
         ..SagaOptions::default()
     }
 }

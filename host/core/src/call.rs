@@ -83,8 +83,13 @@ pub trait Runner<V>: Send + Sync + 'static {
 
     /// If the run of a durable function ended to wait, and so without its answer: resolves when the same call will be
     /// answered at once. Nothing is held meanwhile.
-    fn answered_later(&self, target: &Target, arguments: &[V]) -> Option<BoxFuture<'static, ()>> {
-        let _ = (target, arguments);
+    fn answered_later(
+        &self,
+        target: &Target,
+        arguments: &[V],
+        answer: &Result<Vec<V>, Failure>,
+    ) -> Option<BoxFuture<'static, ()>> {
+        let _ = (target, arguments, answer);
         None
     }
 }

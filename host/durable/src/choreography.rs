@@ -111,6 +111,7 @@ impl Sagas {
             std::mem::take(&mut state.waiting)
         };
         drop(waiting);
+        self.inner.sweep();
         Ok(())
     }
 }

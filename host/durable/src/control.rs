@@ -61,9 +61,9 @@ impl Sagas {
                 self.inner.append_to(&saga, &mut state, &entry)?.end
             }
         };
-        self.inner.log.flush(end).await?;
+        // First: who sends it may be gone before it is flushed. Nothing is done about it before it is.
         self.inner.wake(&saga);
-        Ok(())
+        Ok(self.inner.log.flush(end).await?)
     }
 
     /// What the saga has exposed under this name last, in this generation.
@@ -223,13 +223,9 @@ impl Sagas {
         let ran = resume.resume(&saga.component, digest, key).await;
         let verdict = {
             let mut state = saga.state();
-            state.resuming = false;
-            if std::mem::take(&mut state.due_again) {
-                self.inner.due.push(self.inner.clock.now_ms(), saga.position);
-            }
             state.extra().rehearsal.take().and_then(|rehearsal| rehearsal.verdict)
         };
-        match (verdict, ran) {
+        let migrated = match (verdict, ran) {
             (Some(Ok(())), _) if dry_run => Ok(()),
             (Some(Ok(())), _) => {
                 let migrate = Order::Migrate { digest: digest.to_owned() };
@@ -242,11 +238,26 @@ impl Sagas {
             (Some(Err(mismatch)), _) => Err(SagaError::Mismatch(mismatch)),
             (None, Err(failure)) => Err(SagaError::Unavailable(failure.to_string())),
             (None, Ok(())) => Err(SagaError::Unavailable("that code did not begin the saga".to_owned())),
+        };
+        let due_at_ms = {
+            let mut state = saga.state();
+            (state.resuming, state.due_again) = (false, false);
+            state.due_at_ms()
+        };
+        // What came meanwhile was heard by nobody.
+        if let Some(at_ms) = due_at_ms {
+            self.inner.due.push(at_ms, saga.position);
         }
+        migrated
     }
 
     fn known(&self, key: &str) -> Result<Arc<Saga>, SagaError> {
-        self.inner.find(key).ok_or(SagaError::NotFound)
+        let saga = self.inner.find(key).ok_or(SagaError::NotFound)?;
+        if saga.is_choreographed() {
+            let text = format!("saga {key} is choreographed: its functions go on by themselves");
+            return Err(SagaError::Conflict(text));
+        }
+        Ok(saga)
     }
 
     /// Records the order that `decide` gives, if any, and lets the saga take note of it.
@@ -259,10 +270,6 @@ impl Sagas {
         check_size("the name of who gives an order", by.actor.len(), MAX_NAME_BYTES)?;
         check_size("the reason of an order", by.reason.len(), 8 * MAX_NAME_BYTES)?;
         let saga = self.known(key)?;
-        if saga.is_choreographed() {
-            let text = format!("saga {key} is choreographed: its functions go on by themselves");
-            return Err(SagaError::Conflict(text));
-        }
         let end = {
             let mut state = saga.state();
             let Some(order) = decide(&saga, &state)? else { return Ok(()) };
@@ -276,9 +283,8 @@ impl Sagas {
             }
             end
         };
-        self.inner.log.flush(end).await?;
         self.inner.wake(&saga);
-        Ok(())
+        Ok(self.inner.log.flush(end).await?)
     }
 }
 

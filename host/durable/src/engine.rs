@@ -180,6 +180,18 @@ impl Sagas {
         self.inner.find(key).map(|saga| Arc::clone(&saga.component))
     }
 
+    /// The limits that steps may name.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// What correlates a saga with the rest of its business operation.
+    #[must_use]
+    pub fn correlation_of(&self, key: &str) -> Option<Arc<str>> {
+        self.inner.find(key).map(|saga| Arc::clone(&saga.correlation_id))
+    }
+
     /// The clock of the engine.
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
@@ -334,14 +346,12 @@ impl Inner {
     pub(crate) async fn end(&self, saga: &Saga, lease: Option<u64>, ended: Ended) -> Result<(), SagaError> {
         let appended = self.append(saga, lease, &Entry::Ended(ended))?;
         self.due.ended();
-        let flushed = self.log.flush(appended.end).await;
         // Dropping the senders wakes who waits; each asks for the flush again.
         let waiting = std::mem::take(&mut saga.state().waiting);
         drop(waiting);
         self.tell_parents(saga);
-        if self.clock.now_ms() >= self.sweeps_at_ms.load(Ordering::Relaxed) {
-            self.sweep();
-        }
+        let flushed = self.log.flush(appended.end).await;
+        self.sweep();
         Ok(flushed?)
     }
 
@@ -361,8 +371,11 @@ impl Inner {
         }
     }
 
-    /// Forgets sagas past their retention, and removes the files that held only such.
-    fn sweep(&self) {
+    /// Forgets sagas past their retention, and removes the files that held only such; once an hour at most.
+    pub(crate) fn sweep(&self) {
+        if self.clock.now_ms() < self.sweeps_at_ms.load(Ordering::Relaxed) {
+            return;
+        }
         self.sweeps_at_ms.store(self.clock.now_ms() + SWEEP_MS, Ordering::Relaxed);
         let oldest = {
             let mut index = self.index();

@@ -191,7 +191,8 @@ impl SagaState {
 
     /// Tells the live run, if there is one, to look again.
     pub(crate) fn notify(&mut self) -> bool {
-        self.changes = self.changes.wrapping_add(1);
+        // Also where a run lives: one that only tries other code does not take note.
+        self.wake();
         if let (Some(_), Some(changed)) = (self.lease, &self.changed) {
             changed.notify_waiters();
             return true;
@@ -281,7 +282,11 @@ impl SagaState {
             Order::Pause => self.paused = true,
             Order::Resume => self.paused = false,
             Order::Cancel => self.cancelled = Some(reason.into()),
-            Order::Rewind { .. } => self.reopen(Status::Running),
+            Order::Rewind { .. } => {
+                // Whoever wants it to go on wants it to go on past what ended it.
+                (self.cancelled, self.deadline_ms) = (None, None);
+                self.reopen(Status::Running);
+            }
             Order::Retry if self.undone => self.reopen(Status::Compensating),
             Order::Retry => self.reopen(Status::Running),
             Order::Skip { .. } => {}
@@ -408,17 +413,29 @@ impl Index {
         }
     }
 
+    /// Notes that the saga at `parent` waits no longer.
+    pub(crate) fn forget_parent(&mut self, child: &str, parent: u64) {
+        if let Some(parents) = self.parents.get_mut(child) {
+            parents.retain(|position| *position != parent);
+            if parents.is_empty() {
+                self.parents.remove(child);
+            }
+        }
+    }
+
     /// Who waits for the end of this saga; they are told once.
     pub(crate) fn take_parents(&mut self, child: &str) -> Vec<u64> {
         self.parents.remove(child).unwrap_or_default()
     }
 
     /// Wakes who waits for a child that has ended.
-    pub(crate) fn wake_parents(&self) {
-        for (child, parents) in &self.parents {
-            if self.get(child).is_none_or(|child| child.state().has_answered()) {
-                parents.iter().filter_map(|parent| self.at(*parent)).for_each(|parent| parent.state().wake());
-            }
+    pub(crate) fn wake_parents(&mut self) {
+        let answered = |child: &str| self.by_key.get(child).is_none_or(|child| child.state().has_answered());
+        let told = |(child, parents): (&Arc<str>, &mut Vec<u64>)| answered(child).then(|| std::mem::take(parents));
+        let told: Vec<u64> = self.parents.iter_mut().filter_map(told).flatten().collect();
+        self.parents.retain(|_, parents| !parents.is_empty());
+        for parent in told.into_iter().filter_map(|parent| self.at(parent)) {
+            parent.state().wake();
         }
     }
 

@@ -3,7 +3,7 @@
 //! the time of its turn, so that it can sleep until then; one that waits for a place is told when one is free.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::Notify;
 
@@ -36,7 +36,7 @@ pub struct Limits(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    limits: HashMap<String, Limit>,
+    limits: RwLock<HashMap<String, Limit>>,
     state: Mutex<State>,
     freed: Notify,
 }
@@ -86,7 +86,13 @@ impl Limits {
     /// Limits by their names.
     #[must_use]
     pub fn new(limits: HashMap<String, Limit>) -> Self {
-        Self(Arc::new(Shared { limits, ..Shared::default() }))
+        Self(Arc::new(Shared { limits: RwLock::new(limits), ..Shared::default() }))
+    }
+
+    /// Replaces the limits; what runs keeps its places.
+    pub fn set(&self, limits: HashMap<String, Limit>) {
+        *self.0.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
+        self.0.freed.notify_waiters();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -104,10 +110,12 @@ impl Limits {
             return Admission::Now(Places::default());
         }
         let mut wanted = Vec::with_capacity(uses.len());
+        let limits = self.0.limits.read().unwrap_or_else(PoisonError::into_inner);
         for used in uses {
-            let Some(limit) = self.0.limits.get(&used.name) else { return Admission::Unknown(used.name.clone()) };
+            let Some(limit) = limits.get(&used.name) else { return Admission::Unknown(used.name.clone()) };
             wanted.push(((used.name.clone(), used.key.clone()), *limit));
         }
+        drop(limits);
         let mut state = self.state();
         let now_us = now_ms.saturating_mul(1000);
         let turn_us = match state.turns.get(step_key) {

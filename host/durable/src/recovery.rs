@@ -145,8 +145,8 @@ async fn resume_one(inner: Arc<Inner>, position: u64, resume: Arc<dyn Resume>) {
         if !is_due || state.lease.is_some() {
             return;
         }
-        state.resuming = true;
-        (state.idle_runs < MAX_IDLE_RUNS && state.refused < MAX_REFUSED).then_some(state.runs)
+        state.resuming = state.idle_runs < MAX_IDLE_RUNS && state.refused < MAX_REFUSED;
+        state.resuming.then_some(state.runs)
     };
     let Some(runs) = runs else {
         give_up(&inner, &saga).await;

@@ -122,7 +122,14 @@ impl Run {
             turns: turns::Turns::new(replay.len()),
             ..RunState::default()
         };
-        let generation = lease.saga.state().generation;
+        let generation = {
+            let mut saga = lease.saga.state();
+            // A rewind may have taken back that the code was told of a signal.
+            for signal in saga.extra.iter_mut().flat_map(|extra| &mut extra.signals) {
+                signal.taken = state.taken.contains(&signal.position);
+            }
+            saga.generation
+        };
         Self { lease, clock, replay, input, generation, changed, state: Mutex::new(state) }
     }
 

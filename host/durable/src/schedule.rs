@@ -100,6 +100,14 @@ impl Sagas {
                 self.inner.clock.sleep(Duration::from_millis(next_ms - now_ms)).await;
                 continue;
             }
+            let oldest_ms = now_ms.saturating_sub(schedule.catch_up_ms);
+            if schedule.cron.next_after_ms(next_ms).is_some_and(|after_ms| after_ms < oldest_ms) {
+                // What is too late for certain is passed over in one.
+                if !self.inner.tick(&schedule.name, oldest_ms.saturating_sub(1), false).await {
+                    self.inner.clock.sleep(AGAIN).await;
+                }
+                continue;
+            }
             if let Err(failure) = self.decide(schedule, next_ms, begin).await {
                 tracing::warn!(schedule = %schedule.name, %failure, "a scheduled saga could not be begun; trying again");
                 self.inner.clock.sleep(AGAIN).await;
@@ -134,7 +142,9 @@ impl Sagas {
         } else {
             tracing::info!(schedule = %schedule.name, at_ms, "a scheduled time is left out");
         }
-        if !self.inner.tick(&schedule.name, at_ms, begins).await {
+        // A host may have gone down after it began and before that was recorded.
+        let begun = begins || self.inner.find(&scheduled_key(&schedule.name, at_ms)).is_some();
+        if !self.inner.tick(&schedule.name, at_ms, begun).await {
             self.inner.clock.sleep(AGAIN).await;
         }
         Ok(())

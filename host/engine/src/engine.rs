@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use wasmtime::component::Val;
 
-use weft_core::{Call, CallContext, Clock, Failure, Fault, Invocation, Reason, Target};
+use weft_core::{Call, CallContext, Clock, Failure, Fault, Invocation, Reason, Target, Trace};
 
 use crate::capabilities::{Granted, Services};
 use crate::check;
@@ -157,7 +157,13 @@ impl Engine {
         };
         let target =
             Target { component: function.spec.id.clone(), interface: RESUMABLE.into(), function: "resume".into() };
-        let context = CallContext { caller: None, deadline: Duration::MAX, trace: None, depth: 0, step: None };
+        // What the saga does from here on belongs to the same operation as what it did before.
+        let correlation_id = self.inner.shared.services.sagas.as_ref().and_then(|sagas| sagas.correlation_of(key));
+        let is_trace = |id: &Arc<str>| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let trace = correlation_id
+            .filter(is_trace)
+            .map(|trace_id| Trace { trace_id, span_id: weft_core::id::new_span_id().into() });
+        let context = CallContext { caller: None, deadline: Duration::MAX, trace, depth: 0, step: None };
         let arguments = vec![Val::String(key.to_owned())];
         let run = instance::run_in(function, Invocation { target, arguments, context });
         Box::pin(async move {

@@ -8,11 +8,12 @@ use futures::future::BoxFuture;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::Val;
 
-use weft_core::{CallContext, Failure, Fault, Invocation, Reason, Runner, Target};
+use weft_core::{CallContext, Failure, Fault, Invocation, Outcome, Reason, Runner, Target};
 
 use crate::engine::Engine;
 use crate::function::Function;
 use crate::trap;
+use crate::values;
 
 impl Runner<Val> for Engine {
     fn run(&self, invocation: Invocation<Val>) -> BoxFuture<'static, Result<Vec<Val>, Failure>> {
@@ -23,7 +24,19 @@ impl Runner<Val> for Engine {
         run_in(function, invocation)
     }
 
-    fn answered_later(&self, target: &Target, arguments: &[Val]) -> Option<BoxFuture<'static, ()>> {
+    fn answered_later(
+        &self,
+        target: &Target,
+        arguments: &[Val],
+        answer: &Result<Vec<Val>, Failure>,
+    ) -> Option<BoxFuture<'static, ()>> {
+        let is_unknown = match answer {
+            Err(failure) => failure.outcome == Outcome::Unknown,
+            Ok(values) => values::is_unknown(values),
+        };
+        if !is_unknown {
+            return None;
+        }
         let Some(Val::String(key)) = arguments.first() else { return None };
         let sagas = self.shared().services.sagas.as_ref()?;
         let is_own = sagas.component_of(key).is_some_and(|component| component == target.component);

@@ -53,6 +53,15 @@ fn carries_unavailable(ty: &Type) -> bool {
     record.fields().map(|field| field.name.to_owned()).eq(["outcome", "retry-after-ms", "message"].map(str::to_owned))
 }
 
+/// Whether an answer is `err(unavailable(failure))` of which nobody knows whether it happened.
+pub(crate) fn is_unknown(answer: &[Val]) -> bool {
+    let [Val::Result(Err(Some(error)))] = answer else { return false };
+    let Val::Variant(case, Some(failure)) = &**error else { return false };
+    let Val::Record(fields) = &**failure else { return false };
+    let is_unknown = |(name, value): &(String, Val)| name == "outcome" && *value == Val::Enum("unknown".to_owned());
+    case == UNAVAILABLE && fields.iter().any(is_unknown)
+}
+
 /// The failure as the caller sees it: `err(unavailable(failure))`.
 pub(crate) fn unavailable(failure: &Failure) -> Val {
     let outcome = match failure.outcome {

@@ -166,7 +166,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             let (target, context) = (target.clone(), context.clone());
             let again = Invocation { target: target.clone(), arguments: arguments.clone(), context };
             let answer = detached(self.runner.run(again), permit).await;
-            match self.runner.answered_later(&target, &arguments) {
+            match self.runner.answered_later(&target, &arguments, &answer) {
                 Some(answered) => answered.await,
                 None => return answer,
             }

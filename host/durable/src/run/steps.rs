@@ -164,8 +164,7 @@ impl Run {
     ) -> Result<Admitted, SagaError> {
         let look = || {
             let now_ms = self.inner().clock.now_ms();
-            let hurry = std::mem::take(&mut self.lease.saga.state().hurry);
-            if attempts.retry_at_ms > now_ms && !hurry {
+            if attempts.retry_at_ms > now_ms && !std::mem::take(&mut self.lease.saga.state().hurry) {
                 return Looked::Until(attempts.retry_at_ms);
             }
             match self.inner().limits.admit(uses, key, now_ms) {

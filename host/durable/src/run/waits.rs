@@ -108,10 +108,11 @@ impl Run {
             Next::Recorded(recording) => return Ok(recording),
             Next::New(id) => id,
         };
-        if self.inner().find(key).is_none() {
+        let awaited = self.replay.children.contains(&id);
+        if !awaited && self.inner().find(key).is_none() {
             return Err(SagaError::NotFound);
         }
-        if !self.replay.children.contains(&id) {
+        if !awaited {
             self.await_event(&id, None, Some(key.to_owned())).await?;
         }
         // Also in a run that finds it recorded: those who wait are told once.
@@ -120,6 +121,9 @@ impl Run {
             let answered = self.inner().find(key).is_none_or(|child| child.state().has_answered());
             if answered { Looked::Found(()) } else { Looked::Change }
         };
+        if matches!(look(), Looked::Found(())) {
+            self.inner().index().forget_parent(key, self.lease.saga.position);
+        }
         match self.wait(&id, look).await? {
             Waited::Found(()) => {}
             Waited::Cancelled(reason) => return self.cancel_event(&id, true, reason).await,

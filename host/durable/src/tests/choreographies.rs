@@ -55,6 +55,8 @@ fn a_choreography_is_a_saga_of_those_who_react() {
     seen(&sagas);
     let by = By::default();
     assert!(matches!(block_on(sagas.cancel("c", &by)), Err(SagaError::Conflict(_))));
+    assert!(matches!(block_on(sagas.retry("c", None, &by)), Err(SagaError::Conflict(_))));
+    assert!(matches!(block_on(sagas.signal("c", "go", "", Vec::new())), Err(SagaError::Conflict(_))));
 }
 
 #[test]

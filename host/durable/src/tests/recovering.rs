@@ -77,6 +77,19 @@ fn ten_runs_without_a_record_need_attention() {
     assert!(reason.contains("10 runs") && reason.contains("unreachable executed"), "{reason}");
     assert!(clock.now_ms() - START_MS > 10_000, "with growing delays between them");
     assert!(matches!(block_on(sagas.begin(&starter(), "enroll", "k", b"{}")), Err(SagaError::Unavailable(_))));
+    // Once it is mended, it goes on.
+    block_on(sagas.resolve("k", &Resolution::Retry, &By::default())).unwrap();
+    let (again, keys) = (sagas.clone(), seen());
+    let resume = move |key: String| {
+        let sagas = again.clone();
+        async move {
+            begin(&sagas, &key).await.finish(false, b"mended".to_vec()).await.unwrap();
+            Ok(())
+        }
+        .boxed()
+    };
+    let answer = block_on(recovering(&sagas, Resuming(resume, keys.clone()), sagas.wait("k")));
+    assert_eq!(answer, Ok(b"mended".to_vec()));
 }
 
 #[test]

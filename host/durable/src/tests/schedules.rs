@@ -76,20 +76,23 @@ fn machine() -> (Sagas, SimulatedDisk, Arc<ManualClock>) {
     (open(&disk, clock.clone()).0, disk, clock)
 }
 
+/// Until everyone has gone as far as they get without the clock, and all that is written is flushed.
+async fn settled(sagas: &Sagas) {
+    let mut calm = 0;
+    while calm < 50 {
+        crate::run::yield_once().await;
+        calm = if sagas.inner.log.is_idle() { calm + 1 } else { 0 };
+    }
+}
+
 /// Runs the schedule until the clock shows this time, and a little more.
 fn run_until(sagas: &Sagas, clock: &ManualClock, begin: &Arc<Beginning>, overlap: Overlap, until_ms: u64) {
     let scheduling = sagas.run_schedules(vec![schedule(overlap)], Arc::new(Begin(Arc::clone(begin))));
     let driver = async {
+        settled(sagas).await;
         while clock.now_ms() < until_ms {
-            for _ in 0..200 {
-                std::thread::yield_now();
-                crate::run::yield_once().await;
-            }
             clock.advance(Duration::from_millis((until_ms - clock.now_ms()).min(1000)));
-        }
-        for _ in 0..200 {
-            std::thread::yield_now();
-            crate::run::yield_once().await;
+            settled(sagas).await;
         }
     };
     let (scheduling, driver) = (std::pin::pin!(scheduling), std::pin::pin!(driver));

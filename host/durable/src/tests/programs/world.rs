@@ -335,12 +335,12 @@ impl World {
         let run = &facts.runs[&number];
         let (generation, trace) = (run.generation, run.trace.clone());
         facts.sagas.get_mut(key).unwrap().final_traces.insert(generation, trace);
+        // Who waits for a child may go on.
+        facts.sleeping.clear();
     }
 
     pub(super) fn finished(&self, key: &str, answer: &[u8]) {
         let mut facts = self.facts();
-        // Who waits for a child may go on.
-        facts.sleeping.clear();
         facts.sagas.get_mut(key).unwrap().finished = Some(answer.to_vec());
     }
 
