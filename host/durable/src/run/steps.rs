@@ -7,7 +7,7 @@ use crate::engine::check_size;
 use crate::error::SagaError;
 use crate::faults;
 use crate::index::OpenAttempt;
-use crate::limits::{Admission, Limits, Places};
+use crate::limits::{Admission, Places};
 use crate::policy;
 use crate::record::{Entry, StepEnded};
 use crate::replay::{Attempts, EventId};
@@ -175,7 +175,7 @@ impl Run {
             }
         };
         // A branch that is dropped here will not come; one that sleeps until its turn will.
-        let turn = LimitTurn { limits: &self.inner().limits, key };
+        let turn = LimitTurn { run: self, key };
         let waited = self.wait(id, look).await;
         std::mem::forget(turn);
         match waited? {
@@ -252,15 +252,17 @@ impl Run {
     }
 }
 
-/// Gives up a turn in limits when it is dropped.
+/// Gives up a turn in limits when it is dropped, unless the run has ended to wait: the saga comes for its turn then.
 struct LimitTurn<'a> {
-    limits: &'a Limits,
+    run: &'a Run,
     key: &'a str,
 }
 
 impl Drop for LimitTurn<'_> {
     fn drop(&mut self) {
-        self.limits.forgo(self.key);
+        if self.run.check_live().is_ok() {
+            self.run.inner().limits.forgo(self.key);
+        }
     }
 }
 
