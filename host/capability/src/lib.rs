@@ -2,11 +2,13 @@
 //! (`glue.rs`, the only file that sees WIT types and wasmtime) and a conformance suite that any backend can run.
 
 pub mod durable;
+pub mod events;
 pub mod gate;
 pub mod kv;
 pub mod messaging;
 pub mod outbound;
 pub mod outbox;
+pub mod projection;
 pub mod spin_sqlite;
 pub mod sql;
 mod sqlite_file;

@@ -1,6 +1,7 @@
 //! Choreographies as the host sees them: every handled event of a choreography is written down as a step of a saga, by
 //! the event's correlation id. The functions react to each other by themselves; nothing here changes what they do.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use weft_capability::messaging::{Delivery, DeliveryError};
@@ -14,6 +15,8 @@ pub struct Choreographing {
     pub sagas: Sagas,
     /// What the manifest declares.
     pub choreographies: Vec<Choreography>,
+    /// Topics of failures that no function handles.
+    pub unhandled: BTreeSet<Arc<str>>,
     /// The machine's time.
     pub clock: Arc<dyn Clock>,
 }
@@ -29,7 +32,14 @@ impl Choreographing {
     /// For the choreographies of a manifest.
     #[must_use]
     pub fn new(manifest: &Manifest, sagas: Sagas, clock: Arc<dyn Clock>) -> Self {
-        Self { sagas, choreographies: manifest.choreographies.values().cloned().collect(), clock }
+        let choreographies: Vec<_> = manifest.choreographies.values().cloned().collect();
+        let is_handled = |topic: &Arc<str>| {
+            let mut subscriptions = manifest.running().flat_map(|component| &component.subscriptions);
+            subscriptions.any(|subscription| subscription.topic.matches(topic))
+        };
+        let failed = choreographies.iter().filter_map(|choreography| choreography.failed.clone());
+        let unhandled = failed.filter(|topic| !is_handled(topic)).collect();
+        Self { sagas, choreographies, unhandled, clock }
     }
 
     fn meaning(&self, topic: &str) -> Option<(&Choreography, Meaning)> {
@@ -44,8 +54,8 @@ impl Choreographing {
         })
     }
 
-    /// Takes note of an event that begins or ends a choreography; durable when it answers. A saga that is orchestrated may publish the same
-    /// events; it is not touched.
+    /// Takes note of an event that begins or ends a choreography; durable when it answers. A saga that is orchestrated
+    /// may publish the same events; it is not touched.
     ///
     /// # Errors
     /// Why the journal refuses; the event will come again.
@@ -58,6 +68,7 @@ impl Choreographing {
         let observed = match meaning {
             Meaning::Start => self.sagas.choreography_began(&choreography.name, id, at_ms),
             Meaning::End => self.sagas.choreography_ended(id, false, at_ms),
+            Meaning::Failed if self.unhandled.contains(&*event.topic) => self.sagas.choreography_ended(id, true, at_ms),
             // Who compensates ends it.
             Meaning::Failed => Ok(()),
         };

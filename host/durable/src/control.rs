@@ -130,7 +130,6 @@ impl Sagas {
                 let mut state = saga.state();
                 check_unended(&saga, &state)?;
                 state.hurry = true;
-                state.wake();
             }
             self.inner.wake(&saga);
             return Ok(());
@@ -272,16 +271,18 @@ impl Sagas {
         let saga = self.known(key)?;
         let end = {
             let mut state = saga.state();
-            let Some(order) = decide(&saga, &state)? else { return Ok(()) };
-            let at_ms = self.inner.clock.now_ms();
-            let (actor, reason) = (by.actor.clone(), by.reason.clone());
-            let ordered = Ordered { saga: saga.position, order, at_ms, actor, reason };
-            let was_ended = state.is_ended();
-            let end = self.inner.append_to(&saga, &mut state, &Entry::Ordered(ordered))?.end;
-            if was_ended && !state.is_ended() {
-                self.inner.due.begun();
+            // Without one, what makes it needless may still be on its way to the disk.
+            if let Some(order) = decide(&saga, &state)? {
+                let at_ms = self.inner.clock.now_ms();
+                let (actor, reason) = (by.actor.clone(), by.reason.clone());
+                let ordered = Ordered { saga: saga.position, order, at_ms, actor, reason };
+                let was_ended = state.is_ended();
+                self.inner.append_to(&saga, &mut state, &Entry::Ordered(ordered))?;
+                if was_ended && !state.is_ended() {
+                    self.inner.due.begun();
+                }
             }
-            end
+            state.end
         };
         self.inner.wake(&saga);
         Ok(self.inner.log.flush(end).await?)

@@ -145,11 +145,10 @@ impl Sagas {
         if !same_function {
             return Err(SagaError::KeyReused);
         }
-        let history = self.inner.history(saga)?;
-        if history.started.input != input {
+        if self.inner.started(saga)?.input != input {
             return Err(SagaError::KeyReused);
         }
-        if history.ended().is_some() {
+        if saga.state().is_ended() {
             return self.inner.durable_answer(saga).await.map(Begun::Finished);
         }
         let rehearsal = saga.state().rehearses(&starter.digest);
@@ -158,7 +157,7 @@ impl Sagas {
             return Ok(Begun::Busy);
         }
         let Some(lease) = self.inner.lease(saga, rehearsal) else { return Ok(Begun::Busy) };
-        // Read again under the lease: the run before may have added records.
+        // Under the lease, since the run before may have added records until then.
         let history = self.inner.history(saga)?;
         let input = history.input().to_vec();
         Ok(run(lease, starter, history.entries, input))
@@ -362,11 +361,8 @@ impl Inner {
         }
         let mut index = self.index();
         for position in index.take_parents(&saga.key) {
-            let Some(parent) = index.at(position) else { continue };
-            let mut state = parent.state();
-            if !state.notify() {
-                state.wake();
-                self.due.push(self.clock.now_ms(), position);
+            if let Some(parent) = index.at(position) {
+                self.wake(parent);
             }
         }
     }

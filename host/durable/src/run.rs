@@ -85,7 +85,6 @@ struct RunState {
     /// Those that a run before may have begun, as long as no record says so.
     unsure: HashSet<EventId>,
     timers: HashMap<EventId, u64>,
-    taken: HashSet<u64>,
     failed_undos: Vec<EventId>,
     exposed: HashMap<String, u32>,
     attributes_set: u32,
@@ -117,7 +116,6 @@ impl Run {
         let state = RunState {
             attempts,
             timers: std::mem::take(&mut replay.timers),
-            taken: std::mem::take(&mut replay.taken),
             failed_undos: std::mem::take(&mut replay.failed_undos),
             turns: turns::Turns::new(replay.len()),
             ..RunState::default()
@@ -126,7 +124,7 @@ impl Run {
             let mut saga = lease.saga.state();
             // A rewind may have taken back that the code was told of a signal.
             for signal in saga.extra.iter_mut().flat_map(|extra| &mut extra.signals) {
-                signal.taken = state.taken.contains(&signal.position);
+                signal.taken = replay.taken.contains(&signal.position);
             }
             saga.generation
         };

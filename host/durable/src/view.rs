@@ -1,6 +1,6 @@
 //! Sagas as they are shown: lists, counts, and one saga with its steps, read from the journal.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::engine::{Inner, Sagas};
@@ -8,6 +8,7 @@ use crate::error::SagaError;
 use crate::events::SagaEvent;
 use crate::index::Saga;
 use crate::record::{Entry, Order, Ordered, StepEnded, Tidings};
+use crate::replay::EventId;
 use crate::types::{EventKind, Outcome, Phase, Status};
 
 /// The most sagas on one page.
@@ -22,7 +23,7 @@ pub struct SagaView {
     pub name: String,
     /// The component that it belongs to.
     pub component: String,
-    /// The digest of the code that it began with.
+    /// The digest of its code: what it began with, or was migrated to.
     pub digest: String,
     /// Where it stands.
     pub status: Status,
@@ -214,6 +215,14 @@ impl Sagas {
         SagaPage { items, next_cursor }
     }
 
+    /// Where one saga stands; its records are not read.
+    ///
+    /// # Errors
+    /// [`SagaError::NotFound`].
+    pub fn summary(&self, key: &str) -> Result<SagaSummary, SagaError> {
+        self.inner.find(key).map(|saga| summary(&saga)).ok_or(SagaError::NotFound)
+    }
+
     /// One saga with its steps.
     ///
     /// # Errors
@@ -292,8 +301,8 @@ fn show(inner: &Inner, saga: &Saga) -> Result<SagaView, SagaError> {
     };
     let history = inner.history(saga)?;
     let ended = history.ended().cloned();
-    let mut steps = Vec::new();
-    let mut waits = Vec::new();
+    let mut steps = Named::default();
+    let mut waits = Named::default();
     let mut orders = Vec::new();
     let mut latest_ms = history.started.at_ms;
     for (_, entry) in &history.entries {
@@ -305,10 +314,9 @@ fn show(inner: &Inner, saga: &Saga) -> Result<SagaView, SagaError> {
         latest_ms = told_at_ms(entry).unwrap_or(latest_ms);
     }
     for open in open {
-        update(&mut steps, (&open.name, open.occurrence, open.phase), open.started_at_ms, |step| {
-            step.status = "running";
-            step.attempts = open.attempt;
-        });
+        let step = step_of(&mut steps, (&open.name, open.occurrence, open.phase), open.started_at_ms);
+        step.status = "running";
+        step.attempts = open.attempt;
     }
     let error = ended.as_ref().and_then(|ended| ended.reason.clone());
     Ok(SagaView {
@@ -317,8 +325,8 @@ fn show(inner: &Inner, saga: &Saga) -> Result<SagaView, SagaError> {
         digest,
         generation,
         attributes,
-        steps,
-        waits,
+        steps: steps.in_order(),
+        waits: waits.in_order(),
         orders,
         result: ended.and_then(|ended| ended.answer),
         error: error.or_else(|| Some(format!("cancelled: {}", cancelled?))),
@@ -357,20 +365,22 @@ fn order_view(ordered: &Ordered) -> OrderView {
     OrderView { order, about, actor, reason, at_ms: ordered.at_ms }
 }
 
-fn add_wait(waits: &mut Vec<WaitView>, entry: &Entry, since_ms: u64) {
+fn add_wait(waits: &mut Named<WaitView>, entry: &Entry, since_ms: u64) {
     let (kind, name, occurrence) = match entry {
         Entry::TimerSet(timer) | Entry::TimerFired(timer) => (EventKind::Timer, &timer.name, timer.occurrence),
         Entry::Awaited(awaited) => (awaited.kind, &awaited.name, awaited.occurrence),
         Entry::Told(told) => (told.kind, &told.name, told.occurrence),
         _ => return,
     };
-    let is_same = |wait: &WaitView| wait.kind == kind && wait.name == *name && wait.occurrence == occurrence;
-    if !waits.iter().any(is_same) {
-        let (name, status, since_ms) = (name.clone(), "waiting", Some(since_ms));
-        let wait = WaitView { kind, name, occurrence, status, since_ms, until_ms: None, ended_at_ms: None };
-        waits.push(wait);
-    }
-    let Some(wait) = waits.iter_mut().find(|wait| is_same(wait)) else { return };
+    let wait = waits.named(EventId::new(kind, name, occurrence), |id| WaitView {
+        kind,
+        name: id.name.clone(),
+        occurrence,
+        status: "waiting",
+        since_ms: Some(since_ms),
+        until_ms: None,
+        ended_at_ms: None,
+    });
     match entry {
         Entry::TimerSet(timer) => wait.until_ms = Some(timer.fires_at_ms),
         Entry::Awaited(awaited) => wait.until_ms = awaited.until_ms,
@@ -387,40 +397,60 @@ fn add_wait(waits: &mut Vec<WaitView>, entry: &Entry, since_ms: u64) {
     }
 }
 
-fn add(steps: &mut Vec<StepView>, ended: &StepEnded) {
-    let succeeded = ended.outcome == Outcome::Success;
-    let status = match (ended.outcome, ended.phase) {
+fn add(steps: &mut Named<StepView>, ended: &StepEnded) {
+    let (started_at_ms, ended_at_ms, outcome) = (ended.started_at_ms, ended.ended_at_ms, ended.outcome);
+    let step = step_of(steps, (&ended.name, ended.occurrence, ended.phase), started_at_ms);
+    step.tried.push(AttemptView { started_at_ms, ended_at_ms, outcome });
+    step.attempts = ended.attempt;
+    step.ended_at_ms = ended.retry_at_ms.is_none().then_some(ended_at_ms);
+    step.error = (outcome != Outcome::Success).then(|| String::from_utf8_lossy(&ended.payload).into_owned());
+    step.status = match (outcome, ended.phase) {
         _ if ended.retry_at_ms.is_some() => "retrying",
         (Outcome::Success, Phase::Do) => "completed",
         (Outcome::Success, Phase::Undo) => "compensated",
         (Outcome::Error, _) => "failed",
         (Outcome::Unknown, _) => "unknown",
     };
-    update(steps, (&ended.name, ended.occurrence, ended.phase), ended.started_at_ms, |step| {
-        let (started_at_ms, ended_at_ms, outcome) = (ended.started_at_ms, ended.ended_at_ms, ended.outcome);
-        step.tried.push(AttemptView { started_at_ms, ended_at_ms, outcome });
-        step.attempts = ended.attempt;
-        step.ended_at_ms = ended.retry_at_ms.is_none().then_some(ended.ended_at_ms);
-        step.error = (!succeeded).then(|| String::from_utf8_lossy(&ended.payload).into_owned());
-        step.status = status;
-    });
 }
 
-/// Changes the view of a step, which is put in if it is not there.
-fn update(
-    steps: &mut Vec<StepView>,
+/// The view of a step, which is put in if it is not there.
+fn step_of<'s>(
+    steps: &'s mut Named<StepView>,
     (name, occurrence, phase): (&str, u32, Phase),
     started_at_ms: u64,
-    change: impl FnOnce(&mut StepView),
-) {
-    let same = |step: &&mut StepView| step.name == name && step.occurrence == occurrence && step.phase == phase;
-    if let Some(step) = steps.iter_mut().find(same) {
-        return change(step);
+) -> &'s mut StepView {
+    steps.named(EventId::new(phase, name, occurrence), |id| StepView {
+        name: id.name.clone(),
+        occurrence,
+        phase,
+        status: "running",
+        attempts: 0,
+        started_at_ms,
+        ended_at_ms: None,
+        error: None,
+        tried: Vec::new(),
+    })
+}
+
+/// Views with their places, in the order in which they first appear; a saga may have many.
+struct Named<V>(HashMap<EventId, (usize, V)>);
+
+impl<V> Default for Named<V> {
+    fn default() -> Self {
+        Self(HashMap::new())
     }
-    let (name, status) = (name.to_owned(), "running");
-    let tried = Vec::new();
-    let mut step =
-        StepView { name, occurrence, phase, status, attempts: 0, started_at_ms, ended_at_ms: None, error: None, tried };
-    change(&mut step);
-    steps.push(step);
+}
+
+impl<V> Named<V> {
+    fn named(&mut self, id: EventId, make: impl FnOnce(&EventId) -> V) -> &mut V {
+        let next = self.0.len();
+        let (_, view) = self.0.entry(id).or_insert_with_key(|id| (next, make(id)));
+        view
+    }
+
+    fn in_order(self) -> Vec<V> {
+        let mut all: Vec<_> = self.0.into_values().collect();
+        all.sort_unstable_by_key(|(place, _)| *place);
+        all.into_iter().map(|(_, view)| view).collect()
+    }
 }

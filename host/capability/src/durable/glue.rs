@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use wasmtime::component::{Access, Accessor, HasData, Linker};
@@ -251,10 +250,7 @@ impl<T: Send> journal::HostWithStore<T> for Durable {
         name: String,
         duration_ms: u64,
     ) -> Answer<wit::Recording> {
-        let sleep = async {
-            let_others_begin().await;
-            Ok(with(store, |state| state.run(lease))?.sleep(&name, duration_ms).await?.into())
-        };
+        let sleep = async { Ok(with(store, |state| state.run(lease))?.sleep(&name, duration_ms).await?.into()) };
         Ok(settle(store, lease, sleep.await))
     }
 
@@ -264,16 +260,12 @@ impl<T: Send> journal::HostWithStore<T> for Durable {
         name: String,
         timeout_ms: Option<u64>,
     ) -> Answer<wit::Recording> {
-        let signal = async {
-            let_others_begin().await;
-            Ok(with(store, |state| state.run(lease))?.signal(&name, timeout_ms).await?.into())
-        };
+        let signal = async { Ok(with(store, |state| state.run(lease))?.signal(&name, timeout_ms).await?.into()) };
         Ok(settle(store, lease, signal.await))
     }
 
     async fn child(store: &Accessor<T, Self>, lease: wit::Lease, name: String, key: String) -> Answer<wit::Recording> {
         let child = async {
-            let_others_begin().await;
             let run = with(store, |state| {
                 let sagas = state.sagas()?;
                 // One that is not known any more may have ended long ago: what was recorded of it holds.
@@ -336,20 +328,6 @@ impl<T: Send> journal::HostWithStore<T> for Durable {
         };
         Ok(wait.await)
     }
-}
-
-/// Goes on when the code has begun all that it begins together. What has come already (a signal that was early, a child
-/// that has ended) would else be told before its rivals have asked, and on the next run after that.
-async fn let_others_begin() {
-    let mut begun = false;
-    std::future::poll_fn(|context| {
-        if std::mem::replace(&mut begun, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// A run that has to stop is let go at once, so that another one can have the saga.

@@ -73,9 +73,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         address: Some(address),
         since: Instant::now(),
     };
-    let (data, stopped) = (options.place.data.clone(), stop.clone());
-    let control =
-        tokio::spawn(async move { server::serve(Arc::new(operations), &data, stopped.cancelled_owned()).await });
+    // Whoever has read the address finds the socket.
+    let control = tokio::spawn(server::serve(Arc::new(operations), data, stop.clone().cancelled_owned())?);
     if options.watch {
         watch::start(host.clone(), edge.clone(), stop.clone())?;
     }
@@ -89,7 +88,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let controlled = control.await.context("the control socket's task");
     drop(edge);
     host.shutdown().await?;
-    controlled??;
+    controlled?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -22,7 +22,7 @@ use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use weft_telemetry::LogLine;
@@ -69,19 +69,33 @@ pub trait Operations: Send + Sync + 'static {
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// Serves on the control socket of `data`, whose lock the caller holds, until `shutdown` resolves; then removes it.
+/// Listens on the control socket of `data`, whose lock the caller holds. What it answers serves it until `shutdown`
+/// resolves, and then removes it.
 ///
 /// # Errors
 /// If the socket or the token cannot be made.
-pub async fn serve(
+pub fn serve<S: Future<Output = ()> + Send>(
     operations: Arc<dyn Operations>,
     data: &Path,
-    shutdown: impl Future<Output = ()> + Send,
-) -> anyhow::Result<()> {
+    shutdown: S,
+) -> anyhow::Result<impl Future<Output = ()> + Send + use<S>> {
     // The token first: whoever can connect finds it.
     let token = Token::create(data).with_context(|| format!("cannot write the control token in {}", data.display()))?;
     let listener = socket::listen(data);
     let listener = listener.with_context(|| format!("cannot listen on the control socket in {}", data.display()))?;
+    let data = data.to_owned();
+    Ok(async move {
+        accept(operations, &token, &listener, shutdown).await;
+        socket::remove(&data);
+    })
+}
+
+async fn accept(
+    operations: Arc<dyn Operations>,
+    token: &Token,
+    listener: &UnixListener,
+    shutdown: impl Future<Output = ()> + Send,
+) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -106,8 +120,6 @@ pub async fn serve(
             }
         }
     }
-    socket::remove(data);
-    Ok(())
 }
 
 async fn connection(operations: Arc<dyn Operations>, token: Token, stream: UnixStream) {

@@ -88,7 +88,6 @@ impl Run {
         };
         let (outcome, what, payload) = match self.wait(&id, look).await? {
             Waited::Found(Some(position)) => {
-                self.state().taken.insert(position);
                 (Outcome::Success, Tidings::Signal(position), self.inner().signal_payload(position)?)
             }
             Waited::Found(None) => (Outcome::Error, Tidings::TimedOut, Vec::new()),
@@ -160,8 +159,7 @@ impl Run {
     fn arrived(&self, name: &str) -> Option<u64> {
         let state = self.lease.saga.state();
         let signals = state.extra.as_ref().map_or(&[][..], |extra| &extra.signals);
-        let taken = &self.state().taken;
-        let waiting = signals.iter().find(|signal| *signal.name == *name && !taken.contains(&signal.position));
+        let waiting = signals.iter().find(|signal| *signal.name == *name && !signal.taken);
         waiting.map(|signal| signal.position)
     }
 
@@ -224,18 +222,15 @@ impl Run {
                 (state.paused, state.changes)
             };
             let looked = if paused { Looked::Change } else { look() };
-            let at_ms = match &looked {
-                Looked::Found(_) => None,
-                Looked::Until(at_ms) => Some(*at_ms),
-                Looked::Place | Looked::Change => None,
+            let (at_ms, is_place) = match looked {
+                Looked::Found(found) => return Ok(Waited::Found(found)),
+                Looked::Until(at_ms) => (Some(at_ms), false),
+                Looked::Place => (None, true),
+                Looked::Change => (None, false),
             };
-            if let Looked::Found(found) = looked {
-                return Ok(Waited::Found(found));
-            }
             let deadline_ms = self.lease.saga.state().deadline_ms.filter(|_| id.kind != EventKind::Undo && !paused);
             let at_ms = at_ms.into_iter().chain(deadline_ms).min();
             // One that waits for a place keeps the run: nobody would wake the saga for it.
-            let is_place = matches!(looked, Looked::Place);
             wait = (!is_place).then(|| wait.take().unwrap_or_else(|| Wait::new(self)));
             wait.iter().for_each(|wait: &Wait<'_>| wait.set(at_ms, changes));
             let now_ms = self.inner().clock.now_ms();
@@ -252,6 +247,8 @@ impl Run {
                 }
                 None => Either::Right(futures::future::pending()),
             };
+            // Those that wait for something else need not look at every place that is given back.
+            let freed = if is_place { Either::Left(freed) } else { Either::Right(futures::future::pending()) };
             let event = select(changed, freed);
             select(event, std::pin::pin!(time)).await;
         }
@@ -270,24 +267,18 @@ impl Run {
     /// Ends this run if all that goes on in it are waits; it goes on when the first of them is over.
     fn suspend(&self) -> Result<(), SagaError> {
         self.rehearsed()?;
-        let mut saga_state = self.live()?;
+        let mut state = self.live()?;
         let (wakes_at_ms, unsure) = {
-            let state = self.state();
-            if state.asks > state.waits.len() || state.turns.is_handing() {
+            let run = self.state();
+            let has_news = run.waits.values().any(|(_, seen)| *seen != state.changes);
+            if has_news || run.asks > run.waits.len() || run.turns.is_handing() || !state.open.is_empty() {
                 return Ok(());
             }
-            if state.waits.values().any(|(_, seen)| *seen != saga_state.changes) {
-                return Ok(());
-            }
-            (state.waits.values().filter_map(|(at_ms, _)| *at_ms).min(), !state.unsure.is_empty())
+            (run.waits.values().filter_map(|(at_ms, _)| *at_ms).min(), !run.unsure.is_empty())
         };
-        if !saga_state.open.is_empty() {
-            return Ok(());
-        }
         let saga = &self.lease.saga;
         let entry = Entry::Suspended(Suspended { saga: saga.position, wakes_at_ms });
-        self.inner().append_to(saga, &mut saga_state, &entry)?;
-        let mut state = saga_state;
+        self.inner().append_to(saga, &mut state, &entry)?;
         state.lease = None;
         state.changed = None;
         state.idle_runs = 0;

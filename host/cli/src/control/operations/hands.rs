@@ -103,7 +103,7 @@ impl Hands {
             Order::Migrate { dry_run } => return self.migrate(id, dry_run, by).await.map(Done::Migrated),
         };
         done.map_err(|error| explained(id, &error))?;
-        let saga = self.sagas.show(id).map_err(|error| explained(id, &error))?;
+        let saga = self.sagas.summary(id).map_err(|error| explained(id, &error))?;
         Ok(Done::Saga(SagaEntry::from(&saga)))
     }
 

@@ -64,7 +64,7 @@ impl SagaOperations for Running {
         // Before it is looked at, so that its end is not missed between the two.
         let receiver = self.sagas.follow();
         let Some(id) = id else { return Ok(all_to_come(receiver).boxed()) };
-        self.sagas.show(id).map_err(|error| explained(id, &error))?;
+        self.sagas.summary(id).map_err(|error| explained(id, &error))?;
         Ok(until_its_end(receiver, self.sagas.clone(), id.to_owned()).boxed())
     }
 
@@ -101,7 +101,7 @@ fn until_its_end(
     sagas: Sagas,
     id: String,
 ) -> impl futures::Stream<Item = Transition> + Send {
-    let has_ended = move |sagas: &Sagas, id: &str| sagas.show(id).map_or(true, |saga| saga.status.is_final());
+    let has_ended = move |sagas: &Sagas, id: &str| sagas.summary(id).map_or(true, |saga| saga.status.is_final());
     let ended = has_ended(&sagas, &id);
     stream::unfold((receiver, sagas, id, ended), move |(mut receiver, sagas, id, ended)| {
         async move {

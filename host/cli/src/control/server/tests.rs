@@ -141,7 +141,7 @@ struct Server {
     data: TempDir,
     fake: Arc<Fake>,
     stop: oneshot::Sender<()>,
-    task: JoinHandle<anyhow::Result<()>>,
+    task: JoinHandle<()>,
 }
 
 impl Server {
@@ -149,15 +149,8 @@ impl Server {
         let data = tempfile::tempdir().unwrap();
         let fake = Arc::new(Fake::default());
         let (stop, stopped) = oneshot::channel();
-        let (operations, folder) = (fake.clone(), data.path().to_owned());
-        let task = tokio::spawn(async move {
-            let stopped = async { drop(stopped.await) };
-            serve(operations, &folder, stopped).await
-        });
-        while Client::find(data.path()).await.unwrap().is_none() {
-            assert!(!task.is_finished());
-            tokio::task::yield_now().await;
-        }
+        let stopped = async { drop(stopped.await) };
+        let task = tokio::spawn(serve(fake.clone(), data.path(), stopped).unwrap());
         Self { data, fake, stop, task }
     }
 
@@ -355,7 +348,7 @@ async fn the_socket_is_gone_when_the_host_is() {
     let server = Server::start().await;
     let client = server.client().await;
     server.stop.send(()).unwrap();
-    server.task.await.unwrap().unwrap();
+    server.task.await.unwrap();
     assert!(Client::find(server.data.path()).await.unwrap().is_none());
     assert!(client.info().await.unwrap_err().to_string().contains("went away"));
 }

@@ -91,8 +91,7 @@ impl Operations for Application {
 
 async fn invoker(application: Arc<Application>) -> (TempDir, Invoker) {
     let data = tempfile::tempdir().unwrap();
-    let folder = data.path().to_owned();
-    tokio::spawn(async move { serve(application, &folder, std::future::pending()).await });
+    tokio::spawn(serve(application, data.path(), std::future::pending()).unwrap());
     loop {
         if let Some(client) = Client::find(data.path()).await.unwrap() {
             return (data, Invoker::Running(client));
