@@ -9,6 +9,7 @@ pub mod messaging;
 pub mod outbound;
 pub mod outbox;
 pub mod projection;
+pub mod schema;
 pub mod spin_sqlite;
 pub mod sql;
 mod sqlite_file;

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use weft_capability::kv::embedded::Embedded as EmbeddedStore;
 use weft_capability::messaging::{Broker, embedded::Embedded as EmbeddedBroker};
 use weft_capability::outbound::SystemResolver;
+use weft_capability::schema::AcceptAll;
 use weft_capability::spin_sqlite::Databases;
 use weft_capability::sql::{ContextSettings, KeptSince, SqlHost, SqlSettings};
 use weft_core::disk::{Disk, DiskLock, RealDisk};
@@ -78,6 +79,7 @@ pub fn assemble(place: &Place) -> anyhow::Result<Host> {
         key_value: Arc::new(EmbeddedStore::open(&data.join("kv.db"), clock.clone())?),
         spin_sqlite: Databases::new(data, clock.clone()),
         broker: Some(broker.clone()),
+        schemas: Arc::new(AcceptAll),
         sagas: Some(sagas.clone()),
         resolver: Arc::new(SystemResolver),
     };

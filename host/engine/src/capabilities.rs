@@ -11,6 +11,7 @@ use weft_capability::gate::Gate;
 use weft_capability::kv::{self, glue::KvState, glue::KvView};
 use weft_capability::messaging::{Broker, glue as messaging, glue::MessagingState};
 use weft_capability::outbound::{Outbound, OutboundError, Resolve, glue::OutboundHooks};
+use weft_capability::schema::SchemaCheck;
 use weft_capability::spin_sqlite::{Databases, glue as spin_sqlite, glue::SpinSqliteState};
 use weft_capability::sql::{Database, glue as sql, glue::SqlState};
 use weft_capability::variables::{Variables, glue as variables, glue::VariablesState};
@@ -32,6 +33,8 @@ pub struct Services {
     pub spin_sqlite: Databases,
     /// Messaging; without it, publishing is unavailable.
     pub broker: Option<Arc<dyn Broker>>,
+    /// What events have to look like.
+    pub schemas: Arc<dyn SchemaCheck>,
     /// Durable functions; without them, they are unavailable.
     pub sagas: Option<Sagas>,
     /// Resolves the names of outbound HTTP.
@@ -82,10 +85,23 @@ impl CapabilityStates {
         let clock = function.shared.clock.clone();
         let mut states = Self {
             outbound: OutboundHooks::new(granted.outbound.clone(), gate(), id.clone()),
-            sql: SqlState::new(granted.database.clone(), gate(), granted.topics.clone(), id.clone()),
+            sql: SqlState::new(
+                granted.database.clone(),
+                gate(),
+                granted.topics.clone(),
+                services.schemas.clone(),
+                id.clone(),
+            ),
             key_value: KvState::new(services.key_value.clone(), granted.key_value_stores.clone(), gate()),
             spin_sqlite: SpinSqliteState::new(services.spin_sqlite.clone(), granted.sqlite_databases.clone(), gate()),
-            messaging: MessagingState::new(services.broker.clone(), granted.topics.clone(), gate(), id.clone(), clock),
+            messaging: MessagingState::new(
+                services.broker.clone(),
+                granted.topics.clone(),
+                services.schemas.clone(),
+                gate(),
+                id.clone(),
+                clock,
+            ),
             variables: VariablesState::new(granted.variables.clone(), gate()),
             durable: DurableState::new(
                 services.sagas.clone(),

@@ -11,6 +11,7 @@ use weft_core::{Clock, Failure, Fault, Reason, id};
 use super::event::rfc3339;
 use super::{Broker, Delivery, DeliveryError, Event, PublishError};
 use crate::gate::Gate;
+use crate::schema::SchemaCheck;
 
 mod bindings {
     wasmtime::component::bindgen!({
@@ -33,6 +34,7 @@ pub const HANDLE: &str = "handle";
 pub struct MessagingState {
     broker: Option<Arc<dyn Broker>>,
     topics: Arc<[TopicPattern]>,
+    schemas: Arc<dyn SchemaCheck>,
     gate: Gate,
     component: Arc<str>,
     clock: Arc<dyn Clock>,
@@ -41,16 +43,18 @@ pub struct MessagingState {
 }
 
 impl MessagingState {
-    /// The state of an instance of `component`, which may publish to topics that one of `topics` covers.
+    /// The state of an instance of `component`, which may publish to topics that one of `topics` covers
+    /// what fits its schema.
     #[must_use]
     pub fn new(
         broker: Option<Arc<dyn Broker>>,
         topics: Arc<[TopicPattern]>,
+        schemas: Arc<dyn SchemaCheck>,
         gate: Gate,
         component: Arc<str>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { broker, topics, gate, component, clock, traceparent: None, correlation_id: None }
+        Self { broker, topics, schemas, gate, component, clock, traceparent: None, correlation_id: None }
     }
 
     /// Says which call runs now: its W3C trace context goes with its events, and so does the correlation id where an
@@ -108,6 +112,7 @@ impl<T: Send + 'static> producer::HostWithStore<T> for Glue {
         let (broker, event) = accessor.with(|mut access| {
             let state = access.get();
             let broker = state.enter(&topic)?;
+            state.schemas.check(&kind, None, &data).map_err(wit::Error::Invalid)?;
             let event = Event {
                 id: id.unwrap_or_else(id::new_id),
                 source: format!("/{}", state.component),

@@ -11,6 +11,7 @@ use weft_core::topic::TopicPattern;
 use super::error::{ConstraintKind, SqlError};
 use super::{Commit, Cursor, Database, Revocation, Transaction};
 use crate::gate::{Closed, Gate, TransactionGuard};
+use crate::schema::SchemaCheck;
 use bindings::weft::sql::{database, types as wit};
 
 mod bindings {
@@ -32,6 +33,7 @@ pub struct SqlState {
     database: Option<Arc<dyn Database>>,
     gate: Gate,
     topics: Arc<[TopicPattern]>,
+    schemas: Arc<dyn SchemaCheck>,
     owner: Arc<str>,
     traceparent: Option<String>,
     correlation_id: Option<String>,
@@ -40,11 +42,17 @@ pub struct SqlState {
 
 impl SqlState {
     /// The state of an instance of the component `owner`. Without a `database` every call is denied; events may go to
-    /// topics that one of `topics` covers.
+    /// topics that one of `topics` covers, if they fit their schemas.
     #[must_use]
-    pub fn new(database: Option<Arc<dyn Database>>, gate: Gate, topics: Arc<[TopicPattern]>, owner: Arc<str>) -> Self {
+    pub fn new(
+        database: Option<Arc<dyn Database>>,
+        gate: Gate,
+        topics: Arc<[TopicPattern]>,
+        schemas: Arc<dyn SchemaCheck>,
+        owner: Arc<str>,
+    ) -> Self {
         let table = ResourceTable::new();
-        Self { database, gate, topics, owner, traceparent: None, correlation_id: None, table }
+        Self { database, gate, topics, schemas, owner, traceparent: None, correlation_id: None, table }
     }
 
     /// Says which call runs now: its W3C trace context goes with its events, and so does the correlation id where an
@@ -77,6 +85,7 @@ impl SqlState {
                     event.topic, self.owner
                 )));
             }
+            self.schemas.check(&event.type_, None, &event.data).map_err(SqlError::Invalid)?;
             Ok(super::OutgoingEvent {
                 topic: event.topic,
                 kind: event.type_,
@@ -410,6 +419,7 @@ impl From<SqlError> for wit::Error {
 mod tests {
     use super::*;
     use crate::gate::OpenStep;
+    use crate::schema::AcceptAll;
 
     fn event(topic: &str, correlation_id: Option<&str>) -> wit::OutgoingEvent {
         wit::OutgoingEvent {
@@ -424,7 +434,7 @@ mod tests {
 
     fn state(durable: bool) -> SqlState {
         let topics = Arc::new(["enrollment.*".parse::<TopicPattern>().unwrap()]);
-        SqlState::new(None, Gate::new(durable), topics, "enroll".into())
+        SqlState::new(None, Gate::new(durable), topics, Arc::new(AcceptAll), "enroll".into())
     }
 
     #[test]
