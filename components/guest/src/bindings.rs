@@ -16,6 +16,7 @@ wit_bindgen::generate!({
             import spin:variables/variables@3.0.0;
             import weft:call/types@0.1.0;
             import weft:sql/database@0.1.0;
+            import weft:events/store@0.1.0;
             import weft:messaging/types@0.1.0;
             import weft:messaging/producer@0.1.0;
             import weft:durable/journal@0.1.0;
@@ -33,6 +34,7 @@ wit_bindgen::generate!({
         "../../wit/deps/spin-variables@3.0.0",
         "../../wit/weft-call",
         "../../wit/weft-sql",
+        "../../wit/weft-events",
         "../../wit/weft-messaging",
         "../../wit/weft-durable",
     ],
@@ -99,6 +101,23 @@ pub mod exports {
             pub_export_macro: true,
             export_macro_name: "export_subscription",
             default_bindings_module: "weft_guest::bindings::exports::subscription",
+        });
+    }
+
+    /// `weft:events/projection`.
+    pub mod projection {
+        wit_bindgen::generate!({
+            inline: r"
+                package weft:guest-projection@0.1.0;
+                world projection { export weft:events/projection@0.1.0; }
+            ",
+            path: ["../../wit/weft-sql", "../../wit/weft-events"],
+            world: "projection",
+            with: { "weft:sql/types@0.1.0": crate::bindings::weft::sql::types },
+            additional_derives: [Clone, PartialEq, serde::Serialize, serde::Deserialize],
+            pub_export_macro: true,
+            export_macro_name: "export_projection",
+            default_bindings_module: "weft_guest::bindings::exports::projection",
         });
     }
 

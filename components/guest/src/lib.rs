@@ -7,6 +7,7 @@
 pub mod bindings;
 pub mod clock;
 pub mod cursor;
+pub mod events;
 pub mod failure;
 pub mod http;
 pub mod ids;

@@ -58,6 +58,24 @@ macro_rules! subscription {
     };
 }
 
+/// Exports `async fn project(Vec<SourceEvent>) -> Result<Vec<Statement>, String>` as `weft:events/projection`.
+#[macro_export]
+macro_rules! projection {
+    ($project:path) => {
+        struct WeftProjection;
+        impl $crate::bindings::exports::projection::exports::weft::events::projection::Guest for WeftProjection {
+            async fn project(
+                events: ::std::vec::Vec<$crate::events::SourceEvent>,
+            ) -> ::core::result::Result<::std::vec::Vec<$crate::sql::Statement>, ::std::string::String> {
+                $project(events).await
+            }
+        }
+        $crate::bindings::exports::projection::export_projection!(
+            WeftProjection with_types_in $crate::bindings::exports::projection
+        );
+    };
+}
+
 /// Exports `async fn run() -> Result<Option<String>, String>` as `weft:control/startup`.
 #[macro_export]
 macro_rules! startup {

@@ -11,13 +11,17 @@ pub use crate::bindings::exports::subscription::exports::weft::messaging::handle
 pub use crate::bindings::weft::messaging::types::Event;
 
 /// An event on its way out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Outgoing {
     topic: String,
     kind: String,
     subject: Option<String>,
     ordering_key: Option<String>,
     correlation_id: Option<String>,
+    delay_ms: Option<u64>,
+    ttl_ms: Option<u64>,
+    priority: Option<u8>,
+    dataschema: Option<String>,
     data: Vec<u8>,
 }
 
@@ -28,7 +32,7 @@ impl Outgoing {
         // the empty data as not JSON, with a clear error.
         let data = serde_json::to_vec(data).unwrap_or_default();
         let (topic, kind) = (topic.to_string(), kind.to_string());
-        Self { topic, kind, subject: None, ordering_key: None, correlation_id: None, data }
+        Self { topic, kind, data, ..Self::default() }
     }
 
     /// Sets the CloudEvents subject.
@@ -52,9 +56,37 @@ impl Outgoing {
         self
     }
 
+    /// Not delivered before this time has passed.
+    #[must_use]
+    pub fn delay_ms(mut self, delay_ms: u64) -> Self {
+        self.delay_ms = Some(delay_ms);
+        self
+    }
+
+    /// Not delivered after this time.
+    #[must_use]
+    pub fn ttl_ms(mut self, ttl_ms: u64) -> Self {
+        self.ttl_ms = Some(ttl_ms);
+        self
+    }
+
+    /// Higher goes first where a subscription has a backlog.
+    #[must_use]
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.priority = Some(priority);
+        self
+    }
+
+    /// Sets the CloudEvents dataschema.
+    #[must_use]
+    pub fn dataschema(mut self, dataschema: &str) -> Self {
+        self.dataschema = Some(dataschema.to_string());
+        self
+    }
+
     /// Publishes from a saga step; `id` is the step's key, so that a repeated publish is the same event.
     pub async fn publish(self, id: String) -> Result<String, Failure> {
-        let Self { topic, kind, subject, ordering_key, correlation_id, data } = self;
+        let Self { topic, kind, subject, ordering_key, correlation_id, data, .. } = self;
         producer::publish(topic, Some(id), kind, subject, ordering_key, correlation_id, data).await.map_err(|error| {
             match error {
                 producer::Error::Unavailable(message) => Failure::unknown(message),
@@ -66,8 +98,19 @@ impl Outgoing {
 
 impl From<Outgoing> for OutgoingEvent {
     fn from(event: Outgoing) -> Self {
-        let Outgoing { topic, kind, subject, ordering_key, correlation_id, data } = event;
-        Self { topic, type_: kind, subject, ordering_key, correlation_id, data }
+        let Outgoing {
+            topic,
+            kind,
+            subject,
+            ordering_key,
+            correlation_id,
+            delay_ms,
+            ttl_ms,
+            priority,
+            dataschema,
+            data,
+        } = event;
+        Self { topic, type_: kind, subject, ordering_key, correlation_id, delay_ms, ttl_ms, priority, dataschema, data }
     }
 }
 

@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use weft_core::Failure;
 
 /// An event that left with a commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutboxEvent {
     /// Position in the outbox: commit order, ascending, never used twice.
     pub position: i64,
@@ -28,6 +28,14 @@ pub struct OutboxEvent {
     pub traceparent: Option<String>,
     /// Milliseconds since the Unix epoch.
     pub time_ms: u64,
+    /// Not delivered before this many milliseconds have passed since `time_ms`.
+    pub delay_ms: Option<u64>,
+    /// Not delivered after this many milliseconds since `time_ms`.
+    pub ttl_ms: Option<u64>,
+    /// Higher goes first where a subscription has a backlog.
+    pub priority: Option<u8>,
+    /// CloudEvents `dataschema`.
+    pub dataschema: Option<String>,
     /// JSON.
     pub data: Vec<u8>,
 }

@@ -8,6 +8,8 @@ use crate::sql::{Commit, Committed, SqlError};
 
 /// Most events in one answer.
 pub const MAX_READ: u32 = 1_000;
+/// Most bytes of data and metadata in one answer; one event always fits.
+pub const MAX_READ_BYTES: usize = 8 * 1024 * 1024;
 
 /// An event on its way into a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,7 +165,8 @@ pub trait EventStore: Send + Sync + 'static {
     /// [`EventStoreError`].
     fn append(&self, commit: Commit, appends: Vec<Append>) -> BoxFuture<'_, Result<Committed, EventStoreError>>;
 
-    /// At most `limit` events of a stream from `version` on; `limit` is cut to [`MAX_READ`].
+    /// At most `limit` events of a stream from `version` on, and at most [`MAX_READ_BYTES`]; `limit` is cut to
+    /// [`MAX_READ`]. The page's `next` is a version.
     ///
     /// # Errors
     /// [`EventStoreError`].
@@ -173,10 +176,11 @@ pub trait EventStore: Send + Sync + 'static {
         version: u64,
         direction: Direction,
         limit: u32,
-    ) -> BoxFuture<'_, Result<Vec<RecordedEvent>, EventStoreError>>;
+    ) -> BoxFuture<'_, Result<Page, EventStoreError>>;
 
-    /// At most `limit` events of the context from `position` on. `limit` is cut to [`MAX_READ`]; events that the filter
-    /// leaves out are passed over and do not count.
+    /// At most `limit` events of the context from `position` on, and at most [`MAX_READ_BYTES`]. `limit` is cut to
+    /// [`MAX_READ`]; events that the filter leaves out are passed over and do not count. One call passes over a bounded
+    /// number, so that a page may be without events and still have a `next`, which is a position.
     ///
     /// # Errors
     /// [`EventStoreError`].

@@ -224,6 +224,7 @@ impl Outbox {
             traceparent: event.traceparent,
             time_ms: event.time_ms,
             data: event.data.into(),
+            ..OutboxEvent::default()
         });
         self.changed.notify_one();
     }

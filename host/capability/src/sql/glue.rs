@@ -93,6 +93,10 @@ impl SqlState {
                 ordering_key: event.ordering_key,
                 correlation_id: event.correlation_id.or_else(|| self.correlation_id.clone()),
                 traceparent: self.traceparent.clone(),
+                delay_ms: event.delay_ms,
+                ttl_ms: event.ttl_ms,
+                priority: event.priority,
+                dataschema: event.dataschema,
                 data: event.data,
             })
         };
@@ -428,6 +432,10 @@ mod tests {
             subject: None,
             ordering_key: None,
             correlation_id: correlation_id.map(str::to_owned),
+            delay_ms: None,
+            ttl_ms: None,
+            priority: None,
+            dataschema: None,
             data: b"1".to_vec(),
         }
     }

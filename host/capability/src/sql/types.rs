@@ -72,7 +72,7 @@ impl OperationKey {
 }
 
 /// An event that leaves with a commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutgoingEvent {
     /// The topic.
     pub topic: String,
@@ -86,6 +86,14 @@ pub struct OutgoingEvent {
     pub correlation_id: Option<String>,
     /// W3C trace context of the commit.
     pub traceparent: Option<String>,
+    /// Not delivered before this many milliseconds have passed since the commit.
+    pub delay_ms: Option<u64>,
+    /// Not delivered after this many milliseconds since the commit.
+    pub ttl_ms: Option<u64>,
+    /// Higher goes first where a subscription has a backlog.
+    pub priority: Option<u8>,
+    /// CloudEvents `dataschema`.
+    pub dataschema: Option<String>,
     /// JSON.
     pub data: Vec<u8>,
 }

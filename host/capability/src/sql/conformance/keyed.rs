@@ -161,6 +161,8 @@ async fn events_leave_with_their_commit(backend: &dyn Backend) {
     first.events[0].ordering_key = Some("order".to_owned());
     first.events[0].correlation_id = Some("correlation".to_owned());
     first.events[0].traceparent = Some("trace".to_owned());
+    first.events[0].dataschema = Some("schema".to_owned());
+    (first.events[0].delay_ms, first.events[0].ttl_ms, first.events[0].priority) = (Some(1), Some(u64::MAX), Some(9));
     database.commit(first.clone()).await.unwrap();
     outbox.changed().await;
     database.commit(first.clone()).await.unwrap();
@@ -177,6 +179,11 @@ async fn events_leave_with_their_commit(backend: &dyn Backend) {
     assert_eq!((event_of.kind.as_str(), event_of.data.as_slice()), ("tested", b"{\"n\":1}".as_slice()));
     let optional = [&event_of.subject, &event_of.ordering_key, &event_of.correlation_id, &event_of.traceparent];
     assert_eq!(optional.map(Option::as_deref), ["subject", "order", "correlation", "trace"].map(Some));
+    assert_eq!(event_of.dataschema.as_deref(), Some("schema"));
+    let (ttl_ms, most) = (event_of.ttl_ms.unwrap(), u64::try_from(i64::MAX).unwrap());
+    assert!(ttl_ms >= most, "a time past what the engine holds is the longest it holds, not {ttl_ms}");
+    assert_eq!((event_of.delay_ms, event_of.priority), (Some(1), Some(9)));
+    assert_eq!((sent[1].delay_ms, sent[1].ttl_ms, sent[1].priority, &sent[1].dataschema), (None, None, None, &None));
     assert_eq!(outbox.pending(1).await.unwrap(), sent[..1]);
     outbox.forwarded(sent[1].position).await.unwrap();
     assert_eq!(outbox.pending(10).await.unwrap(), sent[2..]);

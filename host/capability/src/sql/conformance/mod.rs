@@ -84,11 +84,8 @@ fn event(topic: &str, data: &str) -> OutgoingEvent {
     OutgoingEvent {
         topic: topic.to_owned(),
         kind: "tested".to_owned(),
-        subject: None,
-        ordering_key: None,
-        correlation_id: None,
-        traceparent: None,
         data: data.as_bytes().to_vec(),
+        ..OutgoingEvent::default()
     }
 }
 

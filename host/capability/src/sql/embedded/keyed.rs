@@ -127,8 +127,8 @@ pub(super) fn put_events(
     let put = || {
         let mut insert = connection.prepare_cached(
             "INSERT INTO weft_outbox \
-             (id, source, topic, type, subject, ordering_key, correlation_id, traceparent, time_ms, data) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+             (id, source, topic, type, subject, ordering_key, correlation_id, traceparent, time_ms, data, \
+             delay_ms, ttl_ms, priority, dataschema) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?;
         let source = format!("/{context}/{owner}");
         for event in events {
@@ -142,7 +142,11 @@ pub(super) fn put_events(
                 event.correlation_id,
                 event.traceparent,
                 signed(now_ms),
-                event.data
+                event.data,
+                event.delay_ms.map(signed),
+                event.ttl_ms.map(signed),
+                event.priority,
+                event.dataschema
             ])?;
         }
         Ok(())
@@ -153,8 +157,12 @@ pub(super) fn put_events(
 /// Events behind position `after`, oldest first.
 pub(super) fn pending(connection: &Connection, after: i64, limit: usize) -> rusqlite::Result<Vec<OutboxEvent>> {
     let mut select = connection.prepare_cached(
-        "SELECT position, id, source, topic, type, subject, ordering_key, correlation_id, traceparent, time_ms, data \
-         FROM weft_outbox WHERE position > ?1 ORDER BY position LIMIT ?2",
+        "SELECT o.position, coalesce(e.id, o.id), o.source, coalesce(e.topic, o.topic), coalesce(e.type, o.type), \
+         coalesce(e.stream, o.subject), coalesce(e.stream, o.ordering_key), \
+         coalesce(e.correlation_id, o.correlation_id), coalesce(e.traceparent, o.traceparent), \
+         coalesce(e.time_ms, o.time_ms), coalesce(e.data, o.data), o.delay_ms, o.ttl_ms, o.priority, o.dataschema \
+         FROM weft_outbox o LEFT JOIN weft_events e ON e.position = o.event \
+         WHERE o.position > ?1 ORDER BY o.position LIMIT ?2",
     )?;
     let read = |row: &rusqlite::Row<'_>| {
         Ok(OutboxEvent {
@@ -169,6 +177,10 @@ pub(super) fn pending(connection: &Connection, after: i64, limit: usize) -> rusq
             traceparent: row.get(8)?,
             time_ms: unsigned(row.get(9)?),
             data: row.get(10)?,
+            delay_ms: row.get::<_, Option<i64>>(11)?.map(unsigned),
+            ttl_ms: row.get::<_, Option<i64>>(12)?.map(unsigned),
+            priority: row.get(13)?,
+            dataschema: row.get(14)?,
         })
     };
     select.query_map(params![after, i64::try_from(limit).unwrap_or(i64::MAX)], read)?.collect()
@@ -189,10 +201,10 @@ pub(super) fn remove_records(connection: &Connection, before_ms: u64, limit: usi
         .execute(params![signed(before_ms), i64::try_from(limit).unwrap_or(i64::MAX)])
 }
 
-fn signed(ms: u64) -> i64 {
+pub(super) fn signed(ms: u64) -> i64 {
     i64::try_from(ms).unwrap_or(i64::MAX)
 }
 
-fn unsigned(ms: i64) -> u64 {
+pub(super) fn unsigned(ms: i64) -> u64 {
     u64::try_from(ms).unwrap_or_default()
 }

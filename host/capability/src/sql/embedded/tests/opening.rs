@@ -89,10 +89,10 @@ fn unfit_files_are_named() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let locked = refusal(dir.path());
     assert!(locked.contains("school.db") && locked.contains("another process"), "{locked}");
-    other.execute_batch("ROLLBACK; PRAGMA user_version = 2").unwrap();
+    other.execute_batch("ROLLBACK; PRAGMA user_version = 3").unwrap();
     drop(other);
     let newer = refusal(dir.path());
-    assert!(newer.contains("school.db") && newer.contains("format 2"), "{newer}");
+    assert!(newer.contains("school.db") && newer.contains("format 3"), "{newer}");
     std::fs::write(&file, "this is no database, but a text that is long enough to have a header".repeat(100)).unwrap();
     let damaged = refusal(dir.path());
     assert!(damaged.contains("school.db") && damaged.contains("damaged"), "{damaged}");
@@ -117,11 +117,8 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
         .map(|name| crate::sql::OutgoingEvent {
             topic: name.to_owned(),
             kind: "tested".to_owned(),
-            subject: None,
-            ordering_key: None,
-            correlation_id: None,
-            traceparent: None,
             data: b"1".to_vec(),
+            ..crate::sql::OutgoingEvent::default()
         })
         .to_vec();
     let record = fixture.database().commit(eventful).await.unwrap();
