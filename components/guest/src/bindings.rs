@@ -19,6 +19,7 @@ wit_bindgen::generate!({
             import weft:events/store@0.1.0;
             import weft:messaging/types@0.1.0;
             import weft:messaging/producer@0.1.0;
+            import weft:messaging/deliveries@0.1.0;
             import weft:durable/journal@0.1.0;
             import weft:durable/handles@0.1.0;
         }
@@ -97,7 +98,10 @@ pub mod exports {
             ",
             path: ["../../wit/weft-messaging"],
             world: "subscription",
-            with: { "weft:messaging/types@0.1.0": crate::bindings::weft::messaging::types },
+            with: {
+                "weft:messaging/types@0.1.0": crate::bindings::weft::messaging::types,
+                "weft:messaging/deliveries@0.1.0": crate::bindings::weft::messaging::deliveries,
+            },
             pub_export_macro: true,
             export_macro_name: "export_subscription",
             default_bindings_module: "weft_guest::bindings::exports::subscription",
@@ -118,6 +122,25 @@ pub mod exports {
             pub_export_macro: true,
             export_macro_name: "export_projection",
             default_bindings_module: "weft_guest::bindings::exports::projection",
+        });
+    }
+
+    /// `weft:messaging/batch-handler`.
+    pub mod batch_subscription {
+        wit_bindgen::generate!({
+            inline: r"
+                package weft:guest-batch-subscription@0.1.0;
+                world batch-subscription { export weft:messaging/batch-handler@0.1.0; }
+            ",
+            path: ["../../wit/weft-messaging"],
+            world: "batch-subscription",
+            with: {
+                "weft:messaging/types@0.1.0": crate::bindings::weft::messaging::types,
+                "weft:messaging/deliveries@0.1.0": crate::bindings::weft::messaging::deliveries,
+            },
+            pub_export_macro: true,
+            export_macro_name: "export_batch_subscription",
+            default_bindings_module: "weft_guest::bindings::exports::batch_subscription",
         });
     }
 

@@ -76,6 +76,27 @@ macro_rules! projection {
     };
 }
 
+/// Exports `async fn handle(Vec<Delivery>) -> Vec<Result<(), Refusal>>` as `weft:messaging/batch-handler`, for a
+/// subscription whose `batch` is greater than 1.
+#[macro_export]
+macro_rules! batch_subscription {
+    ($handle:path) => {
+        struct WeftBatchSubscription;
+        impl $crate::bindings::exports::batch_subscription::exports::weft::messaging::batch_handler::Guest
+            for WeftBatchSubscription
+        {
+            async fn handle_batch(
+                deliveries: ::std::vec::Vec<$crate::messaging::Delivery>,
+            ) -> ::std::vec::Vec<::core::result::Result<(), $crate::messaging::Refusal>> {
+                $handle(deliveries).await
+            }
+        }
+        $crate::bindings::exports::batch_subscription::export_batch_subscription!(
+            WeftBatchSubscription with_types_in $crate::bindings::exports::batch_subscription
+        );
+    };
+}
+
 /// Exports `async fn run() -> Result<Option<String>, String>` as `weft:control/startup`.
 #[macro_export]
 macro_rules! startup {

@@ -7,23 +7,12 @@ use crate::Failure;
 use crate::bindings::weft::messaging::producer;
 use crate::bindings::weft::sql::types::OutgoingEvent;
 
-pub use crate::bindings::exports::subscription::exports::weft::messaging::handler::{Delivery, Refusal};
+pub use crate::bindings::weft::messaging::deliveries::{Delivery, Later, Refusal};
 pub use crate::bindings::weft::messaging::types::Event;
 
 /// An event on its way out.
-#[derive(Clone, Debug, Default)]
-pub struct Outgoing {
-    topic: String,
-    kind: String,
-    subject: Option<String>,
-    ordering_key: Option<String>,
-    correlation_id: Option<String>,
-    delay_ms: Option<u64>,
-    ttl_ms: Option<u64>,
-    priority: Option<u8>,
-    dataschema: Option<String>,
-    data: Vec<u8>,
-}
+#[derive(Clone, Debug)]
+pub struct Outgoing(producer::Outgoing);
 
 impl Outgoing {
     /// An event of CloudEvents type `kind` with JSON data.
@@ -31,86 +20,115 @@ impl Outgoing {
         // A value of ours that does not serialize (a map with keys that are no strings) is a defect; the host refuses
         // the empty data as not JSON, with a clear error.
         let data = serde_json::to_vec(data).unwrap_or_default();
-        let (topic, kind) = (topic.to_string(), kind.to_string());
-        Self { topic, kind, data, ..Self::default() }
+        Self(producer::Outgoing {
+            topic: topic.to_string(),
+            id: None,
+            type_: kind.to_string(),
+            subject: None,
+            ordering_key: None,
+            correlation_id: None,
+            dataschema: None,
+            delay_ms: None,
+            ttl_ms: None,
+            priority: None,
+            data,
+        })
     }
 
     /// Sets the CloudEvents subject.
     #[must_use]
     pub fn subject(mut self, subject: &str) -> Self {
-        self.subject = Some(subject.to_string());
+        self.0.subject = Some(subject.to_string());
         self
     }
 
     /// Events with the same ordering key are delivered in order.
     #[must_use]
     pub fn ordering_key(mut self, key: &str) -> Self {
-        self.ordering_key = Some(key.to_string());
+        self.0.ordering_key = Some(key.to_string());
         self
     }
 
     /// Sets what the event belongs to, usually a saga's key.
     #[must_use]
     pub fn correlation_id(mut self, id: &str) -> Self {
-        self.correlation_id = Some(id.to_string());
+        self.0.correlation_id = Some(id.to_string());
         self
     }
 
-    /// Not delivered before this time has passed.
+    /// Sets the id that makes a publish repeatable. An event that leaves with a commit gets its id from the commit.
+    #[must_use]
+    pub fn id(mut self, id: &str) -> Self {
+        self.0.id = Some(id.to_string());
+        self
+    }
+
+    /// Sets the version of its schema: `/schemas/<type>/<version>`.
+    #[must_use]
+    pub fn dataschema(mut self, schema: &str) -> Self {
+        self.0.dataschema = Some(schema.to_string());
+        self
+    }
+
+    /// Delivered no sooner than after so many milliseconds.
     #[must_use]
     pub fn delay_ms(mut self, delay_ms: u64) -> Self {
-        self.delay_ms = Some(delay_ms);
+        self.0.delay_ms = Some(delay_ms);
         self
     }
 
-    /// Not delivered after this time.
+    /// Delivered within so many milliseconds, or it is a dead letter.
     #[must_use]
     pub fn ttl_ms(mut self, ttl_ms: u64) -> Self {
-        self.ttl_ms = Some(ttl_ms);
+        self.0.ttl_ms = Some(ttl_ms);
         self
     }
 
-    /// Higher goes first where a subscription has a backlog.
+    /// 0 to 9, 4 by default: a higher one goes first.
     #[must_use]
     pub fn priority(mut self, priority: u8) -> Self {
-        self.priority = Some(priority);
-        self
-    }
-
-    /// Sets the CloudEvents dataschema.
-    #[must_use]
-    pub fn dataschema(mut self, dataschema: &str) -> Self {
-        self.dataschema = Some(dataschema.to_string());
+        self.0.priority = Some(priority);
         self
     }
 
     /// Publishes from a saga step; `id` is the step's key, so that a repeated publish is the same event.
     pub async fn publish(self, id: String) -> Result<String, Failure> {
-        let Self { topic, kind, subject, ordering_key, correlation_id, data, .. } = self;
-        producer::publish(topic, Some(id), kind, subject, ordering_key, correlation_id, data).await.map_err(|error| {
-            match error {
-                producer::Error::Unavailable(message) => Failure::unknown(message),
-                producer::Error::Denied(message) | producer::Error::Invalid(message) => Failure::not_attempted(message),
-            }
-        })
+        let event = producer::Outgoing { id: Some(id), ..self.0 };
+        producer::publish(event).await.map_err(failure)
+    }
+}
+
+/// Publishes events together, with one flush; all of them are checked before any is taken. Answers their ids.
+pub async fn publish_all(events: impl IntoIterator<Item = Outgoing>) -> Result<Vec<String>, Failure> {
+    let events: Vec<_> = events.into_iter().map(|event| event.0).collect();
+    producer::publish_all(events).await.map_err(failure)
+}
+
+fn failure(error: producer::Error) -> Failure {
+    match error {
+        producer::Error::Unavailable(message) => Failure::unknown(message),
+        producer::Error::Denied(message) | producer::Error::Invalid(message) | producer::Error::Full(message) => {
+            Failure::not_attempted(message)
+        }
     }
 }
 
 impl From<Outgoing> for OutgoingEvent {
     fn from(event: Outgoing) -> Self {
-        let Outgoing {
+        let producer::Outgoing {
             topic,
-            kind,
+            id: _,
+            type_,
             subject,
             ordering_key,
             correlation_id,
+            dataschema,
             delay_ms,
             ttl_ms,
             priority,
-            dataschema,
             data,
-        } = event;
-        Self { topic, type_: kind, subject, ordering_key, correlation_id, delay_ms, ttl_ms, priority, dataschema, data }
+        } = event.0;
+        Self { topic, type_, subject, ordering_key, correlation_id, delay_ms, ttl_ms, priority, dataschema, data }
     }
 }
 

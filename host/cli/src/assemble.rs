@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use weft_capability::kv::embedded::Embedded as EmbeddedStore;
 use weft_capability::messaging::{Broker, embedded::Embedded as EmbeddedBroker};
 use weft_capability::outbound::SystemResolver;
-use weft_capability::schema::AcceptAll;
+use weft_capability::schema::{AcceptAll, SchemaCheck};
 use weft_capability::spin_sqlite::Databases;
 use weft_capability::sql::{ContextSettings, KeptSince, SqlHost, SqlSettings};
 use weft_core::disk::{Disk, DiskLock, RealDisk};
@@ -60,8 +60,10 @@ pub fn assemble(place: &Place) -> anyhow::Result<Host> {
         KeptSince::new(move || known.get().map_or(0, |sagas| sagas.oldest_started_at_ms().unwrap_or(u64::MAX)));
     let settings = SqlSettings { kept_since, ..SqlSettings::default() };
     let sql = SqlHost::open_with(data, &contexts(&manifest), clock.clone(), failpoints.clone(), &settings)?;
+    let schemas: Arc<dyn SchemaCheck> = Arc::new(AcceptAll);
+    let messaging = specs::messaging_options(&manifest, schemas.clone());
     let broker: Arc<dyn Broker> =
-        Arc::new(EmbeddedBroker::open(data, disk.clone(), clock.clone(), failpoints.clone())?);
+        Arc::new(EmbeddedBroker::open(data, disk.clone(), clock.clone(), failpoints.clone(), messaging)?);
     let mut options = specs::saga_options(&manifest);
     options.log.failpoints = failpoints;
     options.faults = faults::from_environment()?;
@@ -79,7 +81,7 @@ pub fn assemble(place: &Place) -> anyhow::Result<Host> {
         key_value: Arc::new(EmbeddedStore::open(&data.join("kv.db"), clock.clone())?),
         spin_sqlite: Databases::new(data, clock.clone()),
         broker: Some(broker.clone()),
-        schemas: Arc::new(AcceptAll),
+        schemas,
         sagas: Some(sagas.clone()),
         resolver: Arc::new(SystemResolver),
     };

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_capability::messaging::Subscription;
-use weft_capability::messaging::glue::HANDLER;
-use weft_core::manifest::{self, Component, Diagnostic, Manifest, Start, Variables};
+use weft_capability::messaging::embedded::EmbeddedOptions;
+use weft_capability::messaging::glue::{BATCH_HANDLER, HANDLER};
+use weft_capability::schema::SchemaCheck;
+use weft_core::manifest::{self, Component, Diagnostic, Manifest, Variables};
 use weft_durable::{Limit, Limits, Rate, SagaOptions, Schedule};
 use weft_engine::{FunctionSpec, Grants, InstanceSpec, Problem, ReuseSpec};
 use weft_mesh::CalleePolicy;
@@ -35,8 +37,12 @@ pub fn functions(manifest: &Manifest, variables: &Variables) -> Result<Vec<Funct
                 if startup.contains(&*component.id) {
                     required_exports.push(STARTUP);
                 }
-                if !component.subscriptions.is_empty() {
+                let batched = |one: &manifest::Subscription| one.batch > 1;
+                if component.subscriptions.iter().any(|one| !batched(one)) {
                     required_exports.push(HANDLER);
+                }
+                if component.subscriptions.iter().any(batched) {
+                    required_exports.push(BATCH_HANDLER);
                 }
                 let serves_http = routed.contains(&*component.id);
                 specs.push(function(component, grants, serves_http, required_exports));
@@ -120,6 +126,20 @@ pub fn saga_options(manifest: &Manifest) -> SagaOptions {
     }
 }
 
+/// How the message log is kept.
+#[must_use]
+pub fn messaging_options(manifest: &Manifest, schemas: Arc<dyn SchemaCheck>) -> EmbeddedOptions {
+    let settings = &manifest.messaging;
+    EmbeddedOptions {
+        retention: Duration::from_hours(u64::from(settings.retention_days) * 24),
+        retention_bytes: settings.retention_mib.map(|mib| u64::from(mib) << 20),
+        dedup_window: Duration::from_secs(settings.dedup_window_s.into()),
+        dedup_ids: to_usize(settings.dedup_ids),
+        schemas,
+        ..EmbeddedOptions::default()
+    }
+}
+
 /// All schedules, each named `<component>/<schedule>`.
 #[must_use]
 pub fn schedules(manifest: &Manifest) -> Vec<Schedule> {
@@ -157,16 +177,9 @@ fn choreography_subscriptions(manifest: &Manifest) -> Vec<Subscription> {
         let mut subscriptions = Vec::new();
         for topic in topics.into_iter().flatten() {
             let Ok(pattern) = topic.parse() else { continue };
-            let rules = manifest::Subscription {
-                name: format!("{}-{topic}", choreography.name).into(),
-                topic: pattern,
-                max_attempts: 3,
-                base_ms: 1000,
-                cap_ms: 30_000,
-                concurrency: 10,
-                start: Start::Earliest,
-                line: choreography.line,
-            };
+            let name = format!("{}-{topic}", choreography.name).into();
+            let rules =
+                manifest::Subscription { line: choreography.line, ..manifest::Subscription::new(name, pattern) };
             subscriptions.push(Subscription { component: HOST.into(), rules });
         }
         subscriptions

@@ -94,14 +94,7 @@ impl CapabilityStates {
             ),
             key_value: KvState::new(services.key_value.clone(), granted.key_value_stores.clone(), gate()),
             spin_sqlite: SpinSqliteState::new(services.spin_sqlite.clone(), granted.sqlite_databases.clone(), gate()),
-            messaging: MessagingState::new(
-                services.broker.clone(),
-                granted.topics.clone(),
-                services.schemas.clone(),
-                gate(),
-                id.clone(),
-                clock,
-            ),
+            messaging: MessagingState::new(services.broker.clone(), granted.topics.clone(), gate(), id.clone(), clock),
             variables: VariablesState::new(granted.variables.clone(), gate()),
             durable: DurableState::new(
                 services.sagas.clone(),

@@ -32,7 +32,20 @@ pub async fn call(key: String, what: String) -> Json {
 
 /// An event of the type `probed`.
 pub async fn publish(topic: String) -> Json {
-    told(producer::publish(topic, None, "probed".to_string(), None, None, None, b"{}".to_vec()).await)
+    let event = producer::Outgoing {
+        topic,
+        id: None,
+        type_: "probed".to_string(),
+        subject: None,
+        ordering_key: None,
+        correlation_id: None,
+        dataschema: None,
+        delay_ms: None,
+        ttl_ms: None,
+        priority: None,
+        data: b"{}".to_vec(),
+    };
+    told(producer::publish(event).await)
 }
 
 /// The status of the answer; an error as its name.

@@ -16,7 +16,7 @@ use weft_core::manifest::{self, Start};
 use weft_core::{Clock as _, Failure};
 
 use super::{
-    Broker, DeadLetter, DeadLetterFilter, Deliver, Delivery, DeliveryError, Event, PublishError, Subscription,
+    Broker, DeadLetter, DeadLetterFilter, Deliver, Delivery, DeliveryError, Event, Handling, PublishError, Subscription,
 };
 use crate::outbox::{OutboxEvent, OutboxSource};
 
@@ -90,16 +90,8 @@ fn retry() -> Answer {
 }
 
 fn subscription(name: &str, topic: &str) -> Subscription {
-    let rules = manifest::Subscription {
-        name: name.into(),
-        topic: topic.parse().unwrap(),
-        max_attempts: 3,
-        base_ms: 1_000,
-        cap_ms: 30_000,
-        concurrency: 4,
-        start: Start::Earliest,
-        line: 1,
-    };
+    let rules =
+        manifest::Subscription { concurrency: 4, ..manifest::Subscription::new(name.into(), topic.parse().unwrap()) };
     Subscription { component: "handler".into(), rules }
 }
 
@@ -114,6 +106,8 @@ fn event(id: &str, topic: &str, key: Option<&str>) -> Event {
         ordering_key: key.map(str::to_owned),
         correlation_id: Some("c".to_owned()),
         traceparent: Some("00-0123456789abcdef0123456789abcdef-0123456789abcdef-01".to_owned()),
+        dataschema: None,
+        handling: Handling::default(),
         data: Bytes::from(format!("{{\"id\": \"{id}\"}}")),
     }
 }

@@ -9,8 +9,10 @@ use super::Event;
 pub struct DeadLetter {
     /// Its number, ascending.
     pub id: i64,
-    /// `<component>/<name>` of the subscription.
+    /// The subscription: [`super::Subscription::id`].
     pub subscription: Arc<str>,
+    /// The digest of the component that was called last, if one was.
+    pub digest: Option<Arc<str>>,
     /// The event.
     pub event: Event,
     /// Why the last delivery failed.
@@ -28,7 +30,7 @@ pub struct DeadLetter {
 /// Which dead letters; all without any restriction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeadLetterFilter {
-    /// Only of this subscription (`<component>/<name>`).
+    /// Only of this subscription ([`super::Subscription::id`]).
     pub subscription: Option<String>,
     /// Only this one.
     pub id: Option<i64>,

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -14,12 +15,17 @@ use weft_core::disk::Disk;
 use weft_core::{Clock, Failpoints, Failure, Fault, Reason};
 
 use super::forwarder::forward;
-use super::message_log::{MessageLog, SEGMENT_BYTES};
+use super::message_log::{Keeping, MessageLog};
 use super::progress::ProgressFile;
 use super::pump::{Command, Parts, Pump, Shown};
+use super::recent::Window;
 use super::retention::Retention;
-use super::{Broker, DeadLetter, DeadLetterFilter, Deliver, Event, PublishError, Subscription, SubscriptionStatus};
+use super::{
+    Broker, DeadLetter, DeadLetterFilter, Deliver, Event, EventError, EventFilter, EventPage, MAX_PUBLISHED,
+    PublishError, ReadFrom, Subscription, SubscriptionStatus,
+};
 use crate::outbox::OutboxSource;
+use crate::schema::{AcceptAll, SchemaCheck};
 
 /// Commands that may wait for a subscription's task.
 const COMMANDS: usize = 16;
@@ -28,10 +34,41 @@ const LEAVE_GRACE_S: u64 = 30;
 /// Most dead letters in one listing.
 const MAX_LISTED: usize = 1_000;
 
+/// How the embedded broker is kept.
+#[derive(Clone, Debug)]
+pub struct EmbeddedOptions {
+    /// Size of a segment of the log, in bytes.
+    pub segment_bytes: u64,
+    /// How long events are kept; what a subscription needs stays.
+    pub retention: Duration,
+    /// How large the log may grow, in bytes, before older events go; what a subscription needs stays.
+    pub retention_bytes: Option<u64>,
+    /// How long the id of an event is known.
+    pub dedup_window: Duration,
+    /// How many ids are known at most.
+    pub dedup_ids: usize,
+    /// Says which events fit their schemas.
+    pub schemas: Arc<dyn SchemaCheck>,
+}
+
+impl Default for EmbeddedOptions {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 16 * 1_024 * 1_024,
+            retention: Duration::from_hours(7 * 24),
+            retention_bytes: None,
+            dedup_window: Duration::from_mins(2),
+            dedup_ids: 500_000,
+            schemas: Arc::new(AcceptAll),
+        }
+    }
+}
+
 /// A broker without a server.
 #[derive(Debug)]
 pub struct Embedded {
     parts: Parts,
+    schemas: Arc<dyn SchemaCheck>,
     served: Mutex<BTreeMap<Arc<str>, Served>>,
     forwarders: Mutex<Vec<JoinHandle<()>>>,
     /// Held while the set of subscriptions changes.
@@ -58,27 +95,55 @@ impl Embedded {
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
         failpoints: Failpoints,
+        options: EmbeddedOptions,
     ) -> Result<Self, Failure> {
-        Self::open_sized(data, disk, clock, failpoints, SEGMENT_BYTES)
-    }
-
-    fn open_sized(
-        data: &Path,
-        disk: Arc<dyn Disk>,
-        clock: Arc<dyn Clock>,
-        failpoints: Failpoints,
-        segment_bytes: u64,
-    ) -> Result<Self, Failure> {
-        let log = Arc::new(MessageLog::open(disk, &data.join("messages"), failpoints, segment_bytes)?);
+        let keeping = Keeping {
+            segment_bytes: options.segment_bytes,
+            failpoints,
+            retention_ms: options.retention.as_millis().try_into().unwrap_or(u64::MAX),
+            retention_bytes: options.retention_bytes,
+            window: Window {
+                ids: options.dedup_ids,
+                ms: options.dedup_window.as_millis().try_into().unwrap_or(u64::MAX),
+            },
+        };
+        let log = Arc::new(MessageLog::open(disk, &data.join("messages"), keeping)?);
         let file = ProgressFile::open(&data.join("messaging.db"))?;
         let retention = Arc::new(Retention::new(Arc::clone(&log), Arc::clone(&clock)));
         Ok(Self {
             parts: Parts { log, file, clock },
+            schemas: options.schemas,
             served: Mutex::default(),
             forwarders: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             retention,
         })
+    }
+
+    /// Refuses what is not to be published.
+    fn check(&self, event: &Event) -> Result<(), EventError> {
+        event.check()?;
+        let schema = self.schemas.check(&event.kind, event.dataschema.as_deref(), &event.data);
+        schema.map_err(EventError::Schema)
+    }
+
+    async fn take(&self, events: &[Event]) -> Result<(), PublishError> {
+        events.iter().try_for_each(|event| self.check(event))?;
+        let log = &self.parts.log;
+        let encoded = events.iter().map(|event| log.encode(event)).collect::<Result<Vec<_>, _>>()?;
+        let end = log.append(&encoded, true).await?;
+        log.flush_surely(end).await?;
+        self.retention.run();
+        Ok(())
+    }
+
+    /// Runs what reads the disk beside the runtime.
+    async fn reading<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&MessageLog) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let log = Arc::clone(&self.parts.log);
+        tokio::task::spawn_blocking(move || read(&log)).await.unwrap_or_else(|error| Err(lost(&error)))
     }
 
     fn served(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Served>> {
@@ -113,16 +178,16 @@ impl Embedded {
 
 impl Broker for Embedded {
     fn publish(&self, event: Event) -> BoxFuture<'_, Result<(), PublishError>> {
+        Box::pin(async move { self.take(std::slice::from_ref(&event)).await })
+    }
+
+    fn publish_all(&self, events: Vec<Event>) -> BoxFuture<'_, Result<(), PublishError>> {
         Box::pin(async move {
-            event.check()?;
-            let end = self.parts.log.append(&event).await?;
-            // On a task of its own: a publisher that is given up meanwhile must not keep the event, which is durable
-            // all the same, from the subscriptions.
-            let log = Arc::clone(&self.parts.log);
-            let flushed = tokio::spawn(async move { log.flush(end).await }).await;
-            flushed.unwrap_or_else(|error| Err(lost(&error)))?;
-            self.retention.run();
-            Ok(())
+            let count = events.len();
+            if count > MAX_PUBLISHED {
+                return Err(EventError::TooMany { count, limit: MAX_PUBLISHED }.into());
+            }
+            self.take(&events).await
         })
     }
 
@@ -169,6 +234,51 @@ impl Broker for Embedded {
     fn unhealthy(&self) -> Option<String> {
         let log = self.parts.log.stopped();
         log.or_else(|| self.served().iter().find_map(|(id, one)| Some(format!("{id}: {}", one.shown.stopped()?))))
+    }
+
+    fn read(&self, from: ReadFrom, filter: EventFilter, limit: usize) -> BoxFuture<'_, Result<EventPage, Failure>> {
+        Box::pin(self.reading(move |log| log.history(from, &filter, limit.min(MAX_LISTED))))
+    }
+
+    fn read_back(
+        &self,
+        before: ReadFrom,
+        filter: EventFilter,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<EventPage, Failure>> {
+        Box::pin(self.reading(move |log| log.history_back(before, &filter, limit.min(MAX_LISTED))))
+    }
+
+    fn head(&self) -> u64 {
+        self.parts.log.end()
+    }
+
+    fn published_after(&self, position: u64) -> BoxFuture<'static, ()> {
+        let mut flushed = self.parts.log.watch();
+        Box::pin(async move {
+            if flushed.wait_for(|end| *end > position).await.is_err() {
+                std::future::pending().await
+            }
+        })
+    }
+
+    fn pause(&self, subscription: &str) -> BoxFuture<'_, Result<bool, Failure>> {
+        let error = gone(subscription);
+        Box::pin(async { Err(error) })
+    }
+
+    fn resume(&self, subscription: &str) -> BoxFuture<'_, Result<bool, Failure>> {
+        let error = gone(subscription);
+        Box::pin(async { Err(error) })
+    }
+
+    fn seek(&self, subscription: &str, _to: ReadFrom) -> BoxFuture<'_, Result<bool, Failure>> {
+        let error = gone(subscription);
+        Box::pin(async { Err(error) })
+    }
+
+    fn edit(&self, _id: i64, _data: Bytes) -> BoxFuture<'_, Result<bool, PublishError>> {
+        Box::pin(async { Err(gone("").into()) })
     }
 
     fn dead_letters(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<Vec<DeadLetter>, Failure>> {
@@ -268,8 +378,9 @@ mod tests {
                 Some(disk) => Arc::new(disk.clone()),
                 None => Arc::new(RealDisk),
             };
+            let options = EmbeddedOptions { segment_bytes: 1 << 20, ..EmbeddedOptions::default() };
             let none = Failpoints::none();
-            let broker = Embedded::open_sized(self.data.path(), disk, self.clock.clone(), none, 1 << 20).unwrap();
+            let broker = Embedded::open(self.data.path(), disk, self.clock.clone(), none, options).unwrap();
             let broker = Arc::new(broker);
             *self.opened.lock().unwrap() = Some(Arc::clone(&broker));
             broker

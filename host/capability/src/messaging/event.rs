@@ -1,10 +1,8 @@
-//! An event: its limits, its CloudEvents form, and its bytes in the message log.
-
-use std::fmt::Write as _;
+//! An event: its limits and its CloudEvents form. Its bytes in the message log are made elsewhere.
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use weft_core::topic::{TopicError, check_topic};
@@ -16,11 +14,32 @@ pub const MAX_DATA_BYTES: usize = 256 * 1_024;
 /// Longest id, type, subject, ordering key and correlation id, in bytes each.
 pub const MAX_ID_BYTES: usize = 255;
 
-/// The version of [`encode`]'s bytes.
-pub(super) const VERSION: u8 = 1;
+/// Longest delay and longest time to live of an event, in milliseconds: 30 days and a year.
+const MAX_DELAY_MS: u64 = 30 * 24 * 3_600 * 1_000;
+const MAX_TTL_MS: u64 = 365 * 24 * 3_600 * 1_000;
+/// The priority of an event that names none.
+pub const DEFAULT_PRIORITY: u8 = 4;
+const MAX_PRIORITY: u8 = 9;
+
+/// When and how soon an event is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handling {
+    /// No sooner than so many milliseconds after its time.
+    pub delay_ms: Option<u64>,
+    /// No later than so many milliseconds after its time.
+    pub ttl_ms: Option<u64>,
+    /// 0 to 9; a higher one goes first among the events that are ready.
+    pub priority: u8,
+}
+
+impl Default for Handling {
+    fn default() -> Self {
+        Self { delay_ms: None, ttl_ms: None, priority: DEFAULT_PRIORITY }
+    }
+}
 
 /// A CloudEvents 1.0 event whose data is JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Event {
     /// Unique in its source.
     pub id: String,
@@ -30,21 +49,27 @@ pub struct Event {
     #[serde(rename = "type")]
     pub kind: String,
     /// CloudEvents `subject`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub subject: Option<String>,
     /// Milliseconds since the Unix epoch.
     pub time_ms: u64,
     /// The topic.
     pub topic: String,
     /// Events with the same key are delivered in order.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub ordering_key: Option<String>,
     /// Carried through the whole of one business operation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub correlation_id: Option<String>,
     /// W3C trace context of whoever published it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub traceparent: Option<String>,
+    /// CloudEvents `dataschema`: the version of its schema, `/schemas/<type>/<version>`.
+    #[serde(skip)]
+    pub dataschema: Option<String>,
+    /// Delay, time to live, priority.
+    #[serde(skip)]
+    pub handling: Handling,
     /// JSON.
     #[serde(skip)]
     pub data: Bytes,
@@ -75,8 +100,29 @@ pub enum EventError {
     /// The data is not JSON.
     #[error("the event's data is not JSON: {0}")]
     NotJson(String),
+    /// The data is not as its schema wants it.
+    #[error("{0}")]
+    Schema(String),
+    /// Delay, time to live or priority pass their limits.
+    #[error("the event's {field} is {value}; at most {limit} is allowed")]
+    Handling {
+        /// Which.
+        field: &'static str,
+        /// Its value.
+        value: u64,
+        /// Its limit.
+        limit: u64,
+    },
+    /// More events than one call may bring.
+    #[error("{count} events are published together; at most {limit} may be")]
+    TooMany {
+        /// How many.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The bytes in the log are not an event that this version knows.
-    #[error("not an event in form {VERSION}: {0}")]
+    #[error("not an event of a known form: {0}")]
     Undecodable(String),
 }
 
@@ -93,12 +139,22 @@ impl Event {
             ("subject", self.subject.as_ref()),
             ("ordering key", self.ordering_key.as_ref()),
             ("correlation id", self.correlation_id.as_ref()),
+            ("dataschema", self.dataschema.as_ref()),
         ];
         for (field, text) in texts {
             let bytes = text.map_or(1, String::len);
             if bytes == 0 || bytes > MAX_ID_BYTES {
                 return Err(EventError::Length { field, bytes });
             }
+        }
+        let Handling { delay_ms, ttl_ms, priority } = self.handling;
+        let numbers = [
+            ("delay in milliseconds", delay_ms.unwrap_or_default(), MAX_DELAY_MS),
+            ("time to live in milliseconds", ttl_ms.unwrap_or_default(), MAX_TTL_MS),
+            ("priority", priority.into(), MAX_PRIORITY.into()),
+        ];
+        if let Some((field, value, limit)) = numbers.into_iter().find(|(_, value, limit)| value > limit) {
+            return Err(EventError::Handling { field, value, limit });
         }
         if self.data.len() > MAX_DATA_BYTES {
             return Err(EventError::DataTooLarge(self.data.len()));
@@ -121,6 +177,13 @@ impl From<OutboxEvent> for Event {
             ordering_key: event.ordering_key,
             correlation_id: event.correlation_id,
             traceparent: event.traceparent,
+            dataschema: event.dataschema,
+            handling: Handling {
+                // It is committed and past refusing.
+                delay_ms: event.delay_ms.map(|delay_ms| delay_ms.min(MAX_DELAY_MS)),
+                ttl_ms: event.ttl_ms,
+                priority: event.priority.unwrap_or(DEFAULT_PRIORITY).min(MAX_PRIORITY),
+            },
             data: event.data.into(),
         }
     }
@@ -154,44 +217,9 @@ pub fn to_cloudevent_json(event: &Event) -> Value {
     put("correlationid", event.correlation_id.as_deref());
     put("traceparent", event.traceparent.as_deref());
     put("datacontenttype", Some("application/json"));
+    put("dataschema", event.dataschema.as_deref());
     json.insert("data".to_owned(), serde_json::from_slice(&event.data).unwrap_or_default());
     Value::Object(json)
-}
-
-/// The bytes of an event in the log: length of the attributes (u32, little-endian), the attributes as JSON, the data
-/// as it is.
-pub(super) fn encode(event: &Event) -> Result<Vec<u8>, EventError> {
-    let failed = |text: &str| EventError::Undecodable(text.to_owned());
-    let attributes = serde_json::to_vec(event).map_err(|error| EventError::Undecodable(error.to_string()))?;
-    let length = u32::try_from(attributes.len()).map_err(|_| failed("its attributes are too long"))?;
-    let mut bytes = Vec::with_capacity(4 + attributes.len() + event.data.len());
-    bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(&attributes);
-    bytes.extend_from_slice(&event.data);
-    Ok(bytes)
-}
-
-/// The event of these bytes.
-pub(super) fn decode(version: u8, bytes: Bytes) -> Result<Event, EventError> {
-    let failed = |text: String| EventError::Undecodable(text);
-    if version != VERSION {
-        return Err(failed(format!("it is of form {version}; use the version of the host that wrote it")));
-    }
-    let length = bytes.first_chunk::<4>().map(|length| u32::from_le_bytes(*length));
-    let end = length.and_then(|length| usize::try_from(length).ok()?.checked_add(4));
-    let attributes = end.and_then(|end| bytes.get(4..end));
-    let (Some(end), Some(attributes)) = (end, attributes) else { return Err(failed("it is cut short".to_owned())) };
-    let mut event: Event = serde_json::from_slice(attributes).map_err(|error| failed(error.to_string()))?;
-    event.data = bytes.slice(end..);
-    Ok(event)
-}
-
-/// What an event is known by when the same one is published again.
-pub(super) fn identity(event: &Event) -> String {
-    let mut identity = String::with_capacity(event.source.len() + event.id.len() + 4);
-    // The length keeps source and id apart, whatever characters they have. Writing to a String cannot fail.
-    let _ = write!(identity, "{}:{}{}", event.source.len(), event.source, event.id);
-    identity
 }
 
 #[cfg(test)]
@@ -209,18 +237,9 @@ mod tests {
             ordering_key: Some("1".to_owned()),
             correlation_id: None,
             traceparent: None,
+            dataschema: None,
+            handling: Handling::default(),
             data: Bytes::from_static(br#"{"left": 3}"#),
-        }
-    }
-
-    #[test]
-    fn the_bytes_of_an_event_do_not_change() {
-        let golden = include_bytes!("golden/event-v1.bin");
-        assert_eq!(encode(&event()).unwrap(), golden);
-        assert_eq!(decode(1, Bytes::from_static(golden)).unwrap(), event());
-        assert!(matches!(decode(2, Bytes::from_static(golden)), Err(EventError::Undecodable(_))));
-        for cut in 0..golden.len() - event().data.len() {
-            assert!(decode(1, Bytes::from_static(&golden[..cut])).is_err(), "cut at {cut}");
         }
     }
 
@@ -248,12 +267,7 @@ mod tests {
         assert!(matches!(refused(&|event| event.data = Bytes::from_static(b"{")), EventError::NotJson(_)));
         let large = Bytes::from(format!("\"{}\"", "x".repeat(MAX_DATA_BYTES)));
         assert!(matches!(refused(&|event| event.data = large.clone()), EventError::DataTooLarge(_)));
-    }
-
-    #[test]
-    fn source_and_id_are_kept_apart() {
-        let of = |source: &str, id: &str| identity(&Event { id: id.to_owned(), source: source.to_owned(), ..event() });
-        assert_ne!(of("/a", "b"), of("/ab", ""));
-        assert_ne!(of("/a", "1"), of("/b", "1"));
+        assert!(matches!(refused(&|event| event.handling.priority = 10), EventError::Handling { .. }));
+        assert!(matches!(refused(&|event| event.handling.delay_ms = Some(u64::MAX)), EventError::Handling { .. }));
     }
 }

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use weft_core::{Clock, Failure};
+use weft_core::{Clock, Failure, Fault, Reason};
 
-use super::Event;
 use super::message_log::MessageLog;
 use super::retention::Retention;
+use super::{Event, PublishError};
 use crate::outbox::OutboxSource;
 
 /// Events taken at a time.
@@ -41,10 +41,14 @@ async fn drain(outbox: &dyn OutboxSource, log: &MessageLog) -> Result<(), Failur
     loop {
         let events = outbox.pending(BATCH).await?;
         let Some(last) = events.last().map(|event| event.position) else { return Ok(()) };
-        let mut end = 0;
-        for event in events {
-            end = log.append(&Event::from(event)).await?.max(end);
-        }
+        let events: Vec<Event> = events.into_iter().map(Event::from).collect();
+        let encoded = events.iter().map(|event| log.encode(event)).collect::<Result<Vec<_>, _>>()?;
+        let end = match log.append(&encoded, false).await {
+            Ok(end) => end,
+            Err(PublishError::Unavailable(failure)) => return Err(failure),
+            // Nothing is asked of events of a commit: they are past refusing.
+            Err(error) => return Err(Failure::not_attempted(Fault::Host, Reason::Internal, error.to_string())),
+        };
         log.flush(end).await?;
         outbox.forwarded(last).await?;
     }

@@ -9,9 +9,8 @@ use weft_core::topic::TopicPattern;
 use weft_core::{Clock, Failure, Fault, Reason, id};
 
 use super::event::rfc3339;
-use super::{Broker, Delivery, DeliveryError, Event, PublishError};
+use super::{Broker, DEFAULT_PRIORITY, Delivery, DeliveryError, Event, Handling, PublishError};
 use crate::gate::Gate;
-use crate::schema::SchemaCheck;
 
 mod bindings {
     wasmtime::component::bindgen!({
@@ -28,13 +27,16 @@ use bindings::weft::messaging::{producer, types as wit};
 pub const HANDLER: &str = "weft:messaging/handler@0.1.0";
 /// The one function in it.
 pub const HANDLE: &str = "handle";
+/// The interface that a component with a subscription in batches exports.
+pub const BATCH_HANDLER: &str = "weft:messaging/batch-handler@0.1.0";
+/// The one function in it.
+pub const HANDLE_BATCH: &str = "handle-batch";
 
 /// What one instance has of messaging.
 #[derive(Debug)]
 pub struct MessagingState {
     broker: Option<Arc<dyn Broker>>,
     topics: Arc<[TopicPattern]>,
-    schemas: Arc<dyn SchemaCheck>,
     gate: Gate,
     component: Arc<str>,
     clock: Arc<dyn Clock>,
@@ -43,18 +45,16 @@ pub struct MessagingState {
 }
 
 impl MessagingState {
-    /// The state of an instance of `component`, which may publish to topics that one of `topics` covers
-    /// what fits its schema.
+    /// The state of an instance of `component`, which may publish to topics that one of `topics` covers.
     #[must_use]
     pub fn new(
         broker: Option<Arc<dyn Broker>>,
         topics: Arc<[TopicPattern]>,
-        schemas: Arc<dyn SchemaCheck>,
         gate: Gate,
         component: Arc<str>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { broker, topics, schemas, gate, component, clock, traceparent: None, correlation_id: None }
+        Self { broker, topics, gate, component, clock, traceparent: None, correlation_id: None }
     }
 
     /// Says which call runs now: its W3C trace context goes with its events, and so does the correlation id where an
@@ -74,6 +74,27 @@ impl MessagingState {
             )));
         }
         self.broker.clone().ok_or_else(|| wit::Error::Unavailable("this host has no messaging".to_owned()))
+    }
+
+    fn event(&self, event: producer::Outgoing) -> Event {
+        Event {
+            id: event.id.unwrap_or_else(id::new_id),
+            source: format!("/{}", self.component),
+            kind: event.type_,
+            subject: event.subject,
+            time_ms: self.clock.now_ms(),
+            topic: event.topic,
+            ordering_key: event.ordering_key,
+            correlation_id: event.correlation_id.or_else(|| self.correlation_id.clone()),
+            traceparent: self.traceparent.clone(),
+            dataschema: event.dataschema,
+            handling: Handling {
+                delay_ms: event.delay_ms,
+                ttl_ms: event.ttl_ms,
+                priority: event.priority.unwrap_or(DEFAULT_PRIORITY),
+            },
+            data: event.data.into(),
+        }
     }
 }
 
@@ -99,40 +120,39 @@ impl wit::Host for &mut MessagingState {}
 impl producer::Host for &mut MessagingState {}
 
 impl<T: Send + 'static> producer::HostWithStore<T> for Glue {
-    async fn publish(
-        accessor: &Accessor<T, Self>,
-        topic: String,
-        id: Option<String>,
-        kind: String,
-        subject: Option<String>,
-        ordering_key: Option<String>,
-        correlation_id: Option<String>,
-        data: Vec<u8>,
-    ) -> Result<String, wit::Error> {
+    async fn publish(accessor: &Accessor<T, Self>, event: producer::Outgoing) -> Result<String, wit::Error> {
         let (broker, event) = accessor.with(|mut access| {
             let state = access.get();
-            let broker = state.enter(&topic)?;
-            state.schemas.check(&kind, None, &data).map_err(wit::Error::Invalid)?;
-            let event = Event {
-                id: id.unwrap_or_else(id::new_id),
-                source: format!("/{}", state.component),
-                kind,
-                subject,
-                time_ms: state.clock.now_ms(),
-                topic,
-                ordering_key,
-                correlation_id: correlation_id.or_else(|| state.correlation_id.clone()),
-                traceparent: state.traceparent.clone(),
-                data: data.into(),
-            };
-            Ok((broker, event))
+            Ok((state.enter(&event.topic)?, state.event(event)))
         })?;
         let id = event.id.clone();
-        match broker.publish(event).await {
-            Ok(()) => Ok(id),
-            Err(PublishError::Invalid(error)) => Err(wit::Error::Invalid(error.to_string())),
-            Err(PublishError::Unavailable(failure)) => Err(wit::Error::Unavailable(failure.to_string())),
-        }
+        broker.publish(event).await.map(|()| id).map_err(refused)
+    }
+
+    async fn publish_all(
+        accessor: &Accessor<T, Self>,
+        events: Vec<producer::Outgoing>,
+    ) -> Result<Vec<String>, wit::Error> {
+        let (broker, events) = accessor.with(|mut access| {
+            let state = access.get();
+            let mut broker = None;
+            for event in &events {
+                broker = Some(state.enter(&event.topic)?);
+            }
+            Ok((broker, events.into_iter().map(|event| state.event(event)).collect::<Vec<_>>()))
+        })?;
+        let Some(broker) = broker else { return Ok(Vec::new()) };
+        let ids = events.iter().map(|event| event.id.clone()).collect();
+        broker.publish_all(events).await.map(|()| ids).map_err(refused)
+    }
+}
+
+fn refused(error: PublishError) -> wit::Error {
+    let message = error.to_string();
+    match error {
+        PublishError::Invalid(_) => wit::Error::Invalid(message),
+        PublishError::Full { .. } => wit::Error::Full(message),
+        PublishError::Unavailable(_) => wit::Error::Unavailable(message),
     }
 }
 
@@ -150,8 +170,10 @@ pub fn handle_arguments(delivery: &Delivery) -> Vec<Val> {
         field("subject", maybe(event.subject.as_deref())),
         field("time", text(&rfc3339(event.time_ms))),
         field("topic", text(&event.topic)),
+        field("ordering-key", maybe(event.ordering_key.as_deref())),
         field("correlation-id", maybe(event.correlation_id.as_deref())),
         field("traceparent", Val::Option(Some(Box::new(Val::String(delivery.trace.traceparent()))))),
+        field("dataschema", maybe(event.dataschema.as_deref())),
         field("data", Val::List(event.data.iter().map(|byte| Val::U8(*byte)).collect())),
     ]);
     vec![Val::Record(vec![

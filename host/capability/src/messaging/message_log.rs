@@ -1,7 +1,6 @@
-//! The message log: events on the append log, each id once, readable when flushed, kept for seven days. Who has read
-//! what is not known here.
+//! The message log: events on the append log, each id once, readable when flushed, kept for a time. Who has read what is
+//! not known here.
 
-use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,27 +11,46 @@ use weft_core::disk::Disk;
 use weft_core::{Failpoints, Failure, Fault, Reason};
 use weft_durable::log::{Log, LogError, LogOptions, Record};
 
-use super::event::{VERSION, decode, encode, identity};
-use super::{Event, EventError};
+use super::bound::Bound;
+use super::event_bytes::{Identities, VERSION, decode, encode};
+use super::recent::{Recent, Window};
+use super::{Event, EventError, EventFilter, EventPage, PublishError, ReadFrom};
 
 /// The kind of an event's record.
 const EVENT: u8 = 1;
-pub(super) const SEGMENT_BYTES: u64 = 16 * 1_024 * 1_024;
-/// How many ids are remembered. An outbox repeats at most what a crash took back, which is far less.
-const RECENT_IDS: usize = 32_768;
-/// How long events are kept, in milliseconds.
-const RETENTION_MS: u64 = 7 * 24 * 3_600 * 1_000;
-/// One in so many bytes of the log is noted with its time, for retention.
-const MARK_EVERY_BYTES: u64 = 1_024 * 1_024;
 /// How much one read brings, in bytes.
 const READ_BYTES: usize = 256 * 1_024;
+/// How much of the log one look into its history passes at most, in bytes.
+const HISTORY_BYTES: u64 = 32 * 1_024 * 1_024;
+
+/// How the log is kept.
+#[derive(Clone, Debug)]
+pub(super) struct Keeping {
+    pub(super) segment_bytes: u64,
+    pub(super) failpoints: Failpoints,
+    /// How long events are kept, in milliseconds.
+    pub(super) retention_ms: u64,
+    /// How large it may grow, in bytes.
+    pub(super) retention_bytes: Option<u64>,
+    /// How long ids are known.
+    pub(super) window: Window,
+}
 
 /// An open message log.
 #[derive(Debug)]
 pub(super) struct MessageLog {
     log: Log,
-    recent: Mutex<Recent>,
+    keeping: Keeping,
+    identities: Identities,
+    taking: Mutex<Taking>,
     flushed: watch::Sender<u64>,
+}
+
+/// What is held while events are taken, so that of two equal ids one is, and bounds are kept.
+#[derive(Debug)]
+struct Taking {
+    recent: Recent,
+    bounds: Vec<Arc<Bound>>,
 }
 
 /// Events in order, and where to read on.
@@ -42,104 +60,105 @@ pub(super) struct Page {
     pub(super) next: u64,
 }
 
-/// Ids that came last, and the age of the log's parts.
-#[derive(Debug, Default)]
-struct Recent {
-    /// Where the record of an id ends.
-    ends: HashMap<Arc<str>, u64>,
-    order: VecDeque<Arc<str>>,
-    /// Positions with the time of the event there, ascending.
-    marks: VecDeque<(u64, u64)>,
+/// An event in the form in which it is taken.
+pub(super) struct Encoded<'a> {
+    event: &'a Event,
+    identity: u128,
+    payload: Vec<u8>,
 }
 
-impl Recent {
-    fn remember(&mut self, id: Arc<str>, end: u64) {
-        if self.order.len() >= RECENT_IDS
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.ends.remove(&oldest);
-        }
-        self.order.push_back(Arc::clone(&id));
-        self.ends.insert(id, end);
-    }
+/// Whoever waits for a flush may be given up; the readers are told all the same.
+struct Telling {
+    log: Arc<MessageLog>,
+    end: u64,
+    told: bool,
+}
 
-    /// Whether the event at `position` should be noted with its time.
-    fn wants_mark(&self, position: u64) -> bool {
-        self.marks.back().is_none_or(|(last, _)| position >= last + MARK_EVERY_BYTES)
+impl Drop for Telling {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if !self.told {
+            let (log, end) = (Arc::clone(&self.log), self.end);
+            // Whether it was flushed is told to whoever asked; nobody does any more.
+            drop(runtime.spawn(async move { log.flush(end).await }));
+        }
     }
 }
 
 impl MessageLog {
     /// Opens or makes the log in `dir`. Reads all of it once.
-    pub(super) fn open(
-        disk: Arc<dyn Disk>,
-        dir: &Path,
-        failpoints: Failpoints,
-        segment_bytes: u64,
-    ) -> Result<Self, Failure> {
-        let options = LogOptions { segment_bytes, failpoints, ..LogOptions::new("messages") };
-        let mut recent = Recent::default();
-        let mut last: VecDeque<Vec<u8>> = VecDeque::new();
+    pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, keeping: Keeping) -> Result<Self, Failure> {
+        let failpoints = keeping.failpoints.clone();
+        let options = LogOptions { segment_bytes: keeping.segment_bytes, failpoints, ..LogOptions::new("messages") };
+        let mut recent = Recent::new(keeping.window);
+        let identities = Identities::default();
         let (log, opened) = Log::open(disk, dir, options, &mut |record| {
-            if record.kind != EVENT || record.version != VERSION {
+            if record.kind != EVENT {
                 return;
             }
-            if recent.wants_mark(record.position)
-                && let Ok(event) = decode(record.version, record.payload.clone().into())
-            {
-                recent.marks.push_back((record.position, event.time_ms));
+            let position = record.position;
+            if let Some(head) = identities.head(record.version, record.payload) {
+                // Known, and on disk: nothing has to be waited for.
+                recent.remember(head.identity, head.time_ms, position, 0);
             }
-            // Only the last ids are needed, so nothing is taken apart before it is known which these are.
-            let length = record.payload.first_chunk().map_or(0, |length| u32::from_le_bytes(*length));
-            let mut attributes = record.payload;
-            attributes.truncate(usize::try_from(length).map_or(usize::MAX, |length| length.saturating_add(4)));
-            if last.len() >= RECENT_IDS {
-                last.pop_front();
-            }
-            last.push_back(attributes);
         })?;
         for damaged in &opened.quarantined {
             tracing::error!(position = damaged.position, "an event in the message log is damaged and was passed over");
         }
-        for attributes in last {
-            if let Ok(event) = decode(VERSION, attributes.into()) {
-                recent.remember(identity(&event).into(), 0);
-            }
-        }
         let (flushed, _) = watch::channel(log.flushed());
-        Ok(Self { log, recent: Mutex::new(recent), flushed })
+        Ok(Self { log, keeping, identities, taking: Mutex::new(Taking { recent, bounds: Vec::new() }), flushed })
     }
 
-    fn recent(&self) -> MutexGuard<'_, Recent> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    fn taking(&self) -> MutexGuard<'_, Taking> {
+        self.taking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues an event, unless its id came recently. Answers the position through which to [`MessageLog::flush`].
-    pub(super) async fn append(&self, event: &Event) -> Result<u64, Failure> {
+    /// Makes an event ready to be taken.
+    pub(super) fn encode<'a>(&self, event: &'a Event) -> Result<Encoded<'a>, Failure> {
         let payload = encode(event).map_err(|error| undecodable(&error))?;
+        Ok(Encoded { event, identity: self.identities.of(&event.source, &event.id), payload })
+    }
+
+    /// Queues events that have not come recently. Answers the position through which to [`MessageLog::flush`].
+    /// With `bounded`, none is taken if a work queue has no room for all.
+    pub(super) async fn append(&self, events: &[Encoded<'_>], bounded: bool) -> Result<u64, PublishError> {
+        let (mut end, mut taken) = (0, 0);
         loop {
-            match self.try_append(event, &payload) {
-                Ok(end) => return Ok(end),
+            match self.try_append(events.get(taken..).unwrap_or_default(), bounded && taken == 0, &mut taken, &mut end)
+            {
+                Ok(()) => return Ok(end),
                 // The disk is behind: wait for it.
-                Err(LogError::Full { .. }) => self.flush(self.log.end()).await?,
-                Err(error) => return Err(error.into()),
+                Err(Refused::Log(LogError::Full { .. })) => self.flush(self.log.end()).await?,
+                Err(Refused::Log(error)) => return Err(PublishError::Unavailable(error.into())),
+                Err(Refused::Bound(error)) => return Err(error),
             }
         }
     }
 
-    fn try_append(&self, event: &Event, payload: &[u8]) -> Result<u64, LogError> {
-        let id: Arc<str> = identity(event).into();
-        // Held across both, so that of two equal ids one is appended.
-        let mut recent = self.recent();
-        if let Some(end) = recent.ends.get(&id) {
-            return Ok(*end);
+    fn try_append(
+        &self,
+        events: &[Encoded<'_>],
+        bounded: bool,
+        taken: &mut usize,
+        end: &mut u64,
+    ) -> Result<(), Refused> {
+        let mut taking = self.taking();
+        let Taking { recent, bounds } = &mut *taking;
+        if bounded && !bounds.is_empty() {
+            check_bounds(events, recent, bounds).map_err(Refused::Bound)?;
         }
-        let appended = self.log.append(EVENT, VERSION, payload)?;
-        recent.remember(id, appended.end);
-        if recent.wants_mark(appended.position) {
-            recent.marks.push_back((appended.position, event.time_ms));
+        for Encoded { event, identity, payload } in events {
+            if let Some(known) = recent.end_of(*identity) {
+                *end = known.max(*end);
+            } else {
+                let appended = self.log.append(EVENT, VERSION, payload).map_err(Refused::Log)?;
+                recent.remember(*identity, event.time_ms, appended.position, appended.end);
+                bounds.iter().filter(|bound| bound.covers(&event.topic)).for_each(|bound| bound.appended(1));
+                *end = appended.end.max(*end);
+            }
+            *taken += 1;
         }
-        Ok(appended.end)
+        Ok(())
     }
 
     /// Resolves when all before `through` is on disk, and tells the readers.
@@ -152,6 +171,14 @@ impl MessageLog {
             grown
         });
         Ok(())
+    }
+
+    /// As [`MessageLog::flush`]; the readers are told even if the caller is given up meanwhile.
+    pub(super) async fn flush_surely(self: &Arc<Self>, through: u64) -> Result<(), Failure> {
+        let mut telling = Telling { log: Arc::clone(self), end: through, told: false };
+        let flushed = self.flush(through).await;
+        telling.told = true;
+        flushed
     }
 
     /// Shows the position up to which events can be read, and changes with it.
@@ -186,23 +213,165 @@ impl MessageLog {
         Ok(Page { events, next: found.next })
     }
 
-    /// Whether [`MessageLog::retain`] would find something old at `now_ms`.
-    pub(super) fn has_old(&self, now_ms: u64) -> bool {
-        let second = self.recent().marks.get(1).copied();
-        second.is_some_and(|(_, time_ms)| time_ms.saturating_add(RETENTION_MS) <= now_ms)
+    /// Where a place is. Reads the disk on this thread.
+    pub(super) fn locate(&self, from: ReadFrom) -> Result<u64, Failure> {
+        let (start, end) = (self.start(), self.end());
+        match from {
+            ReadFrom::Earliest => Ok(start),
+            ReadFrom::Latest => Ok(end),
+            ReadFrom::Position(position) if position <= start || position >= end => Ok(position.clamp(start, end)),
+            // A position of the caller's making may lie within a record.
+            ReadFrom::Position(position) => {
+                let before = self.taking().recent.before_position(position).unwrap_or(start).max(start);
+                self.first(before, |at, _| at >= position)
+            }
+            ReadFrom::TimeMs(time_ms) => {
+                let before = self.taking().recent.before_time(time_ms).unwrap_or(start).max(start);
+                self.first(before, |_, event| event.time_ms >= time_ms)
+            }
+        }
     }
 
-    /// Removes whole segments of events that are older than the retention at `now_ms` and stand before `needed`.
-    /// Works on the disk on this thread.
+    /// The first event from `position` on that is wanted; the end if there is none.
+    fn first(&self, position: u64, is_wanted: impl Fn(u64, &Event) -> bool) -> Result<u64, Failure> {
+        let mut next = position;
+        loop {
+            let page = self.read_from(next)?;
+            let found = page.events.iter().find(|(at, event)| is_wanted(*at, event));
+            if let Some((at, _)) = found {
+                return Ok(*at);
+            }
+            if page.next <= next || page.next >= self.end() {
+                return Ok(page.next.max(next));
+            }
+            next = page.next;
+        }
+    }
+
+    /// Events from a place on, oldest first. Reads the disk on this thread.
+    pub(super) fn history(&self, from: ReadFrom, filter: &EventFilter, limit: usize) -> Result<EventPage, Failure> {
+        let mut found = EventPage { next: self.locate(from)?, ..EventPage::default() };
+        let stop = found.next.saturating_add(HISTORY_BYTES);
+        while found.events.len() < limit && found.next < stop {
+            let page = self.read_from(found.next)?;
+            if page.next <= found.next {
+                break;
+            }
+            found.next = page.next;
+            for (at, event) in page.events {
+                if found.events.len() >= limit {
+                    found.next = at;
+                    return Ok(found);
+                }
+                if filter.matches(&event) {
+                    found.events.push((at, event));
+                }
+            }
+        }
+        found.end = found.next >= self.end();
+        Ok(found)
+    }
+
+    /// Events before a place, newest first. Reads the disk on this thread.
+    pub(super) fn history_back(
+        &self,
+        before: ReadFrom,
+        filter: &EventFilter,
+        limit: usize,
+    ) -> Result<EventPage, Failure> {
+        let mut found = EventPage { next: self.locate(before)?, ..EventPage::default() };
+        let start = self.start();
+        let stop = found.next.saturating_sub(HISTORY_BYTES);
+        while found.events.len() < limit && found.next > start.max(stop) {
+            let from = self.taking().recent.before_position(found.next).unwrap_or(start).max(start);
+            let mut events = self.between(from, found.next)?;
+            found.next = from;
+            while let Some((at, event)) = events.pop() {
+                if found.events.len() >= limit {
+                    return Ok(found);
+                }
+                found.next = at;
+                if filter.matches(&event) {
+                    found.events.push((at, event));
+                }
+            }
+            found.next = from.min(found.next);
+        }
+        found.end = found.next <= start;
+        Ok(found)
+    }
+
+    fn between(&self, from: u64, to: u64) -> Result<Vec<(u64, Event)>, Failure> {
+        let (mut events, mut next) = (Vec::new(), from);
+        while next < to {
+            let page = self.read_from(next)?;
+            if page.next <= next {
+                break;
+            }
+            events.extend(page.events.into_iter().take_while(|(at, _)| *at < to));
+            next = page.next;
+        }
+        Ok(events)
+    }
+
+    /// About how many events lie behind `position`.
+    pub(super) fn count_behind(&self, position: u64) -> u64 {
+        let end = self.end();
+        self.taking().recent.count_behind(position, end)
+    }
+
+    /// Has `bounds` asked from now on, those that are new counting from the position that is answered.
+    pub(super) fn bind(&self, bounds: Vec<Arc<Bound>>) -> u64 {
+        let mut taking = self.taking();
+        taking.bounds = bounds;
+        self.log.end()
+    }
+
+    /// Has a bound count anew from the position that is answered.
+    pub(super) fn rebind(&self, bound: &Bound) -> u64 {
+        let _taking = self.taking();
+        bound.reset();
+        self.log.end()
+    }
+
+    /// How many events between two positions a bound covers. Reads the disk on this thread.
+    pub(super) fn count_covered(&self, bound: &Bound, from: u64, to: u64) -> Result<i64, Failure> {
+        let (mut count, mut next) = (0, from);
+        while next < to {
+            let page = self.read_from(next)?;
+            if page.next <= next {
+                break;
+            }
+            let covered = page.events.iter().filter(|(at, event)| *at < to && bound.covers(&event.topic)).count();
+            count += i64::try_from(covered).unwrap_or(i64::MAX);
+            next = page.next;
+        }
+        Ok(count)
+    }
+
+    /// The mark before which all is to go at `now_ms`, if that is anything.
+    fn old(&self, recent: &Recent, now_ms: u64) -> Option<u64> {
+        let mark = recent.second_mark()?;
+        let is_old = mark.time_ms.saturating_add(self.keeping.retention_ms) <= now_ms;
+        let too_large = self.keeping.retention_bytes.is_some_and(|bytes| self.log.end() - mark.position > bytes);
+        (is_old || too_large).then_some(mark.position)
+    }
+
+    /// Whether [`MessageLog::retain`] would find something old at `now_ms`.
+    pub(super) fn has_old(&self, now_ms: u64) -> bool {
+        self.old(&self.taking().recent, now_ms).is_some()
+    }
+
+    /// Removes whole segments of events that stand before `needed` and are older than the retention at `now_ms`, or are
+    /// the oldest of too many. Works on the disk on this thread.
     pub(super) fn retain(&self, now_ms: u64, needed: u64) -> Result<usize, Failure> {
         let mut oldest_kept = 0;
         {
-            let mut recent = self.recent();
-            while let Some((position, time_ms)) = recent.marks.get(1).copied()
-                && time_ms.saturating_add(RETENTION_MS) <= now_ms
+            let recent = &mut self.taking().recent;
+            while let Some(position) = self.old(recent, now_ms)
                 && position <= needed
             {
-                recent.marks.pop_front();
+                recent.forget_first_mark();
                 oldest_kept = position;
             }
         }
@@ -213,6 +382,24 @@ impl MessageLog {
     pub(super) fn close(&self) -> Result<(), Failure> {
         Ok(self.log.close()?)
     }
+}
+
+enum Refused {
+    Log(LogError),
+    Bound(PublishError),
+}
+
+/// Whether every bound has room for what is new among `events`.
+fn check_bounds(events: &[Encoded<'_>], recent: &Recent, bounds: &[Arc<Bound>]) -> Result<(), PublishError> {
+    for bound in bounds {
+        let new = |one: &&Encoded<'_>| bound.covers(&one.event.topic) && recent.end_of(one.identity).is_none();
+        let more = events.iter().filter(new).count();
+        if more > 0 && !bound.has_room(i64::try_from(more).unwrap_or(i64::MAX)) {
+            let (subscription, max_length) = (Arc::clone(&bound.subscription), bound.max_length);
+            return Err(PublishError::Full { subscription, max_length });
+        }
+    }
+    Ok(())
 }
 
 fn event_of(record: Record) -> Result<(u64, Event), Failure> {
@@ -246,16 +433,25 @@ mod tests {
             ordering_key: None,
             correlation_id: None,
             traceparent: None,
+            dataschema: None,
+            handling: crate::messaging::Handling::default(),
             data: format!("\"{}\"", "x".repeat(bytes)).into(),
         }
     }
 
     fn open(disk: &SimulatedDisk) -> MessageLog {
-        MessageLog::open(Arc::new(disk.clone()), Path::new("/messages"), Failpoints::none(), 1 << 20).unwrap()
+        let window = Window { ids: 100_000, ms: 60_000 };
+        let (retention_ms, failpoints) = (7 * 24 * 3_600 * 1_000, Failpoints::none());
+        let keeping = Keeping { segment_bytes: 1 << 20, failpoints, retention_ms, retention_bytes: None, window };
+        MessageLog::open(Arc::new(disk.clone()), Path::new("/messages"), keeping).unwrap()
+    }
+
+    async fn append(log: &MessageLog, event: &Event) -> u64 {
+        log.append(&[log.encode(event).unwrap()], true).await.unwrap()
     }
 
     async fn publish(log: &MessageLog, event: &Event) {
-        log.flush(log.append(event).await.unwrap()).await.unwrap();
+        log.flush(append(log, event).await).await.unwrap();
     }
 
     fn ids(log: &MessageLog) -> Vec<String> {
@@ -275,7 +471,7 @@ mod tests {
         let racing = event("0", 1, 10);
         futures::future::join_all((0..10).map(|_| publish(&log, &racing))).await;
         publish(&log, &event("1", 1, 10)).await;
-        let _unflushed = log.append(&event("lost", 1, 10)).await.unwrap();
+        let _unflushed = append(&log, &event("lost", 1, 10)).await;
         disk.crash(0);
         drop(log);
         let log = open(&disk);

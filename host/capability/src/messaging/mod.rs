@@ -2,128 +2,83 @@
 //! Here are the words and the contract; [`embedded`] is the backend without a server, [`conformance`] the suite that
 //! every backend has to pass, [`glue`] the WIT interface. Running a handler is [`Deliver`]'s, policy on it the mesh's.
 
+mod bound;
 pub mod conformance;
 mod dead_letter;
+mod delivery;
 pub mod embedded;
 mod event;
+mod event_bytes;
 mod forwarder;
 pub mod glue;
+mod history;
 mod message_log;
 mod progress;
 mod pump;
 mod queue;
+mod recent;
 mod retention;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 
-use weft_core::{Failure, Trace, manifest};
+use weft_core::Failure;
 
 use crate::outbox::OutboxSource;
 
 pub use dead_letter::{DeadLetter, DeadLetterFilter};
-pub use event::{Event, EventError, MAX_DATA_BYTES, MAX_ID_BYTES, to_cloudevent_json};
+pub use delivery::{Deliver, Delivery, DeliveryError, Subscription, SubscriptionStatus};
+pub use event::{DEFAULT_PRIORITY, Event, EventError, Handling, MAX_DATA_BYTES, MAX_ID_BYTES, to_cloudevent_json};
+pub use history::{EventFilter, EventPage, ReadFrom};
 
-/// A subscription of one component.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subscription {
-    /// The component that handles the events.
-    pub component: Arc<str>,
-    /// Topic, retries, concurrency, start.
-    pub rules: manifest::Subscription,
-}
+/// The most events of one [`Broker::publish_all`].
+pub const MAX_PUBLISHED: usize = 1_000;
 
-impl Subscription {
-    /// `<component>/<name>`: what its place in the log is kept under.
-    #[must_use]
-    pub fn id(&self) -> Arc<str> {
-        format!("{}/{}", self.component, self.rules.name).into()
-    }
-}
-
-/// One delivery of one event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
-    /// The event.
-    pub event: Arc<Event>,
-    /// 1 for the first delivery.
-    pub attempt: u32,
-    /// The subscription's name.
-    pub subscription: Arc<str>,
-    /// The span of this delivery: in the trace of the publisher, or in a new one.
-    pub trace: Trace,
-}
-
-/// Why a delivery did not succeed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DeliveryError {
-    /// The handler asks for another delivery later.
-    #[error("the handler asks to try again: {0}")]
-    Retry(String),
-    /// The handler never wants the event again.
-    #[error("the handler refuses the event: {0}")]
-    Reject(String),
-    /// The handler did not answer. A delivery that was never attempted because the host has no room, the handler is
-    /// not available, or the host goes down, does not count as an attempt.
-    #[error(transparent)]
-    Failed(Failure),
-}
-
-/// Runs a handler.
-pub trait Deliver: Send + Sync + 'static {
-    /// Resolves when the handler has answered. It has to end by itself (a deadline); dropping it gives it up.
-    fn deliver(&self, component: &str, delivery: Delivery) -> BoxFuture<'static, Result<(), DeliveryError>>;
-}
-
-/// Why an event was not published.
+/// Why an event was not published, or a dead letter not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// Not a topic, not JSON, too large.
+    /// Not a topic, not JSON, not as its schema wants it, too large.
     #[error(transparent)]
     Invalid(#[from] EventError),
+    /// A work queue that covers the topic has no room.
+    #[error("the queue {subscription} has its {max_length} events; publish again later")]
+    Full {
+        /// Its id.
+        subscription: Arc<str>,
+        /// How many may wait.
+        max_length: u32,
+    },
     /// The backend did not answer.
     #[error(transparent)]
     Unavailable(#[from] Failure),
 }
 
-/// How a subscription stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SubscriptionStatus {
-    /// `<component>/<name>`.
-    pub id: Arc<str>,
-    /// Events read from the log that are not settled yet.
-    pub waiting: u64,
-    /// Bytes of the log behind the newest event read; 0 if all are read.
-    pub unread_bytes: u64,
-    /// Deliveries that run now.
-    pub in_flight: u64,
-    /// Deliveries that succeeded since the host started.
-    pub delivered: u64,
-    /// Deliveries that did not, since the host started.
-    pub failed: u64,
-    /// Why it goes no further, if it has stopped by itself.
-    pub stopped: Option<String>,
-}
-
 /// Events and who gets them.
 ///
 /// The contract, kept by every backend:
-/// * An event whose publishing was answered is durable. An id of one source is taken once: publishing it again soon
-///   answers as the first time did and delivers nothing more. (How soon is the backend's: it saves work. What protects
-///   an effect is the handler's keyed commit.)
+/// * An event whose publishing was answered is durable. An id of one source is taken once: publishing it again within
+///   the window answers as the first time did and delivers nothing more. (It saves work. What protects an effect is the
+///   handler's keyed commit.)
 /// * Events of an outbox come in commit order, each once, and are taken from the outbox when they are durable here.
 /// * Every event is delivered to each subscription whose pattern covers its topic, at least once, until the handler
-///   takes it or it is a dead letter. What was taken may come again after a crash, never without one.
-/// * Events with the same ordering key come one after the other, in order, retries included; those of other keys and
-///   those without one are not held up by them.
-/// * After `max_attempts` refusals, or a rejection, the event is a dead letter, and the next one of its key follows.
-/// * A subscription keeps its place under its id. A new one begins where its rules say.
+///   takes it or it is a dead letter. What was taken may come again after a crash, never without one. Subscriptions of
+///   one group count as one: each event goes to one of them.
+/// * With `order = "key"`, events with the same ordering key come one after the other, in order, retries included; those
+///   of other keys and those without one are not held up by them. A delayed event takes its place when it is due.
+/// * After `max_attempts` refusals, a rejection, or its time to live, the event is a dead letter. The next one of its key
+///   follows, or waits for the letter, as `when_dead` has it.
+/// * A subscription keeps its place under its id, and whether it is paused. A new one begins where its rules say.
 pub trait Broker: Debug + Send + Sync + 'static {
     /// Publishes an event; it is durable when this answers.
     fn publish(&self, event: Event) -> BoxFuture<'_, Result<(), PublishError>>;
+
+    /// Publishes at most [`MAX_PUBLISHED`] events in this order; they are durable when this answers. All are checked
+    /// before any is taken, so a refusal takes none; if the backend fails in the middle, some may have been taken.
+    fn publish_all(&self, events: Vec<Event>) -> BoxFuture<'_, Result<(), PublishError>>;
 
     /// Forwards the events of an outbox until [`Broker::shutdown`].
     fn forward(&self, outbox: Arc<dyn OutboxSource>);
@@ -138,11 +93,44 @@ pub trait Broker: Debug + Send + Sync + 'static {
     /// Why events cannot be taken, if that is so.
     fn unhealthy(&self) -> Option<String>;
 
+    /// At most `limit` events from a place on, oldest first.
+    fn read(&self, from: ReadFrom, filter: EventFilter, limit: usize) -> BoxFuture<'_, Result<EventPage, Failure>>;
+
+    /// At most `limit` events before a place, newest first.
+    fn read_back(
+        &self,
+        before: ReadFrom,
+        filter: EventFilter,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<EventPage, Failure>>;
+
+    /// The position behind the newest durable event: where a page that reached the end has its `next`.
+    fn head(&self) -> u64;
+
+    /// Resolves when there are durable events at `position` or behind it: at once, if there are already. Of a broker that
+    /// is gone it never resolves.
+    fn published_after(&self, position: u64) -> BoxFuture<'static, ()>;
+
+    /// Starts no more deliveries of a served subscription until [`Broker::resume`], over restarts as well. Answers false
+    /// if it is not served.
+    fn pause(&self, subscription: &str) -> BoxFuture<'_, Result<bool, Failure>>;
+
+    /// Goes on with a subscription that was paused. Answers false if it is not served.
+    fn resume(&self, subscription: &str) -> BoxFuture<'_, Result<bool, Failure>>;
+
+    /// Goes on at another place: what is not settled is forgotten, and what was settled behind the place comes again.
+    /// Dead letters stay. Answers false if it is not served.
+    fn seek(&self, subscription: &str, to: ReadFrom) -> BoxFuture<'_, Result<bool, Failure>>;
+
     /// Dead letters, oldest first, without their data; at most `limit`.
     fn dead_letters(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<Vec<DeadLetter>, Failure>>;
 
     /// One dead letter with its data.
     fn dead_letter(&self, id: i64) -> BoxFuture<'_, Result<Option<DeadLetter>, Failure>>;
+
+    /// Changes the data of a dead letter, which has to be an event as [`Broker::publish`] takes it. Answers false if there
+    /// is none, or it is being replayed.
+    fn edit(&self, id: i64, data: Bytes) -> BoxFuture<'_, Result<bool, PublishError>>;
 
     /// Delivers dead letters again, with fresh attempts, to the subscription they come from, now or as soon as it is
     /// served. Answers how many.

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use weft_core::Failure;
 
-use super::event::{VERSION, decode, encode};
+use super::event_bytes::{VERSION, decode, encode};
 use super::queue::{Attempts, Item};
 use super::{DeadLetter, DeadLetterFilter, Event};
 use crate::sqlite_file::SqliteFile;
@@ -305,6 +305,7 @@ fn letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
     Ok(DeadLetter {
         id: row.get(0)?,
         subscription: subscription.into(),
+        digest: None,
         event,
         error: row.get(4)?,
         attempts: row.get(5)?,

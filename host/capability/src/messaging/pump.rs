@@ -67,7 +67,12 @@ impl Shown {
     pub(super) fn status(&self, id: Arc<str>, log_end: u64) -> SubscriptionStatus {
         let next = self.next.load(Ordering::Acquire);
         SubscriptionStatus {
+            members: vec![Arc::clone(&id)],
             id,
+            parked: 0,
+            lag: 0,
+            instances: 0,
+            paused: false,
             waiting: self.waiting.load(Ordering::Relaxed),
             unread_bytes: log_end.saturating_sub(next),
             in_flight: self.in_flight.load(Ordering::Relaxed),

@@ -212,6 +212,7 @@ fn judge(
     let Err(error) = result else { return Settled::Delivered };
     let (counts, last, wait_ms) = match &error {
         DeliveryError::Retry(_) => (true, false, 0),
+        DeliveryError::RetryAfter { delay_ms, .. } => (true, false, *delay_ms),
         DeliveryError::Reject(_) => (true, true, 0),
         DeliveryError::Failed(failure) => {
             // Nothing that the event could be blamed for: no room, no time left in the queue, an open breaker.

@@ -20,6 +20,8 @@ fn event(key: Option<&str>) -> Event {
         ordering_key: key.map(str::to_owned),
         correlation_id: None,
         traceparent: None,
+        dataschema: None,
+        handling: crate::messaging::Handling::default(),
         data: bytes::Bytes::from_static(b"{}"),
     }
 }

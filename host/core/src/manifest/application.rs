@@ -21,6 +21,7 @@ use super::route::{self, Rule};
 use super::sagas::{Choreography, SagaSettings, StepLimit};
 use super::section::{Entry, Section};
 use super::source::Files;
+use super::subscription::MessagingSettings;
 use super::trigger;
 use super::variable::Variable;
 use super::{MAX_MANIFEST_BYTES, Manifest};
@@ -75,6 +76,7 @@ fn top_level(root: Section<'_>, path: &Path) -> (Manifest, Vec<Rule>) {
         auth: None,
         gateway: Gateway::default(),
         sagas: SagaSettings::default(),
+        messaging: MessagingSettings::default(),
         step_limits: BTreeMap::new(),
         choreographies: BTreeMap::new(),
         triggers: Vec::new(),
@@ -171,6 +173,7 @@ fn tool(section: Section<'_>, manifest: &mut Manifest, files: &Files) -> Vec<Rul
     manifest.auth = section.section("auth").map(|table| Auth::read(table, files));
     manifest.gateway = section.section("gateway").map(Gateway::read).unwrap_or_default();
     manifest.sagas = section.section("sagas").map(SagaSettings::read).unwrap_or_default();
+    manifest.messaging = section.section("messaging").map(MessagingSettings::read).unwrap_or_default();
     manifest.step_limits = named(section.section("limits"), |name, entry| {
         StepLimit::read(name, entry).map(|limit| (limit.name.clone(), limit))
     });

@@ -20,6 +20,7 @@ pub(super) fn references(manifest: &Manifest, rules: &[Rule], problems: &Problem
     for component in manifest.components.values() {
         check.component(component);
     }
+    check.groups();
     cycle::report(manifest, problems);
 }
 
@@ -64,6 +65,25 @@ impl<'m> Check<'m> {
         for key in keys {
             if let KeySource::Variable(name) = &key.value {
                 self.variable("auth", key.line, name);
+            }
+        }
+    }
+
+    /// Subscriptions of one group read one place in the log, so they have to agree on what they read and how.
+    fn groups(&self) {
+        let all = self.manifest.components.values().flat_map(|component| &component.subscriptions);
+        let grouped: Vec<_> = all.filter_map(|one| Some((one.group.as_ref()?, one))).collect();
+        for (number, (group, one)) in grouped.iter().enumerate() {
+            let first = grouped.iter().take(number).find(|(other, _)| other == group).map(|(_, first)| first);
+            if let Some(first) = first.filter(|first| !first.shares_a_place_with(one)) {
+                self.problems.report_with_help(
+                    one.line,
+                    format!(
+                        "this subscription of the group {group:?} has other rules than that on line {}",
+                        first.line
+                    ),
+                    "make them equal in all but `name`, `concurrency` and `prefetch`, or use another group",
+                );
             }
         }
     }

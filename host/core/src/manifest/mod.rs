@@ -47,7 +47,7 @@ pub use missing::MissingGrant;
 pub use pattern::{Captures, MAX_ROUTE_BYTES, PatternError, RoutePattern, Segment};
 pub use route::{Access, Lookup, Method, MethodError, Route, find};
 pub use sagas::{Choreography, Overlap, SagaSettings, Schedule, StepLimit};
-pub use subscription::{Start, Subscription};
+pub use subscription::{MessagingSettings, Order, Overflow, Start, Subscription, WhenDead, WorkQueue};
 pub use template::{Template, TemplateError};
 pub use trigger::HttpTrigger;
 pub use values::{ComponentVariables, Variables};
@@ -83,6 +83,8 @@ pub struct Manifest {
     pub gateway: Gateway,
     /// How sagas are kept.
     pub sagas: SagaSettings,
+    /// How the message log is kept.
+    pub messaging: MessagingSettings,
     /// Limits that the steps of sagas may name.
     pub step_limits: BTreeMap<Arc<str>, StepLimit>,
     /// Choreographies by name.
