@@ -76,8 +76,10 @@ pub fn assemble(place: &Place) -> anyhow::Result<Host> {
 
     let databases: BTreeMap<_, _> =
         manifest.contexts.keys().filter_map(|name| Some((name.clone(), sql.database(name)?))).collect();
+    let event_stores = manifest.contexts.keys().filter_map(|name| Some((name.clone(), sql.events(name)?))).collect();
     let services = Services {
         databases,
+        event_stores,
         key_value: Arc::new(EmbeddedStore::open(&data.join("kv.db"), clock.clone())?),
         spin_sqlite: Databases::new(data, clock.clone()),
         broker: Some(broker.clone()),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use wasmtime::component::Linker;
 
 use weft_capability::durable::glue::{self as durable, DurableState};
+use weft_capability::events::{EventStore, glue as events};
 use weft_capability::gate::Gate;
 use weft_capability::kv::{self, glue::KvState, glue::KvView};
 use weft_capability::messaging::{Broker, glue as messaging, glue::MessagingState};
@@ -27,6 +28,8 @@ use crate::state::StoreData;
 pub struct Services {
     /// The database of each context.
     pub databases: BTreeMap<Arc<str>, Arc<dyn Database>>,
+    /// The event store of each context.
+    pub event_stores: BTreeMap<Arc<str>, Arc<dyn EventStore>>,
     /// All key-value stores.
     pub key_value: Arc<dyn kv::Store>,
     /// The databases of `spin:sqlite`.
@@ -44,6 +47,7 @@ pub struct Services {
 /// What one function is granted, in the form that its instances need.
 pub(crate) struct Granted {
     database: Option<Arc<dyn Database>>,
+    event_store: Option<Arc<dyn EventStore>>,
     topics: Arc<[weft_core::topic::TopicPattern]>,
     key_value_stores: Arc<[Arc<str>]>,
     sqlite_databases: Arc<BTreeSet<String>>,
@@ -57,6 +61,7 @@ impl Granted {
     pub fn new(grants: &Grants, services: &Services, clock: &Arc<dyn Clock>) -> Result<Self, OutboundError> {
         Ok(Self {
             database: grants.context.as_ref().and_then(|context| services.databases.get(context)).cloned(),
+            event_store: grants.context.as_ref().and_then(|context| services.event_stores.get(context)).cloned(),
             topics: grants.topics.clone(),
             key_value_stores: grants.key_value_stores.clone().into(),
             sqlite_databases: Arc::new(grants.sqlite_databases.iter().map(ToString::to_string).collect()),
@@ -91,7 +96,8 @@ impl CapabilityStates {
                 granted.topics.clone(),
                 services.schemas.clone(),
                 id.clone(),
-            ),
+            )
+            .with_events(granted.event_store.clone()),
             key_value: KvState::new(services.key_value.clone(), granted.key_value_stores.clone(), gate()),
             spin_sqlite: SpinSqliteState::new(services.spin_sqlite.clone(), granted.sqlite_databases.clone(), gate()),
             messaging: MessagingState::new(services.broker.clone(), granted.topics.clone(), gate(), id.clone(), clock),
@@ -130,6 +136,7 @@ impl CapabilityStates {
 /// Links every capability; what is not granted is denied at the call, or was refused when the component was checked.
 pub(crate) fn add_to_linker(linker: &mut Linker<StoreData>) -> wasmtime::Result<()> {
     sql::add_to_linker(linker, |data| &mut data.capabilities.sql)?;
+    events::add_to_linker(linker, |data| &mut data.capabilities.sql)?;
     kv::glue::add_to_linker(linker, |data| KvView { state: &mut data.capabilities.key_value, table: &mut data.table })?;
     spin_sqlite::add_to_linker(linker, |data| &mut data.capabilities.spin_sqlite)?;
     messaging::add_to_linker(linker, |data| &mut data.capabilities.messaging)?;

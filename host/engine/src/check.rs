@@ -106,7 +106,7 @@ fn check_capability(spec: &FunctionSpec, interface: &str, report: &mut Report<'_
     let name = interface.split('@').next().unwrap_or_default();
     let grants = &spec.grants;
     let missing = match name {
-        "weft:sql/database" => grants.context.is_none().then_some("context = \"<context>\""),
+        "weft:sql/database" | "weft:events/store" => grants.context.is_none().then_some("context = \"<context>\""),
         "weft:messaging/producer" => grants.topics.is_empty().then_some("topics = [\"<topic>\"]"),
         "weft:durable/journal" => (!spec.durable).then_some("durable = true"),
         "weft:durable/handles" => grants.sagas.is_empty().then_some("sagas = [\"<durable component>\"]"),

@@ -2,14 +2,13 @@
 //! contract. The embedded backend is that of [`crate::sql`], the WIT interface is in `glue`, and the suite that any
 //! backend has to pass. What is made of the events (projections) is elsewhere.
 
+pub(crate) mod check;
+pub mod glue;
+pub mod limits;
+
 use futures::future::BoxFuture;
 
 use crate::sql::{Commit, Committed, SqlError};
-
-/// Most events in one answer.
-pub const MAX_READ: u32 = 1_000;
-/// Most bytes of data and metadata in one answer; one event always fits.
-pub const MAX_READ_BYTES: usize = 8 * 1024 * 1024;
 
 /// An event on its way into a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,8 +164,8 @@ pub trait EventStore: Send + Sync + 'static {
     /// [`EventStoreError`].
     fn append(&self, commit: Commit, appends: Vec<Append>) -> BoxFuture<'_, Result<Committed, EventStoreError>>;
 
-    /// At most `limit` events of a stream from `version` on, and at most [`MAX_READ_BYTES`]; `limit` is cut to
-    /// [`MAX_READ`]. The page's `next` is a version.
+    /// At most `limit` events of a stream from `version` on, and at most [`limits::READ_BYTES`]; `limit` is cut to
+    /// [`limits::READ`]. The page's `next` is a version.
     ///
     /// # Errors
     /// [`EventStoreError`].
@@ -178,8 +177,8 @@ pub trait EventStore: Send + Sync + 'static {
         limit: u32,
     ) -> BoxFuture<'_, Result<Page, EventStoreError>>;
 
-    /// At most `limit` events of the context from `position` on, and at most [`MAX_READ_BYTES`]. `limit` is cut to
-    /// [`MAX_READ`]; events that the filter leaves out are passed over and do not count. One call passes over a bounded
+    /// At most `limit` events of the context from `position` on, and at most [`limits::READ_BYTES`]. `limit` is cut to
+    /// [`limits::READ`]; events that the filter leaves out are passed over and do not count. One call passes over a bounded
     /// number, so that a page may be without events and still have a `next`, which is a position.
     ///
     /// # Errors

@@ -37,11 +37,11 @@ fn parameter(number: usize, value: &Value) -> Result<(), SqlError> {
     }
 }
 
-/// Checks a keyed commit.
-pub(crate) fn commit(commit: &Commit) -> Result<(), SqlError> {
+/// Checks a keyed commit that has `more_bytes` beside what is in it.
+pub(crate) fn commit(commit: &Commit, more_bytes: usize) -> Result<(), SqlError> {
     key(&commit.key)?;
     short("the fingerprint", &commit.fingerprint)?;
-    batch(&commit.statements, &commit.events, commit.answer.len())
+    batch(&commit.statements, &commit.events, commit.answer.len() + more_bytes)
 }
 
 /// Checks a revocation.
@@ -70,7 +70,7 @@ fn short(what: &str, text: &str) -> Result<(), SqlError> {
     Ok(())
 }
 
-fn batch(statements: &[Statement], events: &[OutgoingEvent], answer_bytes: usize) -> Result<(), SqlError> {
+fn batch(statements: &[Statement], events: &[OutgoingEvent], more_bytes: usize) -> Result<(), SqlError> {
     if statements.len() > limits::STATEMENTS {
         return Err(SqlError::TooLarge(format!(
             "{} statements, at most {} fit into a commit",
@@ -83,7 +83,7 @@ fn batch(statements: &[Statement], events: &[OutgoingEvent], answer_bytes: usize
     }
     check_events(events)?;
     let of_statement = |part: &Statement| part.sql.len() + part.parameters.iter().map(Value::bytes).sum::<usize>();
-    let bytes = answer_bytes
+    let bytes = more_bytes
         + statements.iter().map(of_statement).sum::<usize>()
         + events.iter().map(|event| event.data.len()).sum::<usize>();
     if bytes > limits::COMMIT_BYTES {

@@ -10,10 +10,15 @@ use weft_core::topic::TopicPattern;
 
 use super::error::{ConstraintKind, SqlError};
 use super::{Commit, Cursor, Database, Revocation, Transaction};
+use crate::events::EventStore;
 use crate::gate::{Closed, Gate, TransactionGuard};
 use crate::schema::SchemaCheck;
-use bindings::weft::sql::{database, types as wit};
+use bindings::weft::sql::database;
+/// The WIT types, for the glue of what builds on a database.
+#[doc(hidden)]
+pub use bindings::weft::sql::types as wit;
 
+#[allow(missing_docs, reason = "the macro writes none")]
 mod bindings {
     wasmtime::component::bindgen!({
         path: ["../../wit/weft-sql"],
@@ -31,6 +36,7 @@ mod bindings {
 /// What one instance has of the sql capability.
 pub struct SqlState {
     database: Option<Arc<dyn Database>>,
+    event_store: Option<Arc<dyn EventStore>>,
     gate: Gate,
     topics: Arc<[TopicPattern]>,
     schemas: Arc<dyn SchemaCheck>,
@@ -52,7 +58,15 @@ impl SqlState {
         owner: Arc<str>,
     ) -> Self {
         let table = ResourceTable::new();
-        Self { database, gate, topics, schemas, owner, traceparent: None, correlation_id: None, table }
+        let (event_store, traceparent, correlation_id) = (None, None, None);
+        Self { database, event_store, gate, topics, schemas, owner, traceparent, correlation_id, table }
+    }
+
+    /// The same with the event store that lies in the database.
+    #[must_use]
+    pub fn with_events(mut self, event_store: Option<Arc<dyn EventStore>>) -> Self {
+        self.event_store = event_store;
+        self
     }
 
     /// Says which call runs now: its W3C trace context goes with its events, and so does the correlation id where an
@@ -68,31 +82,60 @@ impl SqlState {
         self.granted()
     }
 
-    fn granted(&self) -> Result<Arc<dyn Database>, SqlError> {
-        self.database.clone().ok_or_else(|| {
-            SqlError::Denied(format!(
-                "no database is granted: add `context = \"...\"` to [component.{}.tool.weft]",
-                self.owner
-            ))
-        })
+    /// The event store, if an effect is permitted now.
+    pub(crate) fn enter_events(&self) -> Result<Arc<dyn EventStore>, SqlError> {
+        self.gate.check().map_err(closed)?;
+        self.event_store.clone().ok_or_else(|| self.without_context())
     }
 
-    fn outgoing(&self, events: Vec<wit::OutgoingEvent>) -> Result<Vec<super::OutgoingEvent>, SqlError> {
+    fn granted(&self) -> Result<Arc<dyn Database>, SqlError> {
+        self.database.clone().ok_or_else(|| self.without_context())
+    }
+
+    fn without_context(&self) -> SqlError {
+        SqlError::Denied(format!(
+            "no database is granted: add `context = \"...\"` to [component.{}.tool.weft]",
+            self.owner
+        ))
+    }
+
+    /// Whether an event may leave: its topic is granted, and it fits its schema.
+    pub(crate) fn may_leave(
+        &self,
+        topic: &str,
+        kind: &str,
+        dataschema: Option<&str>,
+        data: &[u8],
+    ) -> Result<(), SqlError> {
+        if !self.topics.iter().any(|pattern| pattern.matches(topic)) {
+            return Err(SqlError::Denied(format!(
+                "the topic `{topic}` is not granted: add it to `topics` in [component.{}.tool.weft]",
+                self.owner
+            )));
+        }
+        self.schemas.check(kind, dataschema, data).map_err(SqlError::Invalid)
+    }
+
+    /// The trace context of the call, for its events.
+    pub(crate) fn traceparent(&self) -> Option<String> {
+        self.traceparent.clone()
+    }
+
+    /// What an event of the call belongs to.
+    pub(crate) fn correlation_id(&self, own: Option<String>) -> Option<String> {
+        own.or_else(|| self.correlation_id.clone())
+    }
+
+    pub(crate) fn outgoing(&self, events: Vec<wit::OutgoingEvent>) -> Result<Vec<super::OutgoingEvent>, SqlError> {
         let outgoing = |event: wit::OutgoingEvent| {
-            if !self.topics.iter().any(|pattern| pattern.matches(&event.topic)) {
-                return Err(SqlError::Denied(format!(
-                    "the topic `{}` is not granted: add it to `topics` in [component.{}.tool.weft]",
-                    event.topic, self.owner
-                )));
-            }
-            self.schemas.check(&event.type_, None, &event.data).map_err(SqlError::Invalid)?;
+            self.may_leave(&event.topic, &event.type_, event.dataschema.as_deref(), &event.data)?;
             Ok(super::OutgoingEvent {
                 topic: event.topic,
                 kind: event.type_,
                 subject: event.subject,
                 ordering_key: event.ordering_key,
-                correlation_id: event.correlation_id.or_else(|| self.correlation_id.clone()),
-                traceparent: self.traceparent.clone(),
+                correlation_id: self.correlation_id(event.correlation_id),
+                traceparent: self.traceparent(),
                 delay_ms: event.delay_ms,
                 ttl_ms: event.ttl_ms,
                 priority: event.priority,

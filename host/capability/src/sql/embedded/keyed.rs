@@ -27,6 +27,8 @@ pub(super) struct Effects<'a> {
     pub(super) session: &'a Session,
     pub(super) context: &'a str,
     pub(super) now_ms: u64,
+    /// The time of events that are appended now: times of events never go back.
+    pub(super) event_ms: u64,
     /// How long all statements of one effect may run together.
     pub(super) limit: Duration,
 }

@@ -2,6 +2,7 @@
 //! flushed at each commit. This file opens it, hands work to its threads and closes it; what the threads do is in
 //! `writer`, `transaction` and `reader`.
 
+mod events;
 mod keyed;
 mod migrations;
 mod open;
@@ -11,6 +12,7 @@ mod schema;
 mod session;
 mod statement;
 mod transaction;
+mod write_error;
 mod writer;
 
 #[cfg(test)]
@@ -24,7 +26,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use weft_core::failpoint::Failpoints;
 use weft_core::{Clock, Failure, Reason};
@@ -40,6 +42,7 @@ use keyed::Record;
 use queue::{Queue, Refused, Ticket};
 use reader::Pool;
 use session::Session;
+use write_error::WriteError;
 use writer::{Effect, Job, Keyed, Operation, Reply};
 
 /// Resolves when the host stops.
@@ -59,6 +62,8 @@ struct Shared {
     /// The message log has everything in the outbox up to this position.
     forwarded: AtomicI64,
     outbox: Notify,
+    /// The position of the newest event of the event store; 0 if there is none.
+    head: watch::Sender<u64>,
     stop: Stop,
 }
 
@@ -91,6 +96,7 @@ impl Embedded {
         (settings, clock, failpoints): (SqlSettings, Arc<dyn Clock>, Failpoints),
     ) -> std::io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
+        let newest = events::newest(session.host()).map_err(std::io::Error::other)?;
         let shared = Arc::new(Shared {
             context: context.name.clone(),
             path,
@@ -103,6 +109,7 @@ impl Embedded {
             settings,
             forwarded: AtomicI64::new(0),
             outbox: Notify::new(),
+            head: watch::Sender::new(newest.position),
             stop: stopped.map(drop).boxed().shared(),
         });
         // Events may have been left by an earlier run.
@@ -110,7 +117,7 @@ impl Embedded {
         let its = Arc::clone(&shared);
         let writer = std::thread::Builder::new().name(format!("sql-write-{}", context.name)).spawn(move || {
             let _runtime = its.enter_runtime();
-            writer::Writer::new(session, Arc::clone(&its)).run();
+            writer::Writer::new(session, Arc::clone(&its), newest.time_ms).run();
         })?;
         Ok(Self { shared, writer: Mutex::new(Some(writer)), stop: Mutex::new(Some(stop)) })
     }
@@ -134,12 +141,12 @@ impl Embedded {
     }
 
     /// Waits for an answer; gives the job up if no thread begins it in time.
-    async fn answer<T>(
+    async fn answer<T, E: From<SqlError>>(
         &self,
         ticket: &Ticket,
-        mut answer: oneshot::Receiver<Result<T, SqlError>>,
+        mut answer: oneshot::Receiver<Result<T, E>>,
         lost: SqlError,
-    ) -> Result<T, SqlError> {
+    ) -> Result<T, E> {
         let wait_ms = self.shared.settings.acquire_ms;
         let late = self.shared.clock.sleep(Duration::from_millis(wait_ms));
         let answered = tokio::select! {
@@ -147,15 +154,14 @@ impl Embedded {
             answered = &mut answer => answered,
             () = late => {
                 if ticket.give_up() {
-                    return Err(SqlError::unavailable(
-                        Reason::Overloaded,
-                        format!("the database of `{}` did not come free in {wait_ms} ms", self.shared.context),
-                    ));
+                    let context = &self.shared.context;
+                    let message = format!("the database of `{context}` did not come free in {wait_ms} ms");
+                    return Err(SqlError::unavailable(Reason::Overloaded, message).into());
                 }
                 answer.await
             }
         };
-        answered.unwrap_or(Err(lost))
+        answered.unwrap_or_else(|_| Err(lost.into()))
     }
 
     fn refused(&self, refused: Refused) -> SqlError {
@@ -171,7 +177,7 @@ impl Embedded {
         }
     }
 
-    async fn write(&self, operation: Operation) -> Result<Effect, SqlError> {
+    async fn write(&self, operation: Operation) -> Result<Effect, WriteError> {
         let (reply, answer) = oneshot::channel();
         let ticket = Arc::<Ticket>::default();
         let job = Job::Keyed(Keyed { operation, ticket: Arc::clone(&ticket), reply });
@@ -210,11 +216,6 @@ impl Drop for Embedded {
     }
 }
 
-/// Refutes what the writer never does: answer one operation with the effect of another.
-fn mismatched() -> SqlError {
-    SqlError::unavailable(Reason::Internal, "the writer answered another question")
-}
-
 impl Database for Embedded {
     fn context(&self) -> &str {
         &self.shared.context
@@ -236,10 +237,10 @@ impl Database for Embedded {
 
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, SqlError>> {
         Box::pin(async move {
-            check::commit(&commit)?;
-            match self.write(Operation::Commit(commit)).await? {
-                Effect::Committed(committed) => Ok(committed),
-                Effect::Revoked { .. } => Err(mismatched()),
+            check::commit(&commit, 0)?;
+            match self.write(Operation::Commit(commit, Vec::new())).await.map_err(WriteError::into_sql)? {
+                Effect::Committed { record, .. } => Ok(record),
+                _ => Err(write_error::mismatched()),
             }
         })
     }
@@ -247,9 +248,9 @@ impl Database for Embedded {
     fn revoke(&self, revocation: Revocation) -> BoxFuture<'_, Result<bool, SqlError>> {
         Box::pin(async move {
             check::revocation(&revocation)?;
-            match self.write(Operation::Revoke(revocation)).await? {
+            match self.write(Operation::Revoke(revocation)).await.map_err(WriteError::into_sql)? {
                 Effect::Revoked { ran } => Ok(ran),
-                Effect::Committed(_) => Err(mismatched()),
+                _ => Err(write_error::mismatched()),
             }
         })
     }

@@ -13,6 +13,7 @@ use super::Embedded;
 use super::migrations::{self, MigrationError};
 use super::schema::{self, SchemaError};
 use super::session::{Role, Session};
+use crate::events::EventStore;
 use crate::outbox::OutboxSource;
 use crate::sql::Database;
 
@@ -205,6 +206,12 @@ impl SqlHost {
     #[must_use]
     pub fn database(&self, context: &str) -> Option<Arc<dyn Database>> {
         self.contexts.get(context).map(|database| Arc::clone(database) as Arc<dyn Database>)
+    }
+
+    /// The event store of a context, if it was opened.
+    #[must_use]
+    pub fn events(&self, context: &str) -> Option<Arc<dyn EventStore>> {
+        self.contexts.get(context).map(|database| Arc::clone(database) as Arc<dyn EventStore>)
     }
 
     /// The outbox of a context, if it was opened.

@@ -10,11 +10,14 @@ use tokio::sync::oneshot;
 use weft_core::Clock;
 
 use super::Shared;
+use super::events;
 use super::keyed::{self, Effects, Record};
 use super::queue::{AbandonOnExit, Linger, Ticket};
 use super::session::Session;
 use super::statement::portable;
 use super::transaction::{self, Opened};
+use super::write_error::WriteError;
+use crate::events::{Append, Snapshot};
 use crate::sql::error::SqlError;
 use crate::sql::types::{Commit, Committed, Revocation};
 
@@ -35,32 +38,40 @@ pub(super) enum Job {
     Begin { owner: Arc<str>, ticket: Arc<Ticket>, reply: Reply<Opened> },
 }
 
-/// A commit or a revocation, and who waits for it.
+/// An operation, and who waits for it.
 pub(super) struct Keyed {
     pub(super) operation: Operation,
     pub(super) ticket: Arc<Ticket>,
-    pub(super) reply: Reply<Effect>,
+    pub(super) reply: oneshot::Sender<Result<Effect, WriteError>>,
 }
 
 pub(super) enum Operation {
-    Commit(Commit),
+    Commit(Commit, Vec<Append>),
     Revoke(Revocation),
+    KeepSnapshot(Snapshot),
 }
 
 /// What came of an operation.
 pub(super) enum Effect {
-    Committed(Committed),
-    Revoked { ran: bool },
+    Committed {
+        record: Committed,
+        /// The position of the last event that it has appended.
+        head: Option<u64>,
+    },
+    Revoked {
+        ran: bool,
+    },
+    Done,
 }
 
 /// How a group ended.
 enum Ended {
     /// One result each; what succeeded is flushed.
-    Done(Vec<Result<Effect, SqlError>>),
+    Done(Vec<Result<Effect, WriteError>>),
     /// The operation at `index` made the engine roll everything back; the others can run again without it.
     Spoiled {
         index: usize,
-        error: SqlError,
+        error: WriteError,
     },
     /// A constraint that is checked at the end refused, and any of them may be to blame.
     Doubtful(SqlError),
@@ -71,12 +82,14 @@ pub(super) struct Writer {
     session: Session,
     shared: Arc<Shared>,
     next_cleanup_ms: u64,
+    /// The time of the newest event; the next is no older.
+    event_ms: u64,
     linger: Linger,
 }
 
 impl Writer {
-    pub(super) fn new(session: Session, shared: Arc<Shared>) -> Self {
-        Self { session, shared, next_cleanup_ms: 0, linger: Linger::default() }
+    pub(super) fn new(session: Session, shared: Arc<Shared>, event_ms: u64) -> Self {
+        Self { session, shared, next_cleanup_ms: 0, event_ms, linger: Linger::default() }
     }
 
     /// Runs until the queue is closed and empty.
@@ -124,7 +137,7 @@ impl Writer {
                 }
                 Ended::Doubtful(error) | Ended::Failed(error) => {
                     for keyed in group.drain(..) {
-                        answer(keyed, Err(error.clone()));
+                        answer(keyed, Err(error.clone().into()));
                     }
                 }
             }
@@ -141,8 +154,10 @@ impl Writer {
             session: &self.session,
             context: &self.shared.context,
             now_ms,
+            event_ms: now_ms.max(self.event_ms),
             limit: Duration::from_millis(self.shared.settings.statement_ms),
         };
+        let event_ms = effects.event_ms;
         let mut results = Vec::with_capacity(group.len());
         for (index, keyed) in group.iter().enumerate() {
             match run(&effects, &keyed.operation) {
@@ -169,7 +184,14 @@ impl Writer {
         }
         self.shared.failpoints.hit("sql.after-commit");
         self.next_cleanup_ms = next_cleanup_ms;
-        self.shared.outbox_changed(group.iter().zip(&results).any(|(keyed, result)| keyed.sent_events(result)));
+        let head = results.iter().filter_map(|result| result.as_ref().ok().and_then(Effect::head)).max();
+        if let Some(head) = head {
+            self.event_ms = event_ms;
+            // Nobody may be waiting.
+            self.shared.head.send_replace(head);
+        }
+        let sent = group.iter().zip(&results).any(|(keyed, result)| keyed.sent_events(result));
+        self.shared.outbox_changed(sent || head.is_some());
         Ended::Done(results)
     }
 
@@ -203,12 +225,19 @@ impl Writer {
 }
 
 impl Keyed {
-    fn sent_events(&self, result: &Result<Effect, SqlError>) -> bool {
+    fn sent_events(&self, result: &Result<Effect, WriteError>) -> bool {
         let events = match &self.operation {
-            Operation::Commit(commit) => &commit.events,
-            Operation::Revoke(revocation) => &revocation.events,
+            Operation::Commit(commit, _) => commit.events.len(),
+            Operation::Revoke(revocation) => revocation.events.len(),
+            Operation::KeepSnapshot(_) => 0,
         };
-        !events.is_empty() && result.is_ok()
+        events > 0 && result.is_ok()
+    }
+}
+
+impl Effect {
+    fn head(&self) -> Option<u64> {
+        if let Self::Committed { head, .. } = self { *head } else { None }
     }
 }
 
@@ -229,38 +258,41 @@ pub(super) fn roll_back(session: &Session) {
     }
 }
 
-fn answer(keyed: Keyed, result: Result<Effect, SqlError>) {
+fn answer(keyed: Keyed, result: Result<Effect, WriteError>) {
     // Who no longer waits asks again under the same key.
     let _ = keyed.reply.send(result);
 }
 
 /// Runs one operation in a savepoint of the open transaction.
-fn run(effects: &Effects<'_>, operation: &Operation) -> Result<Effect, SqlError> {
-    let connection = effects.session.host();
-    let key = match operation {
-        Operation::Commit(commit) => &commit.key,
-        Operation::Revoke(revocation) => &revocation.key,
-    };
-    let record = keyed::record(connection, key)?;
-    match (operation, &record) {
-        (Operation::Commit(_), Some(Record::Revoked { .. })) => return Err(SqlError::Revoked),
-        (Operation::Commit(commit), Some(Record::Committed(committed))) => {
-            return if committed.fingerprint == commit.fingerprint {
-                Ok(Effect::Committed(committed.clone()))
-            } else {
-                Err(SqlError::KeyReused)
-            };
-        }
-        (Operation::Revoke(_), Some(Record::Revoked { ran })) => return Ok(Effect::Revoked { ran: *ran }),
-        (_, None) | (Operation::Revoke(_), Some(Record::Committed(_))) => {}
+fn run(effects: &Effects<'_>, operation: &Operation) -> Result<Effect, WriteError> {
+    match operation {
+        Operation::Commit(commit, appends) => match keyed::record(effects.session.host(), &commit.key)? {
+            Some(Record::Revoked { .. }) => Err(SqlError::Revoked.into()),
+            Some(Record::Committed(record)) if record.fingerprint == commit.fingerprint => {
+                Ok(Effect::Committed { record, head: None })
+            }
+            Some(Record::Committed(_)) => Err(SqlError::KeyReused.into()),
+            None => alone(effects, || {
+                let head = events::append(effects, &commit.key.owner, appends)?;
+                Ok(Effect::Committed { record: effects.commit(commit)?, head })
+            }),
+        },
+        Operation::Revoke(revocation) => match keyed::record(effects.session.host(), &revocation.key)? {
+            Some(Record::Revoked { ran }) => Ok(Effect::Revoked { ran }),
+            record => alone(effects, || Ok(Effect::Revoked { ran: effects.revoke(revocation, record.is_some())? })),
+        },
+        Operation::KeepSnapshot(snapshot) => alone(effects, || {
+            events::keep_snapshot(effects.session.host(), snapshot)?;
+            Ok(Effect::Done)
+        }),
     }
+}
+
+/// Runs `work` in a savepoint: an error undoes it alone.
+fn alone(effects: &Effects<'_>, work: impl FnOnce() -> Result<Effect, WriteError>) -> Result<Effect, WriteError> {
+    let connection = effects.session.host();
     savepoint(connection, "SAVEPOINT weft_one")?;
-    let result = match operation {
-        Operation::Commit(commit) => effects.commit(commit).map(Effect::Committed),
-        Operation::Revoke(revocation) => {
-            effects.revoke(revocation, record.is_some()).map(|ran| Effect::Revoked { ran })
-        }
-    };
+    let result = work();
     let ended = match &result {
         _ if connection.is_autocommit() => Ok(()),
         Ok(_) => savepoint(connection, "RELEASE weft_one"),
@@ -272,7 +304,8 @@ fn run(effects: &Effects<'_>, operation: &Operation) -> Result<Effect, SqlError>
         // Half an operation must not be committed with the rest of the group.
         roll_back(effects.session);
     }
-    ended.and(result)
+    ended?;
+    result
 }
 
 fn savepoint(connection: &rusqlite::Connection, sql: &str) -> Result<(), SqlError> {
