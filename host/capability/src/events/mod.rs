@@ -3,6 +3,7 @@
 //! backend has to pass. What is made of the events (projections) is elsewhere.
 
 pub(crate) mod check;
+pub mod conformance;
 pub mod glue;
 pub mod limits;
 

@@ -1,6 +1,7 @@
 //! The embedded backend passes the suite, and does what only files and threads need.
 
 mod crash;
+mod events;
 mod opening;
 mod pressure;
 
