@@ -2,6 +2,9 @@
 
 use crate::ids;
 
+/// Long enough for a few texts of 200 characters.
+const MAX_BYTES: usize = 8 * 1024;
+
 /// Makes a cursor of the last item's sort keys.
 pub fn encode(keys: &[&str]) -> String {
     ids::hex(keys.join("\n").as_bytes())
@@ -9,7 +12,7 @@ pub fn encode(keys: &[&str]) -> String {
 
 /// The sort keys again; `None` if this is no cursor of `N` keys.
 pub fn decode<const N: usize>(cursor: &str) -> Option<[String; N]> {
-    if cursor.len() > 1024 || !cursor.len().is_multiple_of(2) || !cursor.is_ascii() {
+    if cursor.len() > MAX_BYTES || !cursor.len().is_multiple_of(2) || !cursor.is_ascii() {
         return None;
     }
     let bytes = (0..cursor.len() / 2)

@@ -15,6 +15,7 @@ pub mod json;
 mod macros;
 pub mod messaging;
 pub mod operation;
+pub mod read_model;
 pub mod saga;
 pub mod sql;
 pub mod variables;

@@ -77,7 +77,8 @@ impl Row {
         Self { columns, values }
     }
 
-    fn get(&self, column: &str) -> Result<&Value, Error> {
+    /// The value of a column, of whatever type.
+    pub fn value(&self, column: &str) -> Result<&Value, Error> {
         let at = self.columns.iter().position(|name| name == column);
         at.and_then(|at| self.values.get(at)).ok_or_else(|| Error::Invalid(format!("no column {column} in the answer")))
     }
@@ -89,7 +90,7 @@ impl Row {
 
     /// A TEXT column that may be NULL.
     pub fn optional_text(&self, column: &str) -> Result<Option<String>, Error> {
-        match self.get(column)? {
+        match self.value(column)? {
             Value::Text(text) => Ok(Some(text.clone())),
             Value::Null => Ok(None),
             other => Err(unexpected(column, "TEXT", other)),
@@ -98,7 +99,7 @@ impl Row {
 
     /// A BIGINT column that is not NULL.
     pub fn int(&self, column: &str) -> Result<i64, Error> {
-        match self.get(column)? {
+        match self.value(column)? {
             Value::Int64(number) => Ok(*number),
             other => Err(unexpected(column, "BIGINT", other)),
         }
@@ -106,7 +107,7 @@ impl Row {
 
     /// A BIGINT column that may be NULL.
     pub fn optional_int(&self, column: &str) -> Result<Option<i64>, Error> {
-        match self.get(column)? {
+        match self.value(column)? {
             Value::Null => Ok(None),
             _ => self.int(column).map(Some),
         }
@@ -120,7 +121,7 @@ impl Row {
 
     /// A BOOLEAN column that is not NULL.
     pub fn boolean(&self, column: &str) -> Result<bool, Error> {
-        match self.get(column)? {
+        match self.value(column)? {
             Value::Boolean(value) => Ok(*value),
             // SQLite answers an expression over booleans as an integer.
             Value::Int64(number) => Ok(*number != 0),
@@ -130,7 +131,7 @@ impl Row {
 
     /// A BYTEA column that is not NULL.
     pub fn blob(&self, column: &str) -> Result<Vec<u8>, Error> {
-        match self.get(column)? {
+        match self.value(column)? {
             Value::Blob(bytes) => Ok(bytes.clone()),
             other => Err(unexpected(column, "BYTEA", other)),
         }

@@ -2,6 +2,7 @@
 //! sagas and events are the operations' business.
 
 pub mod access;
+pub mod lifecycle;
 pub mod processing;
 pub mod search;
 pub mod upload;

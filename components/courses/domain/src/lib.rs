@@ -2,6 +2,7 @@
 //! finds, and what its cover looks like. Storage and time are the operations' business.
 
 pub mod course;
+pub mod lifecycle;
 pub mod media;
 pub mod money;
 pub mod search;

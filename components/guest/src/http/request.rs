@@ -68,6 +68,11 @@ impl Request {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// All query parameters, decoded, in their order.
+    pub fn query_pairs(&self) -> &[(String, String)] {
+        &self.query
+    }
+
     /// A parameter of the path, such as `:id`, decoded.
     pub fn path_param(&self, name: &str) -> Option<String> {
         self.header(&format!("spin-path-match-{name}")).map(|value| percent_decoded(value, false))
