@@ -208,7 +208,7 @@ pub async fn undo<E: Fallible + From<sql::Error>>(
     key: &str,
     work: impl AsyncFn() -> Result<Effect<(), E>, E>,
 ) -> Result<bool, E> {
-    let landed = revoke(owner, key, Vec::new(), Vec::new()).await?;
+    let landed = revoke::<E>(owner, key, Vec::new(), Vec::new()).await?;
     if landed {
         command(&format!("{owner}/undo"), key, &(), work).await?;
     }

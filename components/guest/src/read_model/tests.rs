@@ -1,3 +1,5 @@
+//! The parameters against a model in Rust, on the engine that the embedded database is of.
+
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -82,7 +84,7 @@ fn run(database: &Connection, query: &Query, scope: Scope) -> Page {
     let Statement { sql, parameters, .. } = statement(&MODEL, query, scope);
     let mut prepared = database.prepare(&numbered(&sql)).unwrap_or_else(|error| panic!("{sql}: {error}"));
     assert_eq!(prepared.parameter_count(), parameters.len(), "{sql}");
-    let names: Rc<[String]> = prepared.column_names().into_iter().map(str::to_owned).collect();
+    let names: Rc<[String]> = prepared.column_names().map(str::to_owned).collect();
     let mut answer = prepared.query(params_from_iter(parameters.iter().map(bound))).unwrap();
     let mut rows = Vec::new();
     while let Some(row) = answer.next().unwrap() {
@@ -112,6 +114,8 @@ fn refusal(parameters: &[(&str, &str)]) -> String {
     assert_eq!(problem.status(), 400);
     format!("{problem:?}")
 }
+
+type Holds<'a> = &'a dyn Fn(&Person) -> bool;
 
 fn person(id: usize, name: &str, amount: i64) -> Person {
     let (name, id) = (name.to_owned(), format!("p{id:03}"));
@@ -206,7 +210,7 @@ proptest! {
     fn filters_select_what_they_say(people in people(), amount in -1_i64..6, name in "[ab' \"%é]{0,3}", active: bool) {
         let database = database(&people);
         let (number, truth) = (amount.to_string(), active.to_string());
-        let cases: [(&str, &str, &dyn Fn(&Person) -> bool); 9] = [
+        let cases: [(&str, &str, Holds<'_>); 9] = [
             ("amount", &number, &|p| p.amount == amount),
             ("amount.gte", &number, &|p| p.amount >= amount),
             ("amount.lt", &number, &|p| p.amount < amount),
