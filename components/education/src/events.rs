@@ -1,6 +1,7 @@
 //! The data of the platform's events, shared by who publishes and who subscribes.
 
 pub mod content;
+pub mod facts;
 
 use serde::{Deserialize, Serialize};
 use weft_guest::messaging::Outgoing;
