@@ -3,12 +3,12 @@
 //! which sagas send when all is done and which are worded for people, are others: see the parent.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use weft_guest::events::NewEvent;
+use weft_guest::serde_json::{Map, Value};
 use weft_guest::sql::Error;
 
 /// The data of one type of event.
-pub trait Fact: Serialize {
+pub trait Fact: Serialize + Sized {
     /// CloudEvents type.
     const TYPE: &'static str;
 
