@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use weft_tests::wait::eventually;
 
 use crate::process::Process;
@@ -59,6 +60,18 @@ impl Child {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Asks it to end, and waits until it has written what it has to write.
+    ///
+    /// # Errors
+    /// If it ends badly.
+    pub fn end(&mut self) -> anyhow::Result<()> {
+        let process = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("its process id")?;
+        kill_process(process, Signal::TERM)?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "{} ended with {status}:\n{}", self.name, self.last_words());
+        Ok(())
     }
 
     fn last_words(&self) -> String {

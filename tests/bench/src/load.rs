@@ -13,7 +13,7 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::process::Process;
+use crate::process::{Process, Usage};
 use crate::report::Run;
 
 /// Before what counts: connections open, instances and caches are made.
@@ -48,23 +48,9 @@ pub struct Server {
     pub writes: bool,
 }
 
-/// What all processes together have used so far.
-#[derive(Clone, Copy, Debug, Default)]
-struct Usage {
-    cpu: Duration,
-    written_bytes: u64,
-    resident_bytes: u64,
-}
-
 impl Server {
     fn usage(&self) -> anyhow::Result<Usage> {
-        let mut usage = Usage::default();
-        for process in &self.processes {
-            usage.cpu += process.cpu()?;
-            usage.written_bytes += if self.writes { process.written_bytes()? } else { 0 };
-            usage.resident_bytes += process.resident_bytes()?;
-        }
-        Ok(usage)
+        Usage::of(&self.processes)
     }
 }
 
@@ -83,11 +69,9 @@ pub fn drive(server: &Server, concurrency: usize, exchange: impl Fn(u64) -> Exch
         let start = Instant::now();
         let mut latencies = load(&mut connections, MEASURED, &next).await?;
         let elapsed = start.elapsed();
-        let after = server.usage()?;
         latencies.sort_unstable();
-        let cpu = after.cpu.saturating_sub(before.cpu);
-        let written_bytes = server.writes.then(|| after.written_bytes.saturating_sub(before.written_bytes));
-        Ok(Run { elapsed, latencies, cpu, written_bytes, resident_bytes: Some(after.resident_bytes), recovery: None })
+        let run = Run { elapsed, count: latencies.len() as u64, latencies, ..Run::default() };
+        Ok(run.with_usage(&before, &server.usage()?, server.writes))
     })
 }
 

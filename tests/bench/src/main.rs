@@ -4,8 +4,10 @@
 mod bare;
 mod child;
 mod http_hello;
+mod install;
 mod load;
 mod mesh_call;
+mod messaging;
 mod peers;
 mod process;
 mod report;
@@ -20,6 +22,10 @@ use clap::{Parser, ValueEnum};
 
 use crate::report::Row;
 
+/// The allocator of the host: the broker is measured in this process.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Name {
@@ -27,6 +33,8 @@ enum Name {
     HttpHello,
     /// A call from one function to another, beside bare wasmtime.
     MeshCall,
+    /// Events in and out of the message log, from the host's own API and from functions.
+    Messaging,
     /// Sagas of five steps that write nothing, ask a service outside, or make a keyed commit each.
     Sagas,
     /// From exec to the first answered request of the education platform.
@@ -39,9 +47,13 @@ enum Name {
 struct Arguments {
     /// The one benchmark to run; all of them if it is left out.
     name: Option<Name>,
-    /// Also measures peers: `wasmtime serve` if it is installed; Restate and DBOS, which are installed into `target/peers`.
+    /// Also measures peers: `wasmtime serve` if it is installed; NATS, Redis, Restate and DBOS, which are installed into
+    /// `target/peers`.
     #[arg(long)]
     peers: bool,
+    /// Of the benchmark `messaging` only the benches whose names begin so.
+    #[arg(long, default_value = "")]
+    only: String,
     /// Prints one JSON object on each line.
     #[arg(long)]
     json: bool,
@@ -70,7 +82,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let names = arguments.name.as_ref().map_or(Name::value_variants(), std::slice::from_ref);
     let mut rows = Vec::new();
     for name in names {
-        let measured = measure(*name, arguments.peers)?;
+        let measured = measure(*name, arguments)?;
         if arguments.json {
             report::lines(&measured);
         }
@@ -82,10 +94,12 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(name: Name, peers: bool) -> anyhow::Result<Vec<Row>> {
+fn measure(name: Name, arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
+    let peers = arguments.peers;
     match name {
         Name::HttpHello => http_hello::measure(peers),
         Name::MeshCall => mesh_call::measure(),
+        Name::Messaging => messaging::measure(peers, &arguments.only),
         Name::Sagas => sagas::measure(peers),
         Name::Startup => startup::measure(),
     }

@@ -72,5 +72,5 @@ fn timed(process: Process, mut batch: impl FnMut() -> anyhow::Result<Vec<Duratio
     let (elapsed, mut latencies) = for_time(MEASURED)?;
     let cpu = process.cpu()?.saturating_sub(cpu);
     latencies.sort_unstable();
-    Ok(Run { elapsed, latencies, cpu, ..Run::default() })
+    Ok(Run { elapsed, count: latencies.len() as u64, latencies, cpu, ..Run::default() })
 }

@@ -49,6 +49,33 @@ impl Process {
     }
 }
 
+/// What some processes together have used so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Processor time.
+    pub cpu: Duration,
+    /// Bytes that they have caused to be written to a disk.
+    pub written_bytes: u64,
+    /// Memory that they hold now.
+    pub resident_bytes: u64,
+}
+
+impl Usage {
+    /// Adds them up.
+    ///
+    /// # Errors
+    /// If one of them is gone.
+    pub fn of(processes: &[Process]) -> anyhow::Result<Self> {
+        let mut usage = Self::default();
+        for process in processes {
+            usage.cpu += process.cpu()?;
+            usage.written_bytes += process.written_bytes()?;
+            usage.resident_bytes += process.resident_bytes()?;
+        }
+        Ok(usage)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::process::Usage;
+
 /// How the measured program was set up.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -35,7 +37,9 @@ pub struct Label {
 pub struct Run {
     /// From the first to the last.
     pub elapsed: Duration,
-    /// How long each took. Not empty, sorted.
+    /// How many requests, calls, sagas or events.
+    pub count: u64,
+    /// How long each took, sorted; empty where only the rate is measured.
     pub latencies: Vec<Duration>,
     /// Processor time of the measured processes.
     pub cpu: Duration,
@@ -43,6 +47,8 @@ pub struct Run {
     pub written_bytes: Option<u64>,
     /// Memory that they held at the end.
     pub resident_bytes: Option<u64>,
+    /// Memory that they held at the start and in the middle, where that matters.
+    pub resident_before: Option<[u64; 2]>,
     /// From the restart after a kill to the end of all sagas that were in flight.
     pub recovery: Option<Duration>,
 }
@@ -57,6 +63,17 @@ pub struct Row {
 }
 
 impl Run {
+    /// With what its processes have used between two looks at them.
+    #[must_use]
+    pub fn with_usage(self, before: &Usage, after: &Usage, writes: bool) -> Self {
+        Self {
+            cpu: after.cpu.saturating_sub(before.cpu),
+            written_bytes: writes.then(|| after.written_bytes.saturating_sub(before.written_bytes)),
+            resident_bytes: Some(after.resident_bytes),
+            ..self
+        }
+    }
+
     /// How many were done in a second.
     #[must_use]
     pub fn per_s(&self) -> f64 {
@@ -64,14 +81,20 @@ impl Run {
     }
 
     /// The latency that `percent` of all are not above, in milliseconds.
-    fn percentile_ms(&self, percent: usize) -> f64 {
+    fn percentile_ms(&self, percent: usize) -> Option<f64> {
         let last = self.latencies.len().saturating_sub(1);
-        self.latencies.get(last * percent / 100).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
+        self.latencies.get(last * percent / 100).map(|latency| latency.as_secs_f64() * 1e3)
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn average_ms(&self) -> Option<f64> {
+        let sum: Duration = self.latencies.iter().sum();
+        (!self.latencies.is_empty()).then(|| sum.as_secs_f64() * 1e3 / self.latencies.len() as f64)
     }
 
     #[allow(clippy::cast_precision_loss)]
     fn count(&self) -> f64 {
-        self.latencies.len() as f64
+        self.count as f64
     }
 
     fn cpu_ms(&self) -> f64 {
@@ -83,14 +106,18 @@ impl Run {
         self.written_bytes.map(|bytes| bytes as f64 / 1024.0 / self.count())
     }
 
-    #[allow(clippy::cast_precision_loss)]
     fn resident_mb(&self) -> Option<f64> {
-        self.resident_bytes.map(|bytes| bytes as f64 / 1024.0 / 1024.0)
+        self.resident_bytes.map(mb)
     }
 
     fn recovery_s(&self) -> Option<f64> {
         self.recovery.map(|recovery| recovery.as_secs_f64())
     }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn mb(bytes: u64) -> f64 {
+    bytes as f64 / 1024.0 / 1024.0
 }
 
 /// Prints one JSON object for each row.
@@ -107,8 +134,6 @@ fn object(row: &Row) -> Value {
         "system": label.system,
         "concurrency": label.concurrency,
         "per_s": rounded(run.per_s(), 10.0),
-        "p50_ms": rounded(run.percentile_ms(50), 1e4),
-        "p99_ms": rounded(run.percentile_ms(99), 1e4),
         "cpu_ms": rounded(run.cpu_ms(), 1e4),
         "settings": {
             "reuse": label.settings.reuse,
@@ -119,9 +144,21 @@ fn object(row: &Row) -> Value {
         },
     });
     let Value::Object(mut object) = object else { return object };
-    let optional = [("written_kb", run.written_kb()), ("rss_mb", run.resident_mb()), ("recovery_s", run.recovery_s())];
-    for (name, value) in optional.into_iter().filter_map(|(name, value)| Some((name, value?))) {
-        object.insert(name.to_owned(), json!(rounded(value, 100.0)));
+    let [start, middle] = run.resident_before.map_or([None; 2], |before| before.map(Some));
+    let optional = [
+        ("avg_ms", run.average_ms(), 1e4),
+        ("p50_ms", run.percentile_ms(50), 1e4),
+        ("p99_ms", run.percentile_ms(99), 1e4),
+        ("written_kb", run.written_kb(), 100.0),
+        ("rss_mb", run.resident_mb(), 100.0),
+        ("rss_start_mb", start.map(mb), 100.0),
+        ("rss_middle_mb", middle.map(mb), 100.0),
+        ("recovery_s", run.recovery_s(), 100.0),
+    ];
+    for (name, value, parts) in optional {
+        if let Some(value) = value {
+            object.insert(name.to_owned(), json!(rounded(value, parts)));
+        }
     }
     Value::Object(object)
 }
@@ -137,12 +174,13 @@ fn cores() -> usize {
 /// Prints all rows as one table, and under it what the systems differ in.
 pub fn table(rows: &[Row]) {
     println!(
-        "{:<16} {:<14} {:>9} {:>8} {:>10} {:>9} {:>9} {:>9} {:>8} {:>10} {:>11}  flush",
+        "{:<17} {:<17} {:>9} {:>8} {:>10} {:>9} {:>9} {:>9} {:>9} {:>8} {:>10} {:>11}  flush",
         "bench",
         "system",
         "in flight",
         "reuse",
         "per s",
+        "avg ms",
         "p50 ms",
         "p99 ms",
         "cpu ms",
@@ -152,14 +190,15 @@ pub fn table(rows: &[Row]) {
     );
     for Row { label, run } in rows {
         println!(
-            "{:<16} {:<14} {:>9} {:>8} {:>10.1} {:>9.3} {:>9.3} {:>9.4} {:>8} {:>10} {:>11}  {}",
+            "{:<17} {:<17} {:>9} {:>8} {:>10.1} {:>9} {:>9} {:>9} {:>9.4} {:>8} {:>10} {:>11}  {}",
             label.bench,
             label.system,
             label.concurrency,
             label.settings.reuse,
             run.per_s(),
-            run.percentile_ms(50),
-            run.percentile_ms(99),
+            cell(run.average_ms(), 3),
+            cell(run.percentile_ms(50), 3),
+            cell(run.percentile_ms(99), 3),
             run.cpu_ms(),
             cell(run.resident_mb(), 0),
             cell(run.written_kb(), 1),
@@ -167,7 +206,10 @@ pub fn table(rows: &[Row]) {
             label.settings.flush,
         );
     }
-    println!("{} cores, shared with what drives the load; each row is the median of three alternating runs", cores());
+    println!(
+        "{} cores, shared with what drives the load; each row is the median of three alternating runs, drain of one",
+        cores()
+    );
     let mut told = Vec::new();
     for Label { bench, system, settings, .. } in rows.iter().map(|row| &row.label) {
         if !settings.how.is_empty() && !told.contains(&(bench, system)) {
@@ -192,15 +234,24 @@ mod tests {
         let label = Label { bench: "saga-5-step", system: "weft", concurrency: 16, settings };
         let run = Run {
             elapsed: Duration::from_secs(2),
+            count: 100,
             latencies: (1..=100).map(Duration::from_millis).collect(),
             cpu: Duration::from_millis(50),
             written_bytes: Some(100 * 2048),
             resident_bytes: Some(64 << 20),
+            resident_before: Some([16 << 20, 32 << 20]),
             recovery: Some(Duration::from_millis(250)),
         };
         let object = object(&Row { label, run });
-        let times = [("per_s", 50.0), ("p50_ms", 50.0), ("p99_ms", 99.0), ("cpu_ms", 0.5), ("recovery_s", 0.25)];
-        let sizes = [("written_kb", 2.0), ("rss_mb", 64.0)];
+        let times = [
+            ("per_s", 50.0),
+            ("avg_ms", 50.5),
+            ("p50_ms", 50.0),
+            ("p99_ms", 99.0),
+            ("cpu_ms", 0.5),
+            ("recovery_s", 0.25),
+        ];
+        let sizes = [("written_kb", 2.0), ("rss_mb", 64.0), ("rss_start_mb", 16.0), ("rss_middle_mb", 32.0)];
         for (name, value) in times.into_iter().chain(sizes) {
             assert_eq!(object[name], value, "{name}");
         }

@@ -3,7 +3,6 @@
 //! Restate and DBOS with the same saga. Owns what is compared; each system is a module.
 
 mod dbos;
-mod install;
 mod recovery;
 mod restate;
 mod shares;

@@ -30,5 +30,5 @@ fn start(platform: &mut Platform) -> anyhow::Result<Run> {
     ensure!(answer.status == 200, "GET /api/courses was answered {}: {}", answer.status, answer.text());
     let cpu = Process(platform.pid()).cpu()?;
     ensure!(platform.stop().success(), "the host did not end well");
-    Ok(Run { elapsed, latencies: vec![elapsed], cpu, ..Run::default() })
+    Ok(Run { elapsed, count: 1, latencies: vec![elapsed], cpu, ..Run::default() })
 }

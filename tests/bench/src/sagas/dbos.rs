@@ -7,8 +7,8 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::child::{Child, free_addresses};
+use crate::install::{PIP, Package};
 use crate::load::Server;
-use crate::sagas::install::Package;
 use crate::sagas::system::{Door, System};
 
 /// Where its sagas are asked for.
@@ -17,15 +17,8 @@ pub const DOOR: Door = Door::Body("/sagas");
 pub const HOW: &str = "Python with SQLite, as it comes: a rollback journal with synchronous = FULL, flushed at each \
                        commit; a library in the service, which the client calls over HTTP";
 
-const PACKAGE: Package = Package {
-    name: "dbos",
-    pins: "requirements.txt",
-    service: "service.py",
-    commands: &[
-        &["python3", "-m", "venv", "venv"],
-        &["venv/bin/pip", "install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"],
-    ],
-};
+const SERVICE: &str = "service.py";
+const PACKAGE: Package = Package { name: "dbos", pins: "requirements.txt", service: Some(SERVICE), commands: PIP };
 
 /// The service.
 pub struct Dbos {
@@ -73,7 +66,7 @@ impl System for Dbos {
     fn start(&mut self) -> anyhow::Result<()> {
         let mut command = Command::new(self.package.join("venv/bin/python"));
         command
-            .arg(self.package.join(PACKAGE.service))
+            .arg(self.package.join(SERVICE))
             .arg(self.address.port().to_string())
             .arg(self.data.path().join("dbos.sqlite"));
         self.child = Some(Child::start("dbos", &mut command, self.data.path())?);

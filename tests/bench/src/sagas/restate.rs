@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use weft_tests::http::Client;
 
 use crate::child::{Child, free_addresses};
+use crate::install::Package;
 use crate::load::Server;
-use crate::sagas::install::Package;
 use crate::sagas::system::{Door, System};
 
 /// Where its sagas are asked for.
@@ -22,10 +22,11 @@ pub const HOW: &str = "one node, as it comes: the log's RocksDB calls fsync befo
                        (rocksdb-disable-wal-fsync = false); the server calls the service, a process in node, over \
                        HTTP/2";
 
+const SERVICE: &str = "service.js";
 const PACKAGE: Package = Package {
     name: "restate",
     pins: "package.json",
-    service: "service.js",
+    service: Some(SERVICE),
     // Scripts of packages would only report the installation to their makers.
     commands: &[&[
         "npm",
@@ -64,7 +65,7 @@ impl Restate {
     /// If that is not possible.
     pub fn install() -> anyhow::Result<Files> {
         let package = PACKAGE.install()?;
-        Ok(Files { server: server_program(&package)?, service: package.join(PACKAGE.service) })
+        Ok(Files { server: server_program(&package)?, service: package.join(SERVICE) })
     }
 
     /// Starts both on fresh data, and tells the server of the service.

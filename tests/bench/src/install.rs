@@ -8,14 +8,20 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 use weft_tests::repository;
 
+/// Commands that install what `requirements.txt` pins from PyPI.
+pub const PIP: &[&[&str]] = &[
+    &["python3", "-m", "venv", "venv"],
+    &["venv/bin/pip", "install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"],
+];
+
 /// What is installed and how.
 pub struct Package {
     /// Its folder under `tests/bench/peers` and `target/peers`.
     pub name: &'static str,
     /// The file that pins its versions.
     pub pins: &'static str,
-    /// The program that runs in it.
-    pub service: &'static str,
+    /// The program of ours that runs in it, if there is one.
+    pub service: Option<&'static str>,
     /// Commands that are run in the folder, one after the other.
     pub commands: &'static [&'static [&'static str]],
 }
@@ -31,7 +37,9 @@ impl Package {
         let installed = folder.join("installed");
         let pins = fs::read(source.join(self.pins))?;
         fs::create_dir_all(&folder)?;
-        fs::copy(source.join(self.service), folder.join(self.service))?;
+        if let Some(service) = self.service {
+            fs::copy(source.join(service), folder.join(service))?;
+        }
         if fs::read(&installed).is_ok_and(|installed| installed == pins) {
             return Ok(folder);
         }
@@ -55,6 +63,8 @@ fn run(command: &[&str], folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn target() -> PathBuf {
+/// The folder of what is built.
+#[must_use]
+pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository::root().join("target"), PathBuf::from)
 }
