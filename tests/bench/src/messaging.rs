@@ -3,6 +3,7 @@
 //! from inside functions. Owns what is compared; each system is a module.
 
 mod engine;
+mod functions;
 mod jetstream;
 mod redis;
 mod seen;
@@ -56,7 +57,7 @@ impl System {
     /// On the data in `folder`; `careless` flushes when it likes, for a backlog that is not measured.
     async fn start(&self, folder: &Path, careless: bool) -> anyhow::Result<Arc<dyn Engine>> {
         Ok(match &self.kind {
-            Kind::Weft => Arc::new(Weft::start(folder)?),
+            Kind::Weft => Arc::new(Weft::start(folder, "bench", engine::TOPIC)?),
             Kind::Jetstream(program, always) => {
                 Arc::new(Jetstream::start(program, folder, *always && !careless).await?)
             }
@@ -122,6 +123,7 @@ pub fn measure(with_peers: bool, only: &str) -> anyhow::Result<Vec<Row>> {
         let consume = || system.run(BACKLOG, |engine| workload::draining(engine, BACKLOG));
         contenders.push(Contender { label: system.label(CONSUME, 1), run: Box::new(consume) });
     }
+    contenders.extend(functions::contenders());
     contenders.retain(|contender| wanted(contender.label.bench));
     // Those of one bench next to each other; the order of the benches stays.
     let order: Vec<&str> = contenders.iter().map(|contender| contender.label.bench).collect();

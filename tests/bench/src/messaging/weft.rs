@@ -4,15 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
 use futures::future::BoxFuture;
 use weft_capability::messaging::embedded::Embedded;
-use weft_capability::messaging::{Broker, Deliver, Delivery, DeliveryError, Event, Subscription};
+use weft_capability::messaging::{Broker, DeadLetterFilter, Deliver, Delivery, DeliveryError, Event, Subscription};
 use weft_core::clock::SystemClock;
 use weft_core::disk::RealDisk;
 use weft_core::{Failpoints, manifest};
 
-use super::engine::{Engine, Handle, TOPIC, data, number};
+use super::engine::{Engine, Handle, data, number};
 use crate::process::Process;
 
 /// How it was set up.
@@ -28,49 +27,70 @@ const CONCURRENCY: u32 = 1_000;
 #[derive(Debug)]
 pub struct Weft {
     broker: Embedded,
+    component: &'static str,
+    topic: &'static str,
 }
 
 impl Weft {
-    /// Opens it on the data in `folder`.
+    /// Opens it on the data in `folder`, with one subscription, `all` of `component`, to `topic`.
     ///
     /// # Errors
     /// If that fails.
-    pub fn start(folder: &Path) -> anyhow::Result<Self> {
+    pub fn start(folder: &Path, component: &'static str, topic: &'static str) -> anyhow::Result<Self> {
         let clock = Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))));
         let broker = Embedded::open(folder, Arc::new(RealDisk), clock, Failpoints::none())?;
-        Ok(Self { broker })
+        Ok(Self { broker, component, topic })
     }
-}
 
-/// The event with this number.
-fn event(number: u64) -> anyhow::Result<Event> {
-    let time_ms = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
-    Ok(Event {
-        id: number.to_string(),
-        source: "/bench".to_owned(),
-        kind: "benched".to_owned(),
-        subject: None,
-        time_ms,
-        topic: TOPIC.to_owned(),
-        ordering_key: None,
-        correlation_id: None,
-        traceparent: None,
-        data: data(number),
-    })
-}
+    /// The event with this number.
+    fn event(&self, number: u64) -> anyhow::Result<Event> {
+        let time_ms = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+        Ok(Event {
+            id: number.to_string(),
+            source: "/bench".to_owned(),
+            kind: "benched".to_owned(),
+            subject: None,
+            time_ms,
+            topic: self.topic.to_owned(),
+            ordering_key: None,
+            correlation_id: None,
+            traceparent: None,
+            data: data(number),
+        })
+    }
 
-fn subscription() -> anyhow::Result<Subscription> {
-    let rules = manifest::Subscription {
-        name: "all".into(),
-        topic: TOPIC.parse()?,
-        max_attempts: 3,
-        base_ms: 1_000,
-        cap_ms: 30_000,
-        concurrency: CONCURRENCY,
-        start: manifest::Start::Earliest,
-        line: 1,
-    };
-    Ok(Subscription { component: "bench".into(), rules })
+    fn subscription(&self) -> anyhow::Result<Subscription> {
+        let rules = manifest::Subscription {
+            name: "all".into(),
+            topic: self.topic.parse()?,
+            max_attempts: 3,
+            base_ms: 1_000,
+            cap_ms: 30_000,
+            concurrency: CONCURRENCY,
+            start: manifest::Start::Earliest,
+            line: 1,
+        };
+        Ok(Subscription { component: self.component.into(), rules })
+    }
+
+    /// Publishes an event with a subject, which no other event has.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub async fn publish_named(&self, subject: &str, number: u64) -> anyhow::Result<()> {
+        let event = Event { subject: Some(subject.to_owned()), ..self.event(number)? };
+        Ok(self.broker.publish(event).await?)
+    }
+
+    /// That there are no dead letters.
+    ///
+    /// # Errors
+    /// If there is one.
+    pub async fn nothing_refused(&self) -> anyhow::Result<()> {
+        let letters = self.broker.dead_letters(DeadLetterFilter::default(), 1).await?;
+        anyhow::ensure!(letters.is_empty(), "an event was refused: {letters:?}");
+        Ok(())
+    }
 }
 
 /// Handles in the task of the delivery.
@@ -85,12 +105,12 @@ impl Deliver for Handler {
 
 impl Engine for Weft {
     fn publish(&self, _: usize, number: u64) -> BoxFuture<'_, anyhow::Result<()>> {
-        Box::pin(async move { Ok(self.broker.publish(event(number)?).await?) })
+        Box::pin(async move { Ok(self.broker.publish(self.event(number)?).await?) })
     }
 
     fn consume(self: Arc<Self>, handle: Handle) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
-            self.broker.serve(vec![subscription()?], Arc::new(Handler(handle))).await?;
+            self.broker.serve(vec![self.subscription()?], Arc::new(Handler(handle))).await?;
             std::future::pending().await
         })
     }
@@ -98,7 +118,8 @@ impl Engine for Weft {
     fn unsettled(&self) -> BoxFuture<'_, anyhow::Result<u64>> {
         Box::pin(async move {
             let all = self.broker.status();
-            let one = all.first().context("the subscription is not served")?;
+            // Nothing is settled before it is served.
+            let Some(one) = all.first() else { return Ok(u64::MAX) };
             anyhow::ensure!(one.failed == 0, "{} deliveries failed", one.failed);
             Ok(one.waiting + one.in_flight + one.unread_bytes)
         })
