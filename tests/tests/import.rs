@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use weft_tests::oulad::unzipped;
 use weft_tests::platform::{Options, Platform};
 use weft_tests::repository;
 use weft_tests::tokens::Token;
@@ -16,13 +17,6 @@ type Counts = (usize, usize, usize);
 
 /// What the whole data set comes to.
 const WHOLE: Counts = (32_593, 10_156, 15_385);
-
-fn unzipped(name: &str) -> String {
-    let path = repository::root().join("tests/data/oulad").join(format!("{name}.csv.gz"));
-    let output = Command::new("gzip").arg("-dc").arg(path).output().expect("gzip can be run");
-    assert!(output.status.success());
-    String::from_utf8(output.stdout).expect("the files are UTF-8")
-}
 
 /// Every `nth` registration of all courses, as a folder to import, and what it has to come to.
 fn part(nth: usize) -> (TempDir, Counts) {
