@@ -7,7 +7,11 @@ use weft_tests::repository::{files, relative};
 
 const LINES_MAX: usize = 800;
 /// Files whose tests may sleep, and why.
-const MAY_SLEEP: [(&str, &str); 1] = [("tests/src/wait.rs", "between two looks at another process")];
+const MAY_SLEEP: [(&str, &str); 3] = [
+    ("tests/src/wait.rs", "between two looks at another process"),
+    ("tests/bench/src/messaging/engine.rs", "between two looks at a server"),
+    ("tests/bench/src/messaging/workload.rs", "to publish at a steady rate"),
+];
 /// Hosts that addresses in build files may name.
 const KNOWN_HOSTS: [&str; 3] = ["github.com", "rustup.rs", "127.0.0.1"];
 

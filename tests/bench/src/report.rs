@@ -174,7 +174,7 @@ fn cores() -> usize {
 /// Prints all rows as one table, and under it what the systems differ in.
 pub fn table(rows: &[Row]) {
     println!(
-        "{:<17} {:<17} {:>9} {:>8} {:>10} {:>9} {:>9} {:>9} {:>9} {:>8} {:>10} {:>11}  flush",
+        "{:<23} {:<17} {:>9} {:>8} {:>10} {:>9} {:>9} {:>9} {:>9} {:>8} {:>10} {:>11}  flush",
         "bench",
         "system",
         "in flight",
@@ -190,7 +190,7 @@ pub fn table(rows: &[Row]) {
     );
     for Row { label, run } in rows {
         println!(
-            "{:<17} {:<17} {:>9} {:>8} {:>10.1} {:>9} {:>9} {:>9} {:>9.4} {:>8} {:>10} {:>11}  {}",
+            "{:<23} {:<17} {:>9} {:>8} {:>10.1} {:>9} {:>9} {:>9} {:>9.4} {:>8} {:>10} {:>11}  {}",
             label.bench,
             label.system,
             label.concurrency,

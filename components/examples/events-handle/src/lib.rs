@@ -1,9 +1,10 @@
-//! A subscription that does nothing: the benchmark of consuming inside a function. The events with the subjects `first`
+//! A subscription that does nothing, for one event a call and for several: the benchmark of consuming inside a function. The events with the subjects `first`
 //! and `last` are told to the bench, at the address in `bench_address`.
 
 use weft_guest::bindings::wasi::http::client;
 use weft_guest::bindings::wasi::http::types::{Fields, Request, Scheme};
 use weft_guest::bindings::wit_future;
+use weft_guest::futures::future::join_all;
 use weft_guest::messaging::{Delivery, Refusal};
 use weft_guest::variables;
 
@@ -12,6 +13,10 @@ async fn handle(delivery: Delivery) -> Result<(), Refusal> {
         Some(subject @ ("first" | "last")) => tell(&format!("/{subject}")).await.map_err(Refusal::Retry),
         _ => Ok(()),
     }
+}
+
+async fn handle_batch(deliveries: Vec<Delivery>) -> Vec<Result<(), Refusal>> {
+    join_all(deliveries.into_iter().map(handle)).await
 }
 
 async fn tell(path: &str) -> Result<(), String> {
@@ -31,3 +36,4 @@ async fn tell(path: &str) -> Result<(), String> {
 }
 
 weft_guest::subscription!(handle);
+weft_guest::batch_subscription!(handle_batch);

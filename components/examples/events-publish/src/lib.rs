@@ -1,8 +1,9 @@
-//! `POST /events?from=&count=`: publishes events of 256 bytes with the numbers from `from` on, all at the same time, and
-//! answers when all are durable. The benchmark of publishing from inside a function.
+//! `POST /events?from=&count=&together=`: publishes events of 256 bytes with the numbers from `from` on, and answers when
+//! all are durable: each by a call of its own, all at the same time, or `together` by one call. The benchmark of
+//! publishing from inside a function.
 
 use serde_json::json;
-use weft_guest::bindings::weft::messaging::producer;
+use weft_guest::bindings::weft::messaging::producer::{self, Outgoing};
 use weft_guest::futures::future::try_join_all;
 use weft_guest::http::{Problem, Request, Response};
 
@@ -17,13 +18,28 @@ async fn handle(request: Request) -> Result<Response, Problem> {
     let from = number("from").ok_or_else(|| Problem::invalid("from", "has to be a number"))?;
     let count = number("count").filter(|count| (1..=MAX_EVENTS).contains(count));
     let count = count.ok_or_else(|| Problem::invalid("count", format!("has to be 1 to {MAX_EVENTS}")))?;
-    let published = (from..from + count).map(publish);
-    try_join_all(published).await.map_err(|error| Problem::internal(&format!("{error:?}")))?;
-    Ok(Response::json(200, &json!({ "published": count })))
+    let events = (from..from + count).map(event);
+    let published = match request.query("together") {
+        Some("true") => producer::publish_all(events.collect()).await,
+        _ => try_join_all(events.map(producer::publish)).await,
+    };
+    let published = published.map_err(|error| Problem::internal(&format!("{error:?}")))?.len();
+    Ok(Response::json(200, &json!({ "published": published })))
 }
 
-async fn publish(number: u64) -> Result<String, producer::Error> {
-    // As the benchmark makes them itself: 256 bytes of JSON, the number in twelve digits.
-    let data = format!("{{\"n\":\"{number:012}\",\"pad\":\"{:x<227}\"}}", "");
-    producer::publish(TOPIC.to_string(), None, "benched".to_string(), None, None, None, data.into_bytes()).await
+/// As the benchmark makes them itself: 256 bytes of JSON, the number in twelve digits.
+fn event(number: u64) -> Outgoing {
+    Outgoing {
+        topic: TOPIC.to_string(),
+        id: None,
+        type_: "benched".to_string(),
+        subject: None,
+        ordering_key: None,
+        correlation_id: None,
+        dataschema: None,
+        delay_ms: None,
+        ttl_ms: None,
+        priority: None,
+        data: format!("{{\"n\":\"{number:012}\",\"pad\":\"{:x<227}\"}}", "").into_bytes(),
+    }
 }

@@ -15,8 +15,6 @@ use crate::process::Process;
 pub const DATA_BYTES: usize = 256;
 /// Where all events go.
 pub const TOPIC: &str = "bench.events";
-/// Where the events of a backlog go that functions handle: one that they do not publish to.
-pub const BACKLOG_TOPIC: &str = "bench.backlog";
 /// Digits of a number in the data.
 const DIGITS: usize = 12;
 /// What stands before them.

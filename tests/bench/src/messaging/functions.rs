@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use weft_tests::platform::{Options, Platform};
 use weft_tests::repository;
 
-use super::engine::{BACKLOG_TOPIC, TOPIC};
+use super::engine::{Engine, TOPIC};
 use super::weft::Weft;
 use super::workload;
 use crate::load::{Exchange, drive};
@@ -26,26 +26,53 @@ use crate::report::{Label, Run, Settings};
 use crate::rounds::Contender;
 use crate::target;
 
-/// Requests at once, and events that each publishes at once.
+/// Requests at once, and events that each publishes.
 const REQUESTS: usize = 16;
 const EVENTS_OF_REQUEST: u64 = 100;
-const PUBLISH_HOW: &str = "the host as it ships; 16 requests at once to a function whose instances are reused, each publishes \
-                           100 events at once and answers when all are durable; latencies are those of requests";
 /// Events of the backlog, between the two that are told to the bench.
 const BACKLOG: u64 = 100_000;
 /// No host takes so long for them.
 const HANDLED_WITHIN: Duration = Duration::from_secs(300);
-const CONSUME_HOW: &str = "the host as it ships; each event is handled in a fresh instance, 64 at once";
 
-/// The two benches.
-pub fn contenders() -> [Contender<'static>; 2] {
+/// A subscription of `tests/bench/events.toml`.
+#[derive(Clone, Copy)]
+struct Handling {
+    component: &'static str,
+    topic: &'static str,
+}
+
+const PUBLISH_HOW: &str = "the host as it ships; 16 requests at once to a function whose instances are reused, each publishes \
+                           100 events by as many calls at once and answers when all are durable; latencies are those of \
+                           requests";
+const TOGETHER_HOW: &str = "as publish-function, but each request publishes its events by one call";
+const CONSUME_HOW: &str = "the host as it ships; each event is handled in a fresh instance, 64 at once";
+const BATCH_HOW: &str = "the host as it ships; a call brings up to 100 events, in a fresh instance, 16 at once";
+
+/// The benches.
+pub fn contenders() -> [Contender<'static>; 4] {
     let label = |bench, concurrency, reuse, how| {
         let settings = Settings { reuse, flush: "commit", limits: "manifest", how };
         Label { bench, system: "weft", concurrency, settings }
     };
+    let single = Handling { component: "events-handle", topic: "bench.backlog" };
+    let batch = Handling { component: "events-handle-batch", topic: "bench.batches" };
     [
-        Contender { label: label("publish-function", REQUESTS, "128x16", PUBLISH_HOW), run: Box::new(publish) },
-        Contender { label: label("consume-function", 64, "fresh", CONSUME_HOW), run: Box::new(consume) },
+        Contender {
+            label: label("publish-function", REQUESTS, "128x16", PUBLISH_HOW),
+            run: Box::new(|| publish(false)),
+        },
+        Contender {
+            label: label("publish-function-batch", REQUESTS, "128x16", TOGETHER_HOW),
+            run: Box::new(|| publish(true)),
+        },
+        Contender {
+            label: label("consume-function", 64, "fresh", CONSUME_HOW),
+            run: Box::new(move || consume(single)),
+        },
+        Contender {
+            label: label("consume-function-batch", 16, "fresh", BATCH_HOW),
+            run: Box::new(move || consume(batch)),
+        },
     ]
 }
 
@@ -55,7 +82,7 @@ fn options(bench: SocketAddr) -> Options {
 }
 
 /// How many events a second functions get acknowledged. What they published has to be in the log, each once.
-fn publish() -> anyhow::Result<Run> {
+fn publish(together: bool) -> anyhow::Result<Run> {
     let mut platform = Platform::start_with(&options(SocketAddr::from((Ipv4Addr::LOCALHOST, 9))));
     let requests = Cell::new(0);
     let run = drive(&target::server(&platform, true)?, REQUESTS, |number| {
@@ -63,7 +90,7 @@ fn publish() -> anyhow::Result<Run> {
         let from = number * EVENTS_OF_REQUEST;
         Exchange {
             method: Method::POST,
-            path: format!("/events?from={from}&count={EVENTS_OF_REQUEST}"),
+            path: format!("/events?from={from}&count={EVENTS_OF_REQUEST}&together={together}"),
             headers: Vec::new(),
             body: Bytes::new(),
             is_right: Box::new(|status, body| {
@@ -82,9 +109,9 @@ fn publish() -> anyhow::Result<Run> {
 }
 
 /// How many events a second of a backlog are handled by functions. After that none may be left.
-fn consume() -> anyhow::Result<Run> {
+fn consume(by: Handling) -> anyhow::Result<Run> {
     let mut platform = Platform::stopped();
-    fill(platform.data())?;
+    fill(platform.data(), by.topic)?;
     let (bench, told) = listen()?;
     platform.run(&options(bench)).map_err(anyhow::Error::msg)?;
     let processes = [Process(platform.pid())];
@@ -96,17 +123,17 @@ fn consume() -> anyhow::Result<Run> {
     let (start, before) = at("/first")?;
     let (end, after) = at("/last")?;
     ensure!(platform.stop().success(), "the host did not end well");
-    left(platform.data())?;
+    left(platform.data(), by)?;
     let run = Run { elapsed: end.duration_since(start), count: BACKLOG, ..Run::default() };
     Ok(run.with_usage(&before, &after, true))
 }
 
-fn fill(data: &Path) -> anyhow::Result<()> {
+fn fill(data: &Path, topic: &'static str) -> anyhow::Result<()> {
     std::fs::create_dir_all(data)?;
     Runtime::new()?.block_on(async {
-        let log = Arc::new(Weft::start(data, "bench", BACKLOG_TOPIC)?);
+        let log = Arc::new(Weft::start(data, "bench", topic)?);
         log.publish_named("first", BACKLOG).await?;
-        let engine: Arc<dyn super::engine::Engine> = Arc::clone(&log) as _;
+        let engine: Arc<dyn Engine> = Arc::clone(&log) as _;
         workload::fill(&engine, BACKLOG).await?;
         log.publish_named("last", BACKLOG + 1).await?;
         engine.close().await
@@ -114,9 +141,9 @@ fn fill(data: &Path) -> anyhow::Result<()> {
 }
 
 /// That the functions have left nothing, and refused nothing.
-fn left(data: &Path) -> anyhow::Result<()> {
+fn left(data: &Path, by: Handling) -> anyhow::Result<()> {
     Runtime::new()?.block_on(async {
-        let log = Arc::new(Weft::start(data, "events-handle", BACKLOG_TOPIC)?);
+        let log = Arc::new(Weft::start(data, by.component, by.topic)?);
         workload::draining(Arc::clone(&log) as _, 0).await.context("what was not handled")?;
         log.nothing_refused().await
     })

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
-use weft_capability::messaging::embedded::Embedded;
-use weft_capability::messaging::{Broker, DeadLetterFilter, Deliver, Delivery, DeliveryError, Event, Subscription};
+use weft_capability::messaging::embedded::{Embedded, EmbeddedOptions};
+use weft_capability::messaging::{
+    Broker, DeadLetterFilter, Deliver, Delivery, DeliveryError, Event, Handling, Subscription,
+};
 use weft_core::clock::SystemClock;
 use weft_core::disk::RealDisk;
 use weft_core::{Failpoints, manifest};
@@ -38,7 +40,7 @@ impl Weft {
     /// If that fails.
     pub fn start(folder: &Path, component: &'static str, topic: &'static str) -> anyhow::Result<Self> {
         let clock = Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))));
-        let broker = Embedded::open(folder, Arc::new(RealDisk), clock, Failpoints::none())?;
+        let broker = Embedded::open(folder, Arc::new(RealDisk), clock, Failpoints::none(), EmbeddedOptions::default())?;
         Ok(Self { broker, component, topic })
     }
 
@@ -55,21 +57,15 @@ impl Weft {
             ordering_key: None,
             correlation_id: None,
             traceparent: None,
+            dataschema: None,
+            handling: Handling::default(),
             data: data(number),
         })
     }
 
     fn subscription(&self) -> anyhow::Result<Subscription> {
-        let rules = manifest::Subscription {
-            name: "all".into(),
-            topic: self.topic.parse()?,
-            max_attempts: 3,
-            base_ms: 1_000,
-            cap_ms: 30_000,
-            concurrency: CONCURRENCY,
-            start: manifest::Start::Earliest,
-            line: 1,
-        };
+        let rules = manifest::Subscription::new("all".into(), self.topic.parse()?);
+        let rules = manifest::Subscription { concurrency: CONCURRENCY, prefetch: CONCURRENCY, ..rules };
         Ok(Subscription { component: self.component.into(), rules })
     }
 
