@@ -131,7 +131,8 @@ mod tests {
         assert_eq!(tally([submission("", None)]), Err(Invalid::Course));
         assert_eq!(tally([submission(&"A".repeat(65), None)]), Err(Invalid::Course));
         assert_eq!(tally([submission("AAA-2013J", Some(101))]), Err(Invalid::Score(101)));
-        let no_score = r#"{"student_id":"1","assessment_id":"2","course":"A","submitted_day":1,"banked":true,"score":null}"#;
+        let no_score =
+            r#"{"student_id":"1","assessment_id":"2","course":"A","submitted_day":1,"banked":true,"score":null}"#;
         assert_eq!(serde_json::from_str::<Submission>(no_score).unwrap().score, None);
     }
 
