@@ -10,7 +10,11 @@ use super::{lexer, limits};
 
 /// Checks a statement with its parameters.
 pub(crate) fn statement(sql: &str, parameters: &[Value]) -> Result<(), SqlError> {
-    let wanted = lexer::check(sql)?;
+    self::parameters(lexer::check(sql)?, parameters)
+}
+
+/// Checks the parameters of a statement that takes `wanted`.
+pub(crate) fn parameters(wanted: usize, parameters: &[Value]) -> Result<(), SqlError> {
     if wanted != parameters.len() {
         return Err(SqlError::Invalid(format!(
             "the statement takes {wanted} parameters, and {} are given",

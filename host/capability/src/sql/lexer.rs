@@ -106,11 +106,35 @@ fn first_word(at: usize, token: &Token) -> Result<String, SqlError> {
     Err(invalid(at, &format!("`{word}` begins no statement; SELECT, VALUES, WITH, INSERT, UPDATE or DELETE do")))
 }
 
+/// What the name of a table ends with that is made anew beside the one that is in use.
+pub(crate) const REBUILD: &str = "__rebuild";
+
 /// Whether `name` belongs to the host or to the engine.
 pub(crate) fn is_reserved(name: &str) -> bool {
-    ["weft_", "sqlite_", "pragma_"]
-        .iter()
-        .any(|prefix| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)))
+    let shadow = name.len().checked_sub(REBUILD.len()).and_then(|at| name.get(at..));
+    shadow.is_some_and(|end| end.eq_ignore_ascii_case(REBUILD))
+        || ["weft_", "sqlite_", "pragma_"]
+            .iter()
+            .any(|prefix| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)))
+}
+
+/// The text with other names where `renamed` gives one; strings and comments stay as they are.
+pub(crate) fn rename(sql: &str, mut renamed: impl FnMut(&str) -> Option<String>) -> Result<String, SqlError> {
+    let mut lexer = Lexer { sql: sql.as_bytes(), at: 0 };
+    let (mut out, mut copied) = (String::with_capacity(sql.len() + 2 * REBUILD.len()), 0);
+    while let Some((at, token)) = lexer.next()? {
+        if let Token::Word(word) | Token::Quoted(word) = token
+            && let Some(name) = renamed(word)
+        {
+            out.push_str(sql.get(copied..at).unwrap_or_default());
+            out.push('"');
+            out.push_str(&name);
+            out.push('"');
+            copied = lexer.at;
+        }
+    }
+    out.push_str(sql.get(copied..).unwrap_or_default());
+    Ok(out)
 }
 
 fn reserved(at: usize, word: &str) -> Result<(), SqlError> {
@@ -344,9 +368,26 @@ mod tests {
             "SELECT * FROM \"WEFT_outbox\"",
             "SELECT * FROM sqlite_master",
             "SELECT * FROM pragma_table_info('t')",
+            "SELECT * FROM t__rebuild",
+            "DELETE FROM \"t__REBUILD\"",
         ] {
             assert!(matches!(check(sql), Err(SqlError::Denied(_))), "{sql}: {:?}", check(sql));
         }
+    }
+
+    #[test]
+    fn names_are_replaced_and_nothing_else() {
+        let renamed = |name: &str| name.eq_ignore_ascii_case("t").then(|| "new".to_owned());
+        for (sql, expected) in [
+            ("SELECT t.a FROM t", "SELECT \"new\".a FROM \"new\""),
+            ("INSERT INTO T (a) VALUES ('t', $1)", "INSERT INTO \"new\" (a) VALUES ('t', $1)"),
+            ("UPDATE \"t\" SET a = 'it''s t' -- t\n", "UPDATE \"new\" SET a = 'it''s t' -- t\n"),
+            ("SELECT tt, t_, at FROM x /* t */", "SELECT tt, t_, at FROM x /* t */"),
+            ("SELECT 'ü', t FROM ü", "SELECT 'ü', \"new\" FROM ü"),
+        ] {
+            assert_eq!(rename(sql, renamed).as_deref(), Ok(expected), "{sql}");
+        }
+        assert!(rename("SELECT 'open", renamed).is_err());
     }
 
     #[test]

@@ -279,7 +279,7 @@ fn not_before(connection: &Connection, time_ms: u64, head: u64) -> rusqlite::Res
 
 impl Embedded {
     /// Reads on a reading thread.
-    async fn look<T: Send + 'static>(
+    pub(super) async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, SqlError> {

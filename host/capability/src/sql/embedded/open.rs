@@ -15,6 +15,7 @@ use super::schema::{self, SchemaError};
 use super::session::{Role, Session};
 use crate::events::EventStore;
 use crate::outbox::OutboxSource;
+use crate::projection::ReadModels;
 use crate::sql::Database;
 
 /// A context that has a database.
@@ -212,6 +213,12 @@ impl SqlHost {
     #[must_use]
     pub fn events(&self, context: &str) -> Option<Arc<dyn EventStore>> {
         self.contexts.get(context).map(|database| Arc::clone(database) as Arc<dyn EventStore>)
+    }
+
+    /// The read models of a context, if it was opened.
+    #[must_use]
+    pub fn read_models(&self, context: &str) -> Option<Arc<dyn ReadModels>> {
+        self.contexts.get(context).map(|database| Arc::clone(database) as Arc<dyn ReadModels>)
     }
 
     /// The outbox of a context, if it was opened.

@@ -2,8 +2,8 @@
 //! statements. What is run on it is the business of `statement` and its callers.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -25,6 +25,10 @@ const NO_DEADLINE: u64 = u64::MAX;
 const HOST: u8 = 0;
 const GUEST: u8 = 1;
 const MIGRATION: u8 = 2;
+const PROJECTION: u8 = 3;
+
+/// The tables of the projection whose statements run.
+type OwnTables = Arc<Mutex<Vec<String>>>;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,7 @@ pub(super) enum Role {
 pub(super) struct Session {
     connection: Connection,
     mode: Arc<AtomicU8>,
+    own_tables: OwnTables,
     /// Monotonic microseconds.
     deadline_us: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
@@ -67,9 +72,11 @@ impl Session {
         set_limits(&connection)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
         let mode = Arc::new(AtomicU8::new(HOST));
-        let seen = Arc::clone(&mode);
-        connection
-            .authorizer(Some(move |context: AuthContext<'_>| authorize(seen.load(Ordering::Relaxed), &context)))?;
+        let own_tables = OwnTables::default();
+        let (seen, own) = (Arc::clone(&mode), Arc::clone(&own_tables));
+        connection.authorizer(Some(move |context: AuthContext<'_>| {
+            authorize(seen.load(Ordering::Relaxed), &own, &context)
+        }))?;
         let deadline_us = Arc::new(AtomicU64::new(NO_DEADLINE));
         let (deadline, now) = (Arc::clone(&deadline_us), Arc::clone(&clock));
         let late = move || {
@@ -77,7 +84,7 @@ impl Session {
             deadline != NO_DEADLINE && micros(now.monotonic()) >= deadline
         };
         connection.progress_handler(STEPS_PER_LOOK, Some(late))?;
-        Ok(Self { connection, mode, deadline_us, clock })
+        Ok(Self { connection, mode, own_tables, deadline_us, clock })
     }
 
     /// The connection, for the host's own statements. Their texts all name `weft_` tables or control transactions, so
@@ -90,6 +97,14 @@ impl Session {
     pub(super) fn guest(&self, limit: Duration) -> Sandbox<'_> {
         self.deadline_us.store(micros(self.clock.monotonic() + limit), Ordering::Relaxed);
         self.enter(GUEST)
+    }
+
+    /// The connection in a sandbox that has no tables but `own`, until the answer is dropped. What is permitted is asked
+    /// when a statement is prepared: the texts must be no others than those of one projection.
+    pub(super) fn projection(&self, own: Vec<String>, limit: Duration) -> Sandbox<'_> {
+        *self.own_tables.lock().unwrap_or_else(PoisonError::into_inner) = own;
+        self.deadline_us.store(micros(self.clock.monotonic() + limit), Ordering::Relaxed);
+        self.enter(PROJECTION)
     }
 
     /// The connection for a migration, until the answer is dropped.
@@ -144,10 +159,11 @@ fn set_limits(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn authorize(mode: u8, context: &AuthContext<'_>) -> Authorization {
+fn authorize(mode: u8, own: &OwnTables, context: &AuthContext<'_>) -> Authorization {
     let permitted = match mode {
         HOST => true,
         MIGRATION => migration_may(&context.action),
+        PROJECTION => projection_may(&context.action, &own.lock().unwrap_or_else(PoisonError::into_inner)),
         _ => context.database_name.is_none_or(|name| name == "main") && guest_may(&context.action),
     };
     if permitted { Authorization::Allow } else { Authorization::Deny }
@@ -166,9 +182,28 @@ fn guest_may(action: &AuthAction<'_>) -> bool {
     }
 }
 
+/// A projection reads and changes rows of its own tables, and nothing else: all that it makes comes from events.
+fn projection_may(action: &AuthAction<'_>, own: &[String]) -> bool {
+    match action {
+        AuthAction::Select | AuthAction::Recursive => true,
+        AuthAction::Read { table_name, .. }
+        | AuthAction::Insert { table_name }
+        | AuthAction::Update { table_name, .. }
+        | AuthAction::Delete { table_name } => own.iter().any(|own| own.eq_ignore_ascii_case(table_name)),
+        AuthAction::Function { function_name } => is_harmless(function_name),
+        _ => false,
+    }
+}
+
 /// A migration also changes the schema, but not the host's part of it.
 fn migration_may(action: &AuthAction<'_>) -> bool {
-    let own = |name: &str| name.get(..5).is_none_or(|start| !start.eq_ignore_ascii_case("weft_"));
+    // The engine's own tables change with every migration, and their names are its business.
+    let own = |name: &str| {
+        !lexer::is_reserved(name)
+            || ["sqlite_", "pragma_"]
+                .iter()
+                .any(|engine| name.get(..7).is_some_and(|it| it.eq_ignore_ascii_case(engine)))
+    };
     match action {
         AuthAction::Select | AuthAction::Recursive => true,
         AuthAction::Read { table_name, .. }

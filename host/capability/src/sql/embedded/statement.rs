@@ -12,11 +12,7 @@ use crate::sql::types::{Row, Rows, Value};
 
 /// Runs a statement; answers the number of rows it changed.
 pub(super) fn execute(connection: &Connection, sql: &str, parameters: &[Value]) -> Result<u64, SqlError> {
-    let mut statement = prepare(connection, sql, parameters)?;
-    let reads = statement.readonly();
-    let mut rows = statement.raw_query();
-    while rows.next().map_err(|error| portable(&error))?.is_some() {}
-    Ok(if reads { 0 } else { connection.changes() })
+    Repeated::prepare(connection, sql)?.execute(parameters)
 }
 
 /// Runs a statement and reads all of its rows.
@@ -54,17 +50,48 @@ pub(super) fn prepare<'c>(
     sql: &str,
     parameters: &[Value],
 ) -> Result<CachedStatement<'c>, SqlError> {
-    let mut statement = connection.prepare_cached(sql).map_err(|error| portable(&error))?;
-    for index in 1..=statement.parameter_count() {
+    let mut prepared = Repeated::prepare(connection, sql)?;
+    prepared.bind(parameters)?;
+    Ok(prepared.statement)
+}
+
+/// A statement that is run again and again.
+pub(super) struct Repeated<'c> {
+    connection: &'c Connection,
+    statement: CachedStatement<'c>,
+    /// Which parameter each place takes.
+    places: Vec<usize>,
+}
+
+impl<'c> Repeated<'c> {
+    pub(super) fn prepare(connection: &'c Connection, sql: &str) -> Result<Self, SqlError> {
+        let statement = connection.prepare_cached(sql).map_err(|error| portable(&error))?;
         // SQLite numbers `$2` by where it first stands; its name says which parameter it is.
-        let number = statement.parameter_name(index).and_then(|name| name.strip_prefix('$')?.parse::<usize>().ok());
-        let value = number.and_then(|number| parameters.get(number.checked_sub(1)?));
-        let Some(value) = value else {
-            return Err(SqlError::Invalid("parameters are written $1, $2 and so on".to_owned()));
-        };
-        statement.raw_bind_parameter(index, native(value)).map_err(|error| portable(&error))?;
+        let place = |index| statement.parameter_name(index)?.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1);
+        let places = (1..=statement.parameter_count()).map(place).collect::<Option<_>>().ok_or_else(misnumbered)?;
+        Ok(Self { connection, statement, places })
     }
-    Ok(statement)
+
+    fn bind(&mut self, parameters: &[Value]) -> Result<(), SqlError> {
+        for (index, place) in (1..).zip(&self.places) {
+            let value = parameters.get(*place).ok_or_else(misnumbered)?;
+            self.statement.raw_bind_parameter(index, native(value)).map_err(|error| portable(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Runs it; answers the number of rows it changed.
+    pub(super) fn execute(&mut self, parameters: &[Value]) -> Result<u64, SqlError> {
+        self.bind(parameters)?;
+        let reads = self.statement.readonly();
+        let mut rows = self.statement.raw_query();
+        while rows.next().map_err(|error| portable(&error))?.is_some() {}
+        Ok(if reads { 0 } else { self.connection.changes() })
+    }
+}
+
+fn misnumbered() -> SqlError {
+    SqlError::Invalid("parameters are written $1, $2 and so on".to_owned())
 }
 
 /// The same, for a connection that only reads.

@@ -3,12 +3,14 @@
 use weft_core::Reason;
 
 use crate::events::EventStoreError;
+use crate::projection::ReadModelError;
 use crate::sql::error::SqlError;
 
 #[derive(Clone, Debug)]
 pub(super) enum WriteError {
     Sql(SqlError),
     Events(EventStoreError),
+    Model(ReadModelError),
 }
 
 /// Refutes what the writer never does: answer one operation with the effect or the error of another.
@@ -33,7 +35,7 @@ impl WriteError {
     pub(super) fn into_sql(self) -> SqlError {
         match self {
             Self::Sql(error) => error,
-            Self::Events(_) => mismatched(),
+            Self::Events(_) | Self::Model(_) => mismatched(),
         }
     }
 }
@@ -43,6 +45,23 @@ impl From<WriteError> for EventStoreError {
         match error {
             WriteError::Sql(error) => Self::Sql(error),
             WriteError::Events(error) => error,
+            WriteError::Model(_) => mismatched().into(),
+        }
+    }
+}
+
+impl From<ReadModelError> for WriteError {
+    fn from(error: ReadModelError) -> Self {
+        Self::Model(error)
+    }
+}
+
+impl From<WriteError> for ReadModelError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Sql(error) => Self::Sql(error),
+            WriteError::Model(error) => error,
+            WriteError::Events(_) => mismatched().into(),
         }
     }
 }

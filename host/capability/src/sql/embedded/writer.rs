@@ -13,6 +13,7 @@ use super::Shared;
 use super::events;
 use super::keyed::{self, Effects, Record};
 use super::queue::{AbandonOnExit, Linger, Ticket};
+use super::read_model::{self, Change};
 use super::session::Session;
 use super::statement::portable;
 use super::transaction::{self, Opened};
@@ -49,6 +50,7 @@ pub(super) enum Operation {
     Commit(Commit, Vec<Append>),
     Revoke(Revocation),
     KeepSnapshot(Snapshot),
+    Model(Change),
 }
 
 /// What came of an operation.
@@ -229,7 +231,7 @@ impl Keyed {
         let events = match &self.operation {
             Operation::Commit(commit, _) => commit.events.len(),
             Operation::Revoke(revocation) => revocation.events.len(),
-            Operation::KeepSnapshot(_) => 0,
+            Operation::KeepSnapshot(_) | Operation::Model(_) => 0,
         };
         events > 0 && result.is_ok()
     }
@@ -283,6 +285,10 @@ fn run(effects: &Effects<'_>, operation: &Operation) -> Result<Effect, WriteErro
         },
         Operation::KeepSnapshot(snapshot) => alone(effects, || {
             events::keep_snapshot(effects.session.host(), snapshot)?;
+            Ok(Effect::Done)
+        }),
+        Operation::Model(change) => alone(effects, || {
+            read_model::apply(effects, change)?;
             Ok(Effect::Done)
         }),
     }

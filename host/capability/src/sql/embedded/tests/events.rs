@@ -1,13 +1,25 @@
-//! The event store of the embedded backend passes its suite.
+//! The event store and the read models of the embedded backend pass their suites.
 
 use super::*;
 use crate::events::conformance::model::{self as list, Call};
 use crate::events::{EventStore, conformance as suite};
+use crate::projection::{ReadModels, conformance as models};
 
 impl suite::Backend for Fixture {
     fn store(&self) -> Arc<dyn EventStore> {
         self.host.events("school").unwrap()
     }
+}
+
+impl models::Backend for Fixture {
+    fn read_models(&self) -> Arc<dyn ReadModels> {
+        self.host.read_models("school").unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passes_the_suite_of_the_read_models() {
+    models::run_all(&fixture()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -46,7 +46,9 @@ fn open(dir: &Path, clock: &Arc<ManualClock>) -> Result<SqlHost, OpenError> {
 
 fn fixture() -> Fixture {
     let dir = TempDir::new().unwrap();
-    migrations(dir.path(), &[("0001_conformance.sql", conformance::MIGRATION)]);
+    let models = crate::projection::conformance::MIGRATION;
+    let files = [("0001_conformance.sql", conformance::MIGRATION), ("0002_models.sql", models)];
+    migrations(dir.path(), &files);
     let clock = Arc::new(ManualClock::at_ms(START_MS));
     let host = open(dir.path(), &clock).unwrap();
     Fixture { dir, clock, host }
