@@ -4,6 +4,7 @@
 //!
 //! A function is: parse, call the pure domain crate, call capabilities, answer.
 
+pub mod aggregate;
 pub mod bindings;
 pub mod clock;
 pub mod cursor;

@@ -5,8 +5,12 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+#[cfg(not(test))]
 use crate::bindings::weft::events::store;
+#[cfg(not(test))]
 use crate::bindings::weft::sql::database;
+#[cfg(test)]
+use crate::events::fake_store::{self as database, self as store};
 use crate::events::{ExpectedVersion, NewEvent, StreamAppend, VersionConflict};
 use crate::failure::{Failure, Fallible};
 use crate::json;
