@@ -1,0 +1,1 @@
+CREATE TABLE ledger_lines (place BIGINT PRIMARY KEY, stream TEXT NOT NULL, type TEXT NOT NULL, data TEXT NOT NULL);
