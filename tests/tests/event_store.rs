@@ -6,19 +6,21 @@ use weft_tests::platform::{Options, Platform};
 use weft_tests::repository;
 use weft_tests::wait::eventually;
 
+fn options() -> Options {
+    Options { manifest: repository::root().join("tests/applications/ledger/spin.toml"), ..Options::default() }
+}
+
 fn start() -> Platform {
-    let manifest = repository::root().join("tests/applications/ledger/spin.toml");
-    Platform::start_with(&Options { manifest, ..Options::default() })
+    Platform::start_with(&options())
 }
 
 fn book(platform: &Platform, account: &str, key: &str, amount: i64) -> (u16, Value) {
     let answer = platform.post(&format!("/accounts/{account}"), &json!({ "key": key, "amount": amount })).send();
-    let status = answer.status();
-    (status, answer.expect(status)["balance"].take())
+    (answer.status, answer.json()["balance"].take())
 }
 
 fn account(platform: &Platform, account: &str) -> Value {
-    platform.get(&format!("/accounts/{account}")).send().expect(200).clone()
+    platform.get(&format!("/accounts/{account}")).send().expect(200)
 }
 
 /// The statement of an account, once it has so many lines.
@@ -80,10 +82,11 @@ fn snapshots_are_kept_and_events_arrive_in_order_once() {
     // Kept when the sixth and the eleventh command had found five events since the last one.
     assert_eq!(account(&platform, "long"), json!({ "balance": 78, "version": 12, "snapshot": 10 }));
     platform.kill();
-    platform.restart();
+    platform.run(&options()).expect("the host starts again");
     assert_eq!(account(&platform, "long"), json!({ "balance": 78, "version": 12, "snapshot": 10 }));
     assert_eq!(book(&platform, "long", "last", -8), (200, json!(70)));
-    let mut expected: Vec<String> = (1..=12).map(|number| format!("ledger.deposited {{\"amount\":{number}}}")).collect();
+    let mut expected: Vec<String> =
+        (1..=12).map(|number| format!("ledger.deposited {{\"amount\":{number}}}")).collect();
     expected.push("ledger.withdrawn {\"amount\":8}".to_owned());
     assert_eq!(statement(&platform, "long", 13), expected);
 }

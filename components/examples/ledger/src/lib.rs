@@ -40,7 +40,10 @@ async fn handle(request: Request) -> Result<Response, Problem> {
     let account = aggregate::load::<Account>(&id).await?;
     let snapshot = events::latest_snapshot(format!("account-{id}")).await.map_err(weft_guest::sql::Error::from)?;
     let snapshot = snapshot.map(|snapshot| snapshot.version);
-    Ok(Response::json(200, &json!({ "balance": account.state.balance, "version": account.version, "snapshot": snapshot })))
+    Ok(Response::json(
+        200,
+        &json!({ "balance": account.state.balance, "version": account.version, "snapshot": snapshot }),
+    ))
 }
 
 async fn book(key: &str, id: &str, amount: i64) -> Result<i64, Problem> {
