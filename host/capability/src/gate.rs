@@ -10,6 +10,9 @@ pub enum Closed {
     /// The function is durable and no step is open: code between steps is replayed and must have no effects.
     #[error("outside-step: a durable function may have effects only inside a step")]
     OutsideStep,
+    /// The function runs as a projection.
+    #[error("no-effects: a projection answers statements, which depend on nothing but its events")]
+    Projection,
     /// A transaction is open in this call.
     #[error("transaction-open: end the transaction first")]
     TransactionOpen,
@@ -22,6 +25,7 @@ pub struct Gate(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     durable: bool,
+    projects: bool,
     transactions: u32,
     steps: Vec<OpenStep>,
 }
@@ -42,6 +46,12 @@ impl Gate {
         Self(Arc::new(Mutex::new(State { durable, ..State::default() })))
     }
 
+    /// The gate of an instance that runs as a projection: it never opens.
+    #[must_use]
+    pub fn of_projection() -> Self {
+        Self(Arc::new(Mutex::new(State { projects: true, ..State::default() })))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -52,6 +62,9 @@ impl Gate {
     /// [`Closed`] says why not.
     pub fn check(&self) -> Result<(), Closed> {
         let state = self.state();
+        if state.projects {
+            return Err(Closed::Projection);
+        }
         if state.transactions > 0 {
             return Err(Closed::TransactionOpen);
         }

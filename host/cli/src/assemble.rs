@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use weft_capability::kv::embedded::Embedded as EmbeddedStore;
 use weft_capability::messaging::{Broker, embedded::Embedded as EmbeddedBroker};
 use weft_capability::outbound::SystemResolver;
+use weft_capability::projection::Projections;
 use weft_capability::schema::{AcceptAll, SchemaCheck};
 use weft_capability::spin_sqlite::Databases;
 use weft_capability::sql::{ContextSettings, KeptSince, SqlHost, SqlSettings};
@@ -74,12 +75,11 @@ pub fn assemble(place: &Place) -> anyhow::Result<Host> {
         tracing::warn!(quarantined = ?found.log.quarantined, orphans = found.orphans, "the saga journal is damaged");
     }
 
-    let databases: BTreeMap<_, _> =
-        manifest.contexts.keys().filter_map(|name| Some((name.clone(), sql.database(name)?))).collect();
-    let event_stores = manifest.contexts.keys().filter_map(|name| Some((name.clone(), sql.events(name)?))).collect();
+    let databases = of_contexts(&manifest, |name| sql.database(name));
+    let event_stores = of_contexts(&manifest, |name| sql.events(name));
     let services = Services {
         databases,
-        event_stores,
+        event_stores: event_stores.clone(),
         key_value: Arc::new(EmbeddedStore::open(&data.join("kv.db"), clock.clone())?),
         spin_sqlite: Databases::new(data, clock.clone()),
         broker: Some(broker.clone()),
@@ -92,12 +92,16 @@ pub fn assemble(place: &Place) -> anyhow::Result<Host> {
     let engine = Engine::new(&EngineOptions::default(), data, clock.clone(), services, outputs)?;
     let mesh = Mesh::new(Arc::new(engine.clone()), clock.clone());
     engine.connect(Arc::new(mesh.clone()));
+    let projections = Projections::open(data, clock.clone())?;
     let parts = Parts {
         place: place.clone(),
         clock,
         engine,
         mesh,
         outboxes: manifest.contexts.keys().filter_map(|name| sql.outbox(name)).collect(),
+        event_stores,
+        read_models: of_contexts(&manifest, |name| sql.read_models(name)),
+        projections,
         close_databases: Box::new(move || sql.shutdown()),
         key_value,
         broker,
@@ -106,6 +110,10 @@ pub fn assemble(place: &Place) -> anyhow::Result<Host> {
         _lock: lock,
     };
     Host::new(parts, manifest, &variables)
+}
+
+fn of_contexts<T>(manifest: &Manifest, find: impl Fn(&str) -> Option<T>) -> BTreeMap<Arc<str>, T> {
+    manifest.contexts.keys().filter_map(|name| Some((name.clone(), find(name)?))).collect()
 }
 
 fn contexts(manifest: &Manifest) -> Vec<ContextSettings> {

@@ -9,7 +9,9 @@ use clap::{Args, Parser, Subcommand};
 use weft_telemetry::{HostLog, HostLogError, LogFormat};
 
 use crate::assemble::Place;
-use crate::commands::{admin, audit, build, check, completions, import, invoke, logs, new, routes, saga, test, up};
+use crate::commands::{
+    admin, audit, build, check, completions, import, invoke, logs, new, projections, routes, saga, test, up,
+};
 use crate::exit::{self, Exit};
 
 /// Runs a whole microservice system as WebAssembly components in one process.
@@ -58,6 +60,9 @@ pub enum Command {
     /// Test what was written: a saga under every fault
     #[command(subcommand)]
     Test(test::Command),
+    /// Look at read models, rebuild, pause and resume them
+    #[command(subcommand)]
+    Projections(projections::Command),
     /// List routes: method, path, component, access
     Routes(routes::Args),
     /// Show what functions have written to stdout and stderr
@@ -122,6 +127,7 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
         Command::Invoke(args) => invoke::run(&args, &place).await,
         Command::Saga(command) => saga::run(command, &place).await,
         Command::Test(command) => test::run(command, &place).await,
+        Command::Projections(command) => projections::run(command, &place).await,
         Command::Routes(args) => routes::run(&args, &place).await,
         Command::Logs(args) => logs::run(&args, &place).await,
         Command::Audit(args) => audit::run(&args, &place),
@@ -203,6 +209,10 @@ mod tests {
             "weft saga migrate 0192 --dry-run",
             "weft audit --limit 5 --json",
             "weft test saga x --input i --setup s --from d --signals t --may-leave c.t:a=b --ignore c.t.a --json",
+            "weft projections list --json",
+            "weft projections rebuild c/p@1 --from 7 --reason mended",
+            "weft projections pause c/p@1",
+            "weft projections resume c/p@1",
             "weft routes --json",
             "weft logs courses-list -f -n 5",
             "weft admin reset-password --email a@example.com",

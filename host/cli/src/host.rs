@@ -1,17 +1,20 @@
 //! A host that stands: the engine, the mesh and the state engines of one application. Putting it together is
 //! `assemble`, serving it `commands::up`, talking to it from outside `control`.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
 
+use weft_capability::events::EventStore;
 use weft_capability::kv::Store;
 use weft_capability::messaging::Broker;
 use weft_capability::outbox::OutboxSource;
+use weft_capability::projection::{LogSource, ProjectionParts, Projections, ReadModels, Source, StoreSource};
 use weft_core::disk::DiskLock;
-use weft_core::manifest::{Manifest, Variables};
+use weft_core::manifest::{Manifest, ProjectionSource, Variables};
 use weft_core::{Call as _, CallContext, Clock, Failure, Invocation, Target};
 use weft_durable::Sagas;
 use weft_engine::{Engine, Value};
@@ -21,7 +24,7 @@ use weft_telemetry::GuestLogs;
 use crate::assemble::{self, Place};
 use crate::choreographing::Choreographing;
 use crate::specs;
-use crate::wiring::{Delivering, Resuming, Scheduling};
+use crate::wiring::{Delivering, Projecting, Resuming, Scheduling};
 
 /// How long the deliveries in work may take to finish when the host goes down.
 const DELIVERY_GRACE: Duration = Duration::from_secs(10);
@@ -48,6 +51,12 @@ pub struct Parts {
     pub broker: Arc<dyn Broker>,
     /// Durable functions.
     pub sagas: Sagas,
+    /// Read models.
+    pub projections: Projections,
+    /// The event store of each context.
+    pub event_stores: BTreeMap<Arc<str>, Arc<dyn EventStore>>,
+    /// Where each context keeps read models.
+    pub read_models: BTreeMap<Arc<str>, Arc<dyn ReadModels>>,
     /// What functions write.
     pub logs: GuestLogs,
     /// Held as long as the host lives.
@@ -103,6 +112,7 @@ impl Host {
             parts.broker.forward(outbox.clone());
         }
         self.serve_subscriptions().await?;
+        self.serve_projections().await?;
         let told = self.run_startup().await?;
         self.run_schedules();
         Ok(told)
@@ -119,6 +129,35 @@ impl Host {
         let delivering = Delivering { mesh: parts.mesh.clone(), clock: parts.clock.clone(), choreographing };
         let subscriptions = specs::subscriptions(&manifest);
         parts.broker.serve(subscriptions, Arc::new(delivering)).await.context("cannot serve the subscriptions")
+    }
+
+    /// Makes the manifest's projections the ones that run.
+    ///
+    /// # Errors
+    /// If it cannot be known how they stand.
+    pub async fn serve_projections(&self) -> anyhow::Result<()> {
+        let parts = &self.parts;
+        let project = Arc::new(Projecting { engine: parts.engine.clone(), clock: parts.clock.clone() });
+        let mut served = Vec::new();
+        for projection in specs::projections(&self.manifest()) {
+            let kinds: Vec<String> = projection.rules.types.iter().map(ToString::to_string).collect();
+            let source: Option<Arc<dyn Source>> = match &projection.rules.source {
+                ProjectionSource::Store(context) => parts.event_stores.get(&context.value).map(|store| {
+                    let source: Arc<dyn Source> = Arc::new(StoreSource::new(store.clone(), kinds));
+                    source
+                }),
+                ProjectionSource::Log(topic) => {
+                    Some(Arc::new(LogSource::new(parts.broker.clone(), topic.clone(), kinds)))
+                }
+            };
+            let models = parts.read_models.get(&projection.context).cloned();
+            // A context that is new with a changed manifest is there after the next start.
+            let (Some(source), Some(models)) = (source, models) else {
+                bail!("projection {}: its context was added while the host runs: start the host anew", projection.id())
+            };
+            served.push(ProjectionParts { projection, source, models, project: project.clone() });
+        }
+        parts.projections.serve(served).await.context("cannot run the projections")
     }
 
     /// Makes the manifest's schedules the ones that are kept to.
@@ -184,12 +223,13 @@ impl Host {
         self.parts.mesh.call(Invocation { target, arguments, context }).await
     }
 
-    /// Ends deliveries, then sagas, then the databases that both write to. Sagas that have not ended go on at the next
+    /// Ends projections and deliveries, then sagas, then the databases that both write to. Sagas that have not ended go on at the next
     /// start.
     ///
     /// # Errors
     /// If something could not be flushed.
     pub async fn shutdown(self: Arc<Self>) -> anyhow::Result<()> {
+        self.parts.projections.shutdown().await;
         self.parts.broker.shutdown(DELIVERY_GRACE).await;
         let closing = move || -> anyhow::Result<()> {
             let parts = &self.parts;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use weft_capability::messaging::Subscription;
 use weft_capability::messaging::embedded::EmbeddedOptions;
 use weft_capability::messaging::glue::{BATCH_HANDLER, HANDLER};
+use weft_capability::projection::Projection;
+use weft_capability::projection::glue::PROJECTION;
 use weft_capability::schema::SchemaCheck;
 use weft_core::manifest::{self, Component, Diagnostic, Manifest, Variables};
 use weft_durable::{Limit, Limits, Rate, SagaOptions, Schedule};
@@ -43,6 +45,9 @@ pub fn functions(manifest: &Manifest, variables: &Variables) -> Result<Vec<Funct
                 }
                 if component.subscriptions.iter().any(batched) {
                     required_exports.push(BATCH_HANDLER);
+                }
+                if !component.projections.is_empty() {
+                    required_exports.push(PROJECTION);
                 }
                 let serves_http = routed.contains(&*component.id);
                 specs.push(function(component, grants, serves_http, required_exports));
@@ -216,6 +221,19 @@ pub fn subscriptions(manifest: &Manifest) -> Vec<Subscription> {
         each.map(move |rules| Subscription { component: component_id.clone(), rules }).collect::<Vec<_>>()
     };
     manifest.running().flat_map(of).chain(choreography_subscriptions(manifest)).collect()
+}
+
+/// Which read models are made of which events.
+#[must_use]
+pub fn projections(manifest: &Manifest) -> Vec<Projection> {
+    let of = |component: &Component| {
+        let (id, context) = (component.id.clone(), component.grants.context.as_ref());
+        // The manifest was refused if there is none.
+        let context = context.map(|context| context.value.clone()).unwrap_or_default();
+        let each = component.projections.clone().into_iter();
+        each.map(move |rules| Projection { component: id.clone(), context: context.clone(), rules }).collect::<Vec<_>>()
+    };
+    manifest.running().flat_map(of).collect()
 }
 
 /// A component's problem, at its place in the manifest.

@@ -11,6 +11,8 @@ use futures::future::BoxFuture;
 use weft_capability::kv::Store;
 use weft_capability::messaging::glue::{HANDLE, HANDLER, handle_answer, handle_arguments};
 use weft_capability::messaging::{Broker, Deliver, Delivery, DeliveryError};
+use weft_capability::projection::{Project, ProjectError, SourceEvent};
+use weft_capability::sql::Statement;
 use weft_core::{Call as _, CallContext, Clock, Failure, Fault, Invocation, Reason, Target};
 use weft_durable::{BeginScheduled, Resume, Sagas};
 use weft_engine::{Engine, LogSink, OutputStream, OutputWriter, Value};
@@ -110,6 +112,24 @@ impl Deliver for Delivering {
             choreographing.reacted(&component, &delivery, began_ms, &result);
             result
         })
+    }
+}
+
+/// The functions of projections run in the engine, without the mesh: nobody calls them but the host.
+pub struct Projecting {
+    /// Runs functions.
+    pub engine: Engine,
+    /// The time that deadlines are on.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Project for Projecting {
+    fn project(
+        &self,
+        component: &str,
+        events: Arc<[SourceEvent]>,
+    ) -> BoxFuture<'static, Result<Vec<Statement>, ProjectError>> {
+        self.engine.project(component, &events, self.clock.monotonic() + DELIVERY_DEADLINE)
     }
 }
 

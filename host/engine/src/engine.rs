@@ -7,9 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Either, select};
 use wasmtime::component::Val;
 
+use weft_capability::projection::glue::{self as projection, PROJECT, PROJECTION};
+use weft_capability::projection::{ProjectError, SourceEvent};
+use weft_capability::sql::Statement;
 use weft_core::{Call, CallContext, Clock, Failure, Fault, Invocation, Reason, Target, Trace};
 
 use crate::capabilities::{Granted, Services};
@@ -175,6 +178,41 @@ impl Engine {
                 }
                 _ => Err(Failure::unknown(Fault::Guest, Reason::Internal, "resume answered something else")),
             }
+        })
+    }
+
+    /// Has a projection's function answer statements for some events. Whatever it is granted, it has no effects.
+    ///
+    /// # Errors
+    /// [`Failure`] if the function does not answer within `deadline`, on the clock's monotonic time.
+    pub fn project(
+        &self,
+        component: &str,
+        events: &[SourceEvent],
+        deadline: Duration,
+    ) -> BoxFuture<'static, Result<Vec<Statement>, ProjectError>> {
+        let Some(function) = self.function(component) else {
+            let message = format!("there is no component {component}");
+            let failure = Failure::not_attempted(Fault::Host, Reason::Unavailable, message);
+            return Box::pin(async { Err(failure.into()) });
+        };
+        let target =
+            Target { component: function.spec.id.clone(), interface: PROJECTION.into(), function: PROJECT.into() };
+        let context = CallContext { caller: None, deadline, trace: None, depth: 0, step: None };
+        let clock = self.inner.shared.clock.clone();
+        let left = deadline.saturating_sub(clock.monotonic());
+        let store = function.projection_store(context);
+        let parameters = projection::parameters(events);
+        let run = instance::run_typed::<_, projection::Results>(function, target, store, parameters);
+        Box::pin(async move {
+            let late = async {
+                clock.sleep(left).await;
+                Err(Failure::unknown(Fault::Guest, Reason::Deadline, "the function did not answer in time"))
+            };
+            let (Either::Left((answer, _)) | Either::Right((answer, _))) = select(run, Box::pin(late)).await;
+            let (statements,) = answer?;
+            let statements = statements.map_err(ProjectError::Refused)?;
+            Ok(statements.into_iter().map(Statement::from).collect())
         })
     }
 

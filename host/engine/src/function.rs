@@ -87,23 +87,31 @@ impl Function {
     /// A store for an instance that serves one call. `durable_key` is the saga's key if the function is durable.
     pub fn store(&self, context: CallContext, durable_key: Option<&str>) -> Store<StoreData> {
         let trace_id = context.trace.as_ref().map(|trace| trace.trace_id.clone());
-        let mut store = self.bare_store(trace_id, durable_key, Some(&context));
+        let gate = Gate::new(self.spec.durable);
+        let mut store = self.bare_store(gate, trace_id, durable_key, Some(&context));
+        store.data_mut().calling = Calling::one(context);
+        store
+    }
+
+    /// A store for an instance that runs once as a projection, without effects.
+    pub fn projection_store(&self, context: CallContext) -> Store<StoreData> {
+        let mut store = self.bare_store(Gate::of_projection(), None, None, Some(&context));
         store.data_mut().calling = Calling::one(context);
         store
     }
 
     /// A store for an instance that serves requests one after another; each brings its own context.
     pub fn reusable_store(&self) -> Store<StoreData> {
-        self.bare_store(None, None, None)
+        self.bare_store(Gate::new(self.spec.durable), None, None, None)
     }
 
     fn bare_store(
         &self,
+        gate: Gate,
         trace_id: Option<Arc<str>>,
         durable_key: Option<&str>,
         context: Option<&CallContext>,
     ) -> Store<StoreData> {
-        let gate = Gate::new(self.spec.durable);
         let capabilities = CapabilityStates::new(self, &gate, context);
         let wasi = wasi::context(self, trace_id, durable_key, &capabilities);
         let spec = &self.spec.limits;

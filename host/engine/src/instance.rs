@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use tokio_util::task::AbortOnDropHandle;
-use wasmtime::component::Val;
+use wasmtime::Store;
+use wasmtime::component::{ComponentNamedList, Lift, Lower, Val};
 
 use weft_core::{CallContext, Failure, Fault, Invocation, Outcome, Reason, Runner, Target};
 
 use crate::engine::Engine;
-use crate::function::Function;
+use crate::function::{Export, Function};
+use crate::state::StoreData;
 use crate::trap;
 use crate::values;
 
@@ -50,7 +52,14 @@ pub(crate) fn run_in(
     invocation: Invocation<Val>,
 ) -> BoxFuture<'static, Result<Vec<Val>, Failure>> {
     let component = invocation.target.component.clone();
-    let task = AbortOnDropHandle::new(tokio::spawn(call(function, invocation)));
+    on_its_own_task(component, call(function, invocation))
+}
+
+fn on_its_own_task<R: Send + 'static>(
+    component: Arc<str>,
+    call: impl Future<Output = Result<R, Failure>> + Send + 'static,
+) -> BoxFuture<'static, Result<R, Failure>> {
+    let task = AbortOnDropHandle::new(tokio::spawn(call));
     Box::pin(async move {
         task.await.unwrap_or_else(|error| {
             tracing::error!(%component, %error, "the task of a call ended without an answer");
@@ -60,13 +69,59 @@ pub(crate) fn run_in(
     })
 }
 
+/// Calls a function whose types the host knows, in a fresh instance of this very function in `store`: their values
+/// move as a whole, where [`run_in`] moves them one by one.
+pub(crate) fn run_typed<P, R>(
+    function: Arc<Function>,
+    target: Target,
+    store: Store<StoreData>,
+    parameters: P,
+) -> BoxFuture<'static, Result<R, Failure>>
+where
+    P: ComponentNamedList + Lower + Send + Sync + 'static,
+    R: ComponentNamedList + Lift + Send + Sync + 'static,
+{
+    on_its_own_task(target.component.clone(), call_typed(function, target, store, parameters))
+}
+
+async fn call_typed<P, R>(
+    function: Arc<Function>,
+    target: Target,
+    mut store: Store<StoreData>,
+    parameters: P,
+) -> Result<R, Failure>
+where
+    P: ComponentNamedList + Lower + Send + Sync + 'static,
+    R: ComponentNamedList + Lift + Send + Sync + 'static,
+{
+    let component = &*target.component;
+    let export = exported(&function, &target)?;
+    let instance = match function.pre.instantiate_async(&mut store).await {
+        Ok(instance) => instance,
+        Err(error) => return Err(trap::classify(component, &error, store.data().limits.exceeded)),
+    };
+    let func = instance.get_typed_func::<P, R>(&mut store, export.index).map_err(|error| {
+        let message = format!("{component} exports {} with other types: {error:#}", target.function);
+        Failure::not_attempted(Fault::Guest, Reason::Unavailable, message)
+    })?;
+    let ran = store
+        .run_concurrent(async |accessor| func.call_concurrent(accessor, parameters).await)
+        .await
+        .and_then(|inner| inner);
+    ran.map_err(|error| trap::classify(component, &error, store.data().limits.exceeded))
+}
+
+fn exported<'a>(function: &'a Function, target: &Target) -> Result<&'a Export, Failure> {
+    function.export(&target.interface, &target.function).ok_or_else(|| {
+        let message = format!("{} does not export {}#{}", target.component, target.interface, target.function);
+        Failure::not_attempted(Fault::Guest, Reason::Unavailable, message)
+    })
+}
+
 async fn call(function: Arc<Function>, invocation: Invocation<Val>) -> Result<Vec<Val>, Failure> {
     let Invocation { target, arguments, context } = invocation;
     let component = &*target.component;
-    let Some(export) = function.export(&target.interface, &target.function) else {
-        let message = format!("{component} does not export {}#{}", target.interface, target.function);
-        return Err(Failure::not_attempted(Fault::Guest, Reason::Unavailable, message));
-    };
+    let export = exported(&function, &target)?;
     let key = function.spec.durable.then(|| durable_key(&arguments)).flatten();
     let mut store = function.store(unbounded_if_durable(&function, context), key);
     let instance = match function.pre.instantiate_async(&mut store).await {

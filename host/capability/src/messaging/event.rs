@@ -191,7 +191,7 @@ impl From<OutboxEvent> for Event {
 
 /// RFC 3339 in UTC with milliseconds.
 #[must_use]
-pub(super) fn rfc3339(time_ms: u64) -> String {
+pub(crate) fn rfc3339(time_ms: u64) -> String {
     let time = i64::try_from(time_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     format!("{:.3}", time.unwrap_or(Timestamp::MAX))
 }

@@ -32,6 +32,7 @@ use crate::outbox::OutboxSource;
 
 pub use dead_letter::{DeadLetter, DeadLetterFilter};
 pub use delivery::{Deliver, Delivery, DeliveryError, Subscription, SubscriptionStatus};
+pub(crate) use event::rfc3339;
 pub use event::{DEFAULT_PRIORITY, Event, EventError, Handling, MAX_DATA_BYTES, MAX_ID_BYTES, to_cloudevent_json};
 pub use history::{EventFilter, EventPage, ReadFrom};
 

@@ -370,7 +370,7 @@ impl<T: Send> database::HostTransactionWithStore<T> for Sql {
 
 fn closed(closed: Closed) -> SqlError {
     match closed {
-        Closed::OutsideStep => SqlError::Denied(closed.to_string()),
+        Closed::OutsideStep | Closed::Projection => SqlError::Denied(closed.to_string()),
         Closed::TransactionOpen => SqlError::TransactionOpen,
     }
 }

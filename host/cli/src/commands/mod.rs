@@ -1,6 +1,7 @@
 //! One file for each command: what it takes from the command line, and what it does.
 
 pub mod admin;
+mod arguments;
 pub mod audit;
 pub mod build;
 pub mod check;
@@ -9,6 +10,7 @@ pub mod import;
 pub mod invoke;
 pub mod logs;
 pub mod new;
+pub mod projections;
 pub mod routes;
 pub mod saga;
 pub mod test;

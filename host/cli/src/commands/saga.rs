@@ -1,6 +1,5 @@
 //! `weft saga`: sagas of the running host. What each command takes stands here, what it does in the files below.
 
-mod arguments;
 mod bars;
 mod orders;
 mod show;
@@ -18,7 +17,7 @@ use crate::control::client::{Client, query};
 use crate::exit::Exit;
 use crate::output;
 
-use arguments::{attribute, time};
+use super::arguments::{attribute, time};
 
 /// The commands under `weft saga`.
 #[derive(Debug, Subcommand)]

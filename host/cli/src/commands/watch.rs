@@ -79,7 +79,8 @@ async fn redeploy(host: &Arc<Host>, edge: &Arc<Edge>) -> anyhow::Result<()> {
     deployed.await??;
     edge.set_routes(routes)?;
     host.run_schedules();
-    host.serve_subscriptions().await
+    host.serve_subscriptions().await?;
+    host.serve_projections().await
 }
 
 /// Which paths are sources: the manifest and what its `watch` patterns cover.

@@ -3,6 +3,7 @@
 //! done to them in [`orders`].
 
 pub mod orders;
+pub mod projections;
 pub mod sagas;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use weft_core::manifest::{Access, Manifest, Route};
 use weft_engine::InvokeAnswer;
 
 pub use orders::{Begun, Migrated, Order, Ordered, Resolve, Signal, Start};
+pub use projections::{ProjectionEntry, ProjectionOrder, RebuildEntry};
 pub use sagas::{Saga, SagaAttempt, SagaEntry, SagaList, SagaOrder, SagaStep, SagaWait, Timeline, Transition};
 
 /// `GET /v1/info`.

@@ -1,6 +1,7 @@
 //! The client's side of the control socket. One connection for each request: commands make few. What is asked of sagas is
 //! in [`sagas`].
 
+mod projections;
 mod sagas;
 
 use std::io;

@@ -1,6 +1,8 @@
 //! What a running host answers on its control socket.
 
+mod audited;
 mod hands;
+mod projections;
 mod sagas;
 
 use std::net::SocketAddr;
@@ -20,7 +22,7 @@ use weft_telemetry::guest::files;
 use weft_telemetry::{AuditLog, GuestLogs, LogLine};
 
 use super::api::{Answer, Call, Info, Problem, RouteEntry, routes};
-use super::server::{LogFilter, Operations, SagaOperations, problem};
+use super::server::{LogFilter, Operations, ProjectionOperations, SagaOperations, problem};
 use crate::host::Host;
 use crate::invoker::invoke_in;
 
@@ -62,6 +64,10 @@ impl Operations for Running {
     }
 
     fn sagas(&self) -> &dyn SagaOperations {
+        self
+    }
+
+    fn projections(&self) -> &dyn ProjectionOperations {
         self
     }
 

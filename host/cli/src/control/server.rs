@@ -1,6 +1,7 @@
 //! The host's side of the control socket: HTTP, the token and the limits. What is answered comes from
 //! [`Operations`]; what is asked of sagas is read in [`sagas`].
 
+mod projections;
 mod sagas;
 
 use std::convert::Infallible;
@@ -20,6 +21,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
@@ -31,6 +33,7 @@ use super::MAX_BODY_BYTES;
 use super::api::{Answer, Call, Info, Problem, RouteEntry};
 use super::socket;
 use super::token::Token;
+pub use projections::ProjectionOperations;
 pub use sagas::{Done, SagaOperations};
 
 /// Connections at the same time; more wait.
@@ -61,6 +64,8 @@ pub trait Operations: Send + Sync + 'static {
     fn routes(&self) -> Vec<RouteEntry>;
     /// Its sagas.
     fn sagas(&self) -> &dyn SagaOperations;
+    /// Its projections.
+    fn projections(&self) -> &dyn ProjectionOperations;
     /// What functions wrote. Ends after the lines that there are, or never if it is to follow.
     fn logs(&self, filter: LogFilter) -> BoxStream<'static, LogLine>;
     /// Calls a function. 502 if it gives no answer, 400 if the call makes no sense.
@@ -168,15 +173,34 @@ async fn route(operations: &dyn Operations, request: Request<Incoming>) -> Resul
             }
             Ok(json(&operations.invoke(call).await?))
         }
-        (method, path) => match path.strip_prefix("/v1/sagas") {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-                let rest = rest.to_owned();
-                sagas::route(operations.sagas(), &rest, &query, request).await
+        (method, path) => {
+            if let Some(rest) = below("/v1/sagas", path) {
+                sagas::route(operations.sagas(), rest, &query, request).await
+            } else if let Some(rest) = below("/v1/projections", path) {
+                projections::route(operations.projections(), rest, request).await
+            } else {
+                Err(nothing_at(method, path))
             }
-            _ if method == Method::GET => Err(problem(StatusCode::NOT_FOUND, format!("there is nothing at {path}"))),
-            _ => Err(problem(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not take {method}"))),
-        },
+        }
     }
+}
+
+/// What follows `area` in a path that is there or below it: nothing, or something that begins with a slash.
+fn below<'a>(area: &str, path: &'a str) -> Option<&'a str> {
+    path.strip_prefix(area).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn nothing_at(method: &Method, path: &str) -> Problem {
+    match *method {
+        Method::GET => problem(StatusCode::NOT_FOUND, format!("there is nothing at {path}")),
+        _ => problem(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not take {method}")),
+    }
+}
+
+/// A segment of a path as it was before it was escaped.
+fn decoded(segment: &str) -> Result<String, Problem> {
+    let text = percent_decode_str(segment).decode_utf8().map_err(|_| bad("the path is not UTF-8"))?;
+    Ok(text.into_owned())
 }
 
 async fn body(request: Request<Incoming>) -> Result<Bytes, Problem> {

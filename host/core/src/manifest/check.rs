@@ -9,6 +9,7 @@ use super::cycle;
 use super::diagnostic::Located;
 use super::names;
 use super::problems::Problems;
+use super::projection::ProjectionSource;
 use super::route::{Access, Rule};
 
 /// Reports every reference that leads nowhere.
@@ -133,16 +134,10 @@ impl<'m> Check<'m> {
     fn component(&self, component: &Component) {
         let who = format!("component {:?}", &*component.id);
         let grants = &component.grants;
-        if let Some(context) = grants.context.as_ref().filter(|name| !self.manifest.contexts.contains_key(&name.value))
-        {
-            let names = self.manifest.contexts.keys().map(|name| &**name);
-            let help = names::nearest(context, names).map_or_else(
-                || format!("add [application.tool.weft.contexts.{context}]"),
-                |near| format!("did you mean {near:?}?"),
-            );
-            let message = format!("{who}: there is no context {:?}", &*context.value);
-            self.problems.report_with_help(context.line, message, help);
+        if let Some(context) = &grants.context {
+            self.context(&who, context);
         }
+        self.projections(&who, component);
         for callee in grants.calls.values() {
             self.running(&format!("{who}: calls"), callee);
         }
@@ -158,6 +153,39 @@ impl<'m> Check<'m> {
         for template in grants.variables.values().chain(&grants.allowed_outbound_hosts) {
             for name in template.variables() {
                 self.variable(&who, template.line, name);
+            }
+        }
+    }
+
+    fn context(&self, who: &str, context: &Located<Arc<str>>) {
+        if self.manifest.contexts.contains_key(&context.value) {
+            return;
+        }
+        let names = self.manifest.contexts.keys().map(|name| &**name);
+        let help = names::nearest(context, names).map_or_else(
+            || format!("add [application.tool.weft.contexts.{context}]"),
+            |near| format!("did you mean {near:?}?"),
+        );
+        let message = format!("{who}: there is no context {:?}", &*context.value);
+        self.problems.report_with_help(context.line, message, help);
+    }
+
+    /// Two projections that wrote one table would undo each other's rebuilds.
+    fn projections(&self, who: &str, component: &Component) {
+        for projection in &component.projections {
+            let who = format!("{who}: projection {:?}", &*projection.name);
+            if let ProjectionSource::Store(context) = &projection.source {
+                self.context(&who, context);
+            }
+            let context = |of: &Component| of.grants.context.as_ref().map(|context| context.value.clone());
+            let in_context = |other: &&Component| context(other) == context(component);
+            let all = self.manifest.components.values().filter(in_context).flat_map(|other| &other.projections);
+            for other in all.filter(|other| !std::ptr::eq(*other, projection) && other.line <= projection.line) {
+                if let Some(table) = projection.tables.iter().find(|table| other.tables.contains(table)) {
+                    let message =
+                        format!("{who}: the table {table:?} belongs to the projection on line {}", other.line);
+                    self.problems.report_with_help(projection.line, message, "give each projection tables of its own");
+                }
             }
         }
     }

@@ -8,14 +8,26 @@ use super::diagnostic::Located;
 use super::grants::Grants;
 use super::limits::{DEADLINE_MS, DEFAULT_CALL_DEADLINE_MS, Limits, Reuse};
 use super::names;
+use super::projection::Projection;
 use super::sagas::Schedule;
 use super::section::{Entry, Section};
 use super::source::Files;
 use super::subscription::Subscription;
 
 /// Keys that mean something in `[component.<id>.tool.weft]` alone.
-const WEFT_KEYS: [&str; 10] =
-    ["context", "calls", "topics", "sagas", "durable", "schedules", "subscriptions", "reuse", "limits", "deadline_ms"];
+const WEFT_KEYS: [&str; 11] = [
+    "context",
+    "calls",
+    "topics",
+    "sagas",
+    "durable",
+    "schedules",
+    "subscriptions",
+    "projections",
+    "reuse",
+    "limits",
+    "deadline_ms",
+];
 
 /// Keys that mean something in `[component.<id>.tool.weft.limits]` alone.
 const LIMIT_KEYS: [&str; 4] = ["memory_mb", "cpu_ms", "max_concurrent", "max_pending"];
@@ -44,6 +56,8 @@ pub struct Component {
     pub schedules: Vec<Schedule>,
     /// Its subscriptions, unique by name.
     pub subscriptions: Vec<Subscription>,
+    /// Its projections, unique by name and version.
+    pub projections: Vec<Projection>,
     /// How its instances are reused.
     pub reuse: Reuse,
     /// Its bounds.
@@ -91,6 +105,7 @@ impl Component {
             durable: false,
             schedules: Vec::new(),
             subscriptions: Vec::new(),
+            projections: Vec::new(),
             reuse: Reuse::default(),
             limits: Limits::default(),
             deadline_ms: None,
@@ -130,6 +145,8 @@ impl Component {
         self.schedules = schedules.into_iter().filter_map(Schedule::read).collect();
         let subscriptions = section.get("subscriptions").and_then(|entry| entry.items()).unwrap_or_default();
         self.subscriptions = subscriptions.into_iter().filter_map(Subscription::read).collect();
+        let projections = section.get("projections").and_then(|entry| entry.items()).unwrap_or_default();
+        self.projections = projections.into_iter().filter_map(Projection::read).collect();
         self.reuse = section.section("reuse").map(Reuse::read).unwrap_or_default();
         self.limits = section.section("limits").map(Limits::read).unwrap_or_default();
         self.deadline_ms = section.get("deadline_ms").and_then(|entry| entry.number(&DEADLINE_MS));
@@ -150,6 +167,19 @@ impl Component {
                 let message = format!("two schedules are called {:?}", &*schedule.name);
                 section.report_with_help(schedule.line, message, "give each a name of its own");
             }
+        }
+        for (number, projection) in self.projections.iter().enumerate() {
+            let same =
+                |earlier: &Projection| (&earlier.name, earlier.version) == (&projection.name, projection.version);
+            if self.projections.iter().take(number).any(same) {
+                let message =
+                    format!("two projections are called {:?}, version {}", &*projection.name, projection.version);
+                section.report_with_help(projection.line, message, "give each a name or a version of its own");
+            }
+        }
+        if let Some(projection) = self.projections.first().filter(|_| self.grants.context.is_none()) {
+            let help = "add context = \"<context>\", whose database has the projection's tables";
+            section.report_with_help(projection.line, "a projection needs a database", help);
         }
         if !self.durable
             && let Some(schedule) = self.schedules.first()

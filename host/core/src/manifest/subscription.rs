@@ -201,7 +201,7 @@ impl Subscription {
 }
 
 /// The value that the string behind `key` stands for.
-fn one_of<T: Copy>(section: &Section<'_>, key: &'static str, values: &[(&str, T)]) -> Option<T> {
+pub(super) fn one_of<T: Copy>(section: &Section<'_>, key: &'static str, values: &[(&str, T)]) -> Option<T> {
     let written = section.string(key)?;
     let found = values.iter().find(|(name, _)| **name == *written.value).map(|(_, value)| *value);
     if found.is_none() {

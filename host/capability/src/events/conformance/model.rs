@@ -60,7 +60,7 @@ impl Model {
 pub async fn check(backend: &dyn Backend, run: &str, calls: &[Call]) {
     let start = backend.store().head().await.unwrap();
     let mut model = Model::default();
-    let name = |stream: u8| format!("{}{run}-{stream}", if stream % 2 == 0 { "even" } else { "odd" });
+    let name = |stream: u8| format!("{}{run}-{stream}", if stream.is_multiple_of(2) { "even" } else { "odd" });
     for (at, call) in calls.iter().enumerate() {
         match *call {
             Call::Append { key, stream, expected, count } => {

@@ -7,7 +7,7 @@ use crate::control::client::Client;
 use crate::exit::{Exit, UsageError};
 use crate::output;
 
-use super::arguments::actor;
+use super::super::arguments::actor;
 
 /// What `weft saga signal` takes.
 #[derive(Debug, clap::Args)]

@@ -1,10 +1,8 @@
-//! What is done to the sagas of a running host by hand: it goes to the engine and, done or refused, into the audit log
-//! before it is answered. Each is carried through to its end on a task of its own, whether or not the client stays.
+//! What is done to the sagas of a running host by hand.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use futures::future::{BoxFuture, Either, select};
 use hyper::StatusCode;
 
@@ -16,6 +14,7 @@ use weft_telemetry::audit::Action;
 
 use super::super::api::{Begun, Migrated, Order, Ordered, Problem, Resolve, SagaEntry, Start};
 use super::super::server::{Done, problem};
+use super::audited::{audited, to_its_end};
 use super::sagas::explained;
 use crate::host::Host;
 use crate::invoker::invoke_in;
@@ -43,7 +42,7 @@ impl Hands {
                 ..Action::default()
             };
             let begun = self.begin(&start, &id).await;
-            self.audited(action, begun).await
+            audited(&self.audit, action, begun).await
         })
     }
 
@@ -59,27 +58,8 @@ impl Hands {
                 ..Action::default()
             };
             let done = self.carry_out(&id, order, &By { actor, reason }).await;
-            self.audited(action, done).await
+            audited(&self.audit, action, done).await
         })
-    }
-
-    /// Writes an action down with what became of it, then answers that.
-    async fn audited<T>(&self, action: Action, result: Result<T, Problem>) -> Result<T, Problem> {
-        let outcome = match &result {
-            Ok(_) => "done".to_owned(),
-            Err(problem) => format!("refused: {}", problem.detail),
-        };
-        let (audit, action) = (self.audit.clone(), Action { outcome, ..action });
-        let written = tokio::task::spawn_blocking(move || audit.append(&action)).await;
-        let written =
-            written.map_err(|error| error.to_string()).and_then(|done| done.map_err(|error| error.to_string()));
-        if let Err(error) = written {
-            tracing::error!(error, "the audit log cannot be written");
-            let became = if result.is_ok() { "it was done" } else { "it was refused" };
-            let text = format!("{became}, but the audit log cannot be written: {error}");
-            return Err(problem(StatusCode::SERVICE_UNAVAILABLE, text));
-        }
-        result
     }
 
     async fn carry_out(&self, id: &str, order: Order, by: &By) -> Result<Done, Problem> {
@@ -178,15 +158,6 @@ impl Hands {
             Err(error) => problem(StatusCode::BAD_GATEWAY, error.to_string()),
         })
     }
-}
-
-/// Runs `work` also if nobody waits for it any more.
-fn to_its_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
-) -> BoxFuture<'static, Result<T, Problem>> {
-    let ended = tokio::spawn(work);
-    let cut_short = |error: tokio::task::JoinError| problem(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
-    async move { ended.await.map_err(cut_short)? }.boxed()
 }
 
 /// `arguments` with the saga's id before them.

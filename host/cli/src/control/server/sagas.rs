@@ -5,14 +5,13 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
-use percent_encoding::percent_decode_str;
 
 use weft_durable::{SagaFilter, Status};
 
 use super::super::api::{
     Begun, Migrated, Order, Ordered, Problem, Saga, SagaEntry, SagaList, Start, Timeline, Transition,
 };
-use super::{Body, Query, bad, body, json, lines, parsed, problem};
+use super::{Body, Query, bad, body, decoded, json, lines, nothing_at, parsed};
 
 /// How many sagas one page has if it is not said.
 const DEFAULT_PAGE: usize = 50;
@@ -94,11 +93,7 @@ pub(super) async fn route(
                 Done::Migrated(migrated) => json(&migrated),
             })
         }
-        _ if is_get => Err(problem(StatusCode::NOT_FOUND, format!("there is nothing at /v1/sagas{rest}"))),
-        _ => {
-            let text = format!("/v1/sagas{rest} does not take {}", request.method());
-            Err(problem(StatusCode::METHOD_NOT_ALLOWED, text))
-        }
+        _ => Err(nothing_at(request.method(), &format!("/v1/sagas{rest}"))),
     }
 }
 
@@ -113,11 +108,6 @@ fn check(ordered: &Ordered) -> Result<(), Problem> {
         Order::Signals(signal) if signal.name.is_empty() => Err(bad("the name of a signal has at least one byte")),
         _ => Ok(()),
     }
-}
-
-fn decoded(segment: &str) -> Result<String, Problem> {
-    let text = percent_decode_str(segment).decode_utf8().map_err(|_| bad("the path is not UTF-8"))?;
-    Ok(text.into_owned())
 }
 
 fn filter(query: &Query) -> Result<SagaFilter, Problem> {

@@ -11,7 +11,8 @@ use weft_telemetry::Stream;
 
 use super::*;
 use crate::control::api::{
-    Begun, Migrated, Order, Ordered, Resolve, Saga, SagaEntry, SagaList, Signal, Start, Timeline, Transition,
+    Begun, Migrated, Order, Ordered, ProjectionEntry, ProjectionOrder, Resolve, Saga, SagaEntry, SagaList, Signal,
+    Start, Timeline, Transition,
 };
 use crate::control::client::{Client, query};
 use crate::exit::UsageError;
@@ -43,6 +44,10 @@ impl Operations for Fake {
         self
     }
 
+    fn projections(&self) -> &dyn ProjectionOperations {
+        self
+    }
+
     fn logs(&self, filter: LogFilter) -> BoxStream<'static, LogLine> {
         let entry = |line: usize| LogLine {
             time_ms: 1,
@@ -62,6 +67,22 @@ impl Operations for Fake {
                 _ => Err(problem(StatusCode::BAD_GATEWAY, "no answer")),
             }
         })
+    }
+}
+
+impl ProjectionOperations for Fake {
+    fn list(&self) -> BoxFuture<'_, Result<Vec<ProjectionEntry>, Problem>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn order(
+        &self,
+        id: String,
+        order: String,
+        ordered: ProjectionOrder,
+    ) -> BoxFuture<'_, Result<ProjectionEntry, Problem>> {
+        self.note(format!("{order} {id} by {} from {}", ordered.actor, ordered.from));
+        Box::pin(async { Err(problem(StatusCode::NOT_FOUND, "there is no such projection")) })
     }
 }
 
@@ -351,4 +372,20 @@ async fn the_socket_is_gone_when_the_host_is() {
     server.task.await.unwrap();
     assert!(Client::find(server.data.path()).await.unwrap().is_none());
     assert!(client.info().await.unwrap_err().to_string().contains("went away"));
+}
+
+#[tokio::test]
+async fn projections_are_asked_by_their_whole_id() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    assert!(client.projections().await.unwrap().is_empty());
+    let ordered = ProjectionOrder { actor: "ada@local".to_owned(), reason: String::new(), from: 7 };
+    let error = client.order_projection("c/p@1", "rebuild", &ordered).await.unwrap_err();
+    assert!(error.to_string().contains("no such projection"), "{error}");
+    assert_eq!(*server.asked(), ["rebuild c/p@1 by ada@local from 7"]);
+    let error = client.order_projection("c/p@1", "polish", &ordered).await.unwrap_err();
+    assert!(error.to_string().contains("there are pause, resume and rebuild"), "{error}");
+    let nobody = ProjectionOrder { actor: String::new(), ..ordered };
+    assert!(client.order_projection("c/p@1", "pause", &nobody).await.unwrap_err().to_string().contains("actor"));
+    assert_eq!(server.asked().len(), 1, "what is refused is not asked");
 }

@@ -13,7 +13,7 @@ use weft_telemetry::LogLine;
 use super::*;
 use crate::control::api::{Call, Info, Problem, RouteEntry};
 use crate::control::client::Client;
-use crate::control::server::{LogFilter, Operations, SagaOperations, serve};
+use crate::control::server::{LogFilter, Operations, ProjectionOperations, SagaOperations, serve};
 use crate::import::oulad::{Course, Row};
 
 /// What was loaded by key, how often each function was called, and how often each is to fail first.
@@ -76,6 +76,9 @@ impl Operations for Application {
         Vec::new()
     }
     fn sagas(&self) -> &dyn SagaOperations {
+        unreachable!("an import does not ask")
+    }
+    fn projections(&self) -> &dyn ProjectionOperations {
         unreachable!("an import does not ask")
     }
     fn logs(&self, _: LogFilter) -> BoxStream<'static, LogLine> {

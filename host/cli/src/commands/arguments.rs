@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use jiff::Timestamp;
 
 /// A time as RFC 3339, or how long ago: a number and `s`, `m`, `h`, `d` or `w`. In milliseconds since the Unix epoch.
-pub(super) fn time(text: &str) -> Result<u64, String> {
+pub(crate) fn time(text: &str) -> Result<u64, String> {
     time_at(text, Timestamp::now().as_millisecond())
 }
 
@@ -35,7 +35,7 @@ fn ago_ms(text: &str) -> Option<i64> {
 }
 
 /// An attribute as `name=value`.
-pub(super) fn attribute(text: &str) -> Result<String, String> {
+pub(crate) fn attribute(text: &str) -> Result<String, String> {
     match text.split_once('=') {
         Some((name, _)) if !name.is_empty() => Ok(text.to_owned()),
         _ => Err(format!("{text:?} is no attribute; write name=value")),
@@ -43,7 +43,7 @@ pub(super) fn attribute(text: &str) -> Result<String, String> {
 }
 
 /// Who runs this command, for the audit log: the name of the operating system's user, as `name@local`.
-pub(super) fn actor() -> String {
+pub(crate) fn actor() -> String {
     // The owner of the process's own entry is its effective user.
     let user = std::fs::metadata("/proc/self").map(|entry| entry.uid()).ok();
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
