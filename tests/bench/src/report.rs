@@ -26,7 +26,7 @@ pub struct Label {
     pub bench: &'static str,
     /// `weft`, or the name of what stands beside it.
     pub system: &'static str,
-    /// Requests, calls or sagas in flight.
+    /// Requests, calls, sagas or publishers in flight, or consumers; 0 where the rate is given.
     pub concurrency: usize,
     /// How it was set up.
     pub settings: Settings,

@@ -125,7 +125,7 @@ fn consume(by: Handling) -> anyhow::Result<Run> {
     ensure!(platform.stop().success(), "the host did not end well");
     left(platform.data(), by)?;
     let run = Run { elapsed: end.duration_since(start), count: BACKLOG, ..Run::default() };
-    Ok(run.with_usage(&before, &after, true))
+    Ok(run.with_usage(&before, &after, false))
 }
 
 fn fill(data: &Path, topic: &'static str) -> anyhow::Result<()> {
