@@ -30,6 +30,9 @@ const NAME: &str = "bench";
 /// Messages that a consumer asks for at a time, and that may wait for their acknowledgement.
 const BATCH: usize = 1_000;
 const MAX_UNACKNOWLEDGED: i64 = 20_000;
+/// Unacknowledged publishes of a connection. The server refuses more than 10,000 that it has not stored; who would publish
+/// more waits, which counts.
+const IN_FLIGHT: usize = 2_000;
 /// Longer than any run: a message that comes again is a failure of the bench.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(3_600);
 /// A slow disk may have many before one.
@@ -67,7 +70,7 @@ impl Jetstream {
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
             let client = async_nats::connect(address.to_string()).await?;
-            connections.push(ContextBuilder::new().timeout(ANSWER_WITHIN).max_ack_inflight(1_000_000).build(client));
+            connections.push(ContextBuilder::new().timeout(ANSWER_WITHIN).max_ack_inflight(IN_FLIGHT).build(client));
         }
         let context = connections.first().context("there are no connections")?;
         let events = stream::Config { name: NAME.to_owned(), subjects: vec![TOPIC.to_owned()], ..Default::default() };
