@@ -126,7 +126,8 @@ impl Host {
         let parts = &self.parts;
         let manifest = self.manifest();
         let choreographing = Arc::new(Choreographing::new(&manifest, parts.sagas.clone(), parts.clock.clone()));
-        let delivering = Delivering { mesh: parts.mesh.clone(), clock: parts.clock.clone(), choreographing };
+        let (engine, mesh, clock) = (parts.engine.clone(), parts.mesh.clone(), parts.clock.clone());
+        let delivering = Delivering { engine, mesh, clock, choreographing };
         let subscriptions = specs::subscriptions(&manifest);
         parts.broker.serve(subscriptions, Arc::new(delivering)).await.context("cannot serve the subscriptions")
     }

@@ -9,7 +9,10 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use weft_capability::kv::Store;
-use weft_capability::messaging::glue::{HANDLE, HANDLER, handle_answer, handle_arguments};
+use weft_capability::messaging::glue::{
+    BATCH_HANDLER, HANDLE, HANDLE_BATCH, HANDLER, handle_answer, handle_arguments, handle_batch_answers,
+    handle_batch_arguments,
+};
 use weft_capability::messaging::{Broker, Deliver, Delivery, DeliveryError};
 use weft_capability::projection::{Project, ProjectError, SourceEvent};
 use weft_capability::sql::Statement;
@@ -86,6 +89,8 @@ impl BeginScheduled for Scheduling {
 
 /// Events are handled by functions, called through the mesh; those of choreographies are written down besides.
 pub struct Delivering {
+    /// Knows the components.
+    pub engine: Engine,
     /// Where calls go.
     pub mesh: Mesh<Value>,
     /// The time that deadlines are on.
@@ -101,10 +106,7 @@ impl Deliver for Delivering {
             return Box::pin(async move { choreographing.observe(&delivery).await });
         }
         let target = Target { component: component.into(), interface: HANDLER.into(), function: HANDLE.into() };
-        let deadline = self.clock.monotonic() + DELIVERY_DEADLINE;
-        let trace = Some(delivery.trace.clone());
-        let context = CallContext { caller: None, deadline, trace, depth: 0, step: None };
-        let call = self.mesh.call(Invocation { target, arguments: handle_arguments(&delivery), context });
+        let call = self.call(target, handle_arguments(&delivery), &delivery);
         let (component, began_ms) = (component.to_owned(), self.clock.now_ms());
         Box::pin(async move {
             let answer = call.await.map_err(DeliveryError::Failed);
@@ -112,6 +114,48 @@ impl Deliver for Delivering {
             choreographing.reacted(&component, &delivery, began_ms, &result);
             result
         })
+    }
+
+    fn deliver_batch(
+        &self,
+        component: &str,
+        deliveries: Vec<Delivery>,
+    ) -> BoxFuture<'static, Vec<Result<(), DeliveryError>>> {
+        let Some(first) = deliveries.first() else { return Box::pin(async { Vec::new() }) };
+        let target =
+            Target { component: component.into(), interface: BATCH_HANDLER.into(), function: HANDLE_BATCH.into() };
+        // One call has one trace; that of each event is in its delivery.
+        let call = self.call(target, handle_batch_arguments(&deliveries), first);
+        let choreographing = Arc::clone(&self.choreographing);
+        let (component, began_ms) = (component.to_owned(), self.clock.now_ms());
+        Box::pin(async move {
+            let results = match call.await {
+                Ok(answer) => handle_batch_answers(&answer, deliveries.len()),
+                Err(failure) => deliveries.iter().map(|_| Err(DeliveryError::Failed(failure.clone()))).collect(),
+            };
+            for (delivery, result) in deliveries.iter().zip(&results) {
+                choreographing.reacted(&component, delivery, began_ms, result);
+            }
+            results
+        })
+    }
+
+    fn digest(&self, component: &str) -> Option<Arc<str>> {
+        self.engine.digest(component)
+    }
+}
+
+impl Delivering {
+    fn call(
+        &self,
+        target: Target,
+        arguments: Vec<Value>,
+        delivery: &Delivery,
+    ) -> BoxFuture<'static, Result<Vec<Value>, Failure>> {
+        let deadline = self.clock.monotonic() + DELIVERY_DEADLINE;
+        let trace = Some(delivery.trace.clone());
+        let context = CallContext { caller: None, deadline, trace, depth: 0, step: None };
+        self.mesh.call(Invocation { target, arguments, context })
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use weft_core::disk::Disk;
 use weft_core::{Clock, Failpoints, Failure, Fault, Reason};
 
+use super::bound::Bound;
 use super::forwarder::forward;
 use super::message_log::{Keeping, MessageLog};
 use super::progress::ProgressFile;
@@ -78,9 +79,10 @@ pub struct Embedded {
 
 #[derive(Debug)]
 struct Served {
-    subscription: Subscription,
+    members: Vec<Subscription>,
     commands: mpsc::Sender<Command>,
     shown: Arc<Shown>,
+    bound: Option<Arc<Bound>>,
     task: JoinHandle<()>,
 }
 
@@ -150,16 +152,57 @@ impl Embedded {
         self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes up one subscription and starts its task.
-    async fn start(&self, subscription: Subscription, deliver: Arc<dyn Deliver>) -> Result<(), Failure> {
+    /// Takes up one subscription, or the members of one group, and starts its task.
+    async fn start(&self, id: &Arc<str>, members: Vec<Subscription>, deliver: Arc<dyn Deliver>) -> Result<(), Failure> {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let shown = Arc::new(Shown::default());
+        let rules = members.first().map(|first| &first.rules);
+        let bound = rules
+            .and_then(|rules| Some(Arc::new(Bound::new(Arc::clone(id), rules.topic.clone(), rules.queue.as_ref()?))));
+        // From here on the bound counts what is appended; what was before is counted below.
+        let bounds = self.served().values().filter_map(|one| one.bound.clone()).chain(bound.clone()).collect();
+        let counted_from = self.parts.log.bind(bounds);
         let pump =
-            Pump::resume(self.parts.clone(), subscription.clone(), deliver, receiver, Arc::clone(&shown)).await?;
-        self.retention.needs(subscription.id(), Arc::clone(&shown));
+            Pump::resume(self.parts.clone(), members.clone(), deliver, receiver, Arc::clone(&shown), bound.clone())
+                .await?;
+        if let Some(bound) = &bound {
+            self.parts.log.flush(counted_from).await?;
+            let (next, in_hand) = pump.place();
+            let counted = Arc::clone(bound);
+            let unread = self.reading(move |log| log.count_covered(&counted, next, counted_from)).await?;
+            bound.appended(unread + i64::try_from(in_hand).unwrap_or(i64::MAX));
+        }
+        self.retention.needs(Arc::clone(id), Arc::clone(&shown));
         let task = tokio::spawn(pump.run());
-        self.served().insert(subscription.id(), Served { subscription, commands, shown, task });
+        self.served().insert(Arc::clone(id), Served { members, commands, shown, bound, task });
         Ok(())
+    }
+
+    /// Has the log ask the bounds of what is served, and no others.
+    fn bind(&self) {
+        let bounds = self.served().values().filter_map(|one| one.bound.clone()).collect();
+        self.parts.log.bind(bounds);
+    }
+
+    /// Tells a served subscription something. Answers false if it is not served.
+    async fn tell(&self, id: &str, command: Command) -> Result<bool, Failure> {
+        let commands = self.served().get(id).map(|one| one.commands.clone());
+        let Some(commands) = commands else { return Ok(false) };
+        commands.send(command).await.map_err(|_| gone(id))?;
+        Ok(true)
+    }
+
+    /// As [`Embedded::tell`], and waits for the answer.
+    async fn ask(
+        &self,
+        id: &str,
+        command: impl FnOnce(oneshot::Sender<Result<(), Failure>>) -> Command,
+    ) -> Result<bool, Failure> {
+        let (answer, answered) = oneshot::channel();
+        if !self.tell(id, command(answer)).await? {
+            return Ok(false);
+        }
+        answered.await.unwrap_or_else(|_| Err(gone(id))).map(|()| true)
     }
 
     /// Ends tasks, each after the deliveries that run.
@@ -200,27 +243,25 @@ impl Broker for Embedded {
     fn serve(&self, subscriptions: Vec<Subscription>, deliver: Arc<dyn Deliver>) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
             let _changing = self.changing.lock().await;
-            let wanted: BTreeMap<_, _> = subscriptions.into_iter().map(|one| (one.id(), one)).collect();
-            let leaving: Vec<Served> = {
-                let mut served = self.served();
-                served.extract_if(.., |id, _| !wanted.contains_key(id)).map(|(_, one)| one).collect()
+            let wanted = by_place(subscriptions)?;
+            let leaving: Vec<(Arc<str>, Served)> = {
+                let stays = |id: &Arc<str>, one: &Served| wanted.get(id).is_some_and(|wanted| one.goes_on_with(wanted));
+                self.served().extract_if(.., |id, one| !stays(id, one)).collect()
             };
-            for (id, subscription) in wanted {
-                let known = self.served().get(&id).map(|one| one.commands.clone());
+            let (again, gone): (Vec<_>, Vec<_>) = leaving.into_iter().partition(|(id, _)| wanted.contains_key(id));
+            // Those that begin anew with other rules have to end first: they share a place.
+            Self::stop(again.into_iter().map(|(_, one)| one).collect(), Duration::from_secs(LEAVE_GRACE_S)).await;
+            for (id, members) in wanted {
+                let known = self.served().get_mut(&id).map(|one| one.members.clone_from(&members));
                 match known {
-                    None => self.start(subscription, Arc::clone(&deliver)).await?,
-                    Some(commands) => {
-                        if let Some(one) = self.served().get_mut(&id) {
-                            one.subscription = subscription.clone();
-                        }
-                        let rules = Command::Rules(subscription, Arc::clone(&deliver));
-                        commands.send(rules).await.map_err(|_| gone(&id))?;
-                    }
+                    None => self.start(&id, members, Arc::clone(&deliver)).await?,
+                    Some(()) => drop(self.tell(&id, Command::Rules(members, Arc::clone(&deliver))).await?),
                 }
             }
+            self.bind();
             self.retention.complete();
-            let left: Vec<_> = leaving.iter().map(|one| one.subscription.id()).collect();
-            Self::stop(leaving, Duration::from_secs(LEAVE_GRACE_S)).await;
+            let left: Vec<_> = gone.iter().map(|(id, _)| Arc::clone(id)).collect();
+            Self::stop(gone.into_iter().map(|(_, one)| one).collect(), Duration::from_secs(LEAVE_GRACE_S)).await;
             left.iter().for_each(|id| self.retention.needs_no_more(id));
             Ok(())
         })
@@ -228,7 +269,12 @@ impl Broker for Embedded {
 
     fn status(&self) -> Vec<SubscriptionStatus> {
         let end = self.parts.log.end();
-        self.served().iter().map(|(id, one)| one.shown.status(Arc::clone(id), end)).collect()
+        let count_behind = |position| self.parts.log.count_behind(position);
+        let status = |(id, one): (&Arc<str>, &Served)| {
+            let name = |member: &Subscription| format!("{}/{}", member.component, member.rules.name).into();
+            one.shown.status(Arc::clone(id), one.members.iter().map(name).collect(), end, count_behind)
+        };
+        self.served().iter().map(status).collect()
     }
 
     fn unhealthy(&self) -> Option<String> {
@@ -263,22 +309,29 @@ impl Broker for Embedded {
     }
 
     fn pause(&self, subscription: &str) -> BoxFuture<'_, Result<bool, Failure>> {
-        let error = gone(subscription);
-        Box::pin(async { Err(error) })
+        let id = subscription.to_owned();
+        Box::pin(async move { self.ask(&id, |answer| Command::Pause(true, answer)).await })
     }
 
     fn resume(&self, subscription: &str) -> BoxFuture<'_, Result<bool, Failure>> {
-        let error = gone(subscription);
-        Box::pin(async { Err(error) })
+        let id = subscription.to_owned();
+        Box::pin(async move { self.ask(&id, |answer| Command::Pause(false, answer)).await })
     }
 
-    fn seek(&self, subscription: &str, _to: ReadFrom) -> BoxFuture<'_, Result<bool, Failure>> {
-        let error = gone(subscription);
-        Box::pin(async { Err(error) })
+    fn seek(&self, subscription: &str, to: ReadFrom) -> BoxFuture<'_, Result<bool, Failure>> {
+        let id = subscription.to_owned();
+        Box::pin(async move {
+            let position = self.reading(move |log| log.locate(to)).await?;
+            self.ask(&id, |answer| Command::Seek(position, answer)).await
+        })
     }
 
-    fn edit(&self, _id: i64, _data: Bytes) -> BoxFuture<'_, Result<bool, PublishError>> {
-        Box::pin(async { Err(gone("").into()) })
+    fn edit(&self, id: i64, data: Bytes) -> BoxFuture<'_, Result<bool, PublishError>> {
+        Box::pin(async move {
+            let Some(letter) = self.dead_letter(id).await? else { return Ok(false) };
+            self.check(&Event { data: data.clone(), ..letter.event })?;
+            Ok(self.parts.file.edit(id, data).await?)
+        })
     }
 
     fn dead_letters(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<Vec<DeadLetter>, Failure>> {
@@ -303,17 +356,25 @@ impl Broker for Embedded {
                 by_subscription.entry(subscription).or_default().push(id);
             }
             for (subscription, ids) in by_subscription {
-                let commands = self.served().get(&*subscription).map(|one| one.commands.clone());
-                if let Some(commands) = commands {
-                    commands.send(Command::Replay(ids)).await.map_err(|_| gone(&subscription))?;
-                }
+                // One that is not served is told when it is.
+                self.tell(&subscription, Command::Replay(ids)).await?;
             }
             Ok(count)
         })
     }
 
     fn purge(&self, filter: DeadLetterFilter) -> BoxFuture<'_, Result<usize, Failure>> {
-        Box::pin(self.parts.file.purge(filter))
+        Box::pin(async move {
+            let purged = self.parts.file.purge(filter).await?;
+            let mut by_subscription: BTreeMap<String, Vec<Arc<str>>> = BTreeMap::new();
+            for (subscription, key) in purged.held {
+                by_subscription.entry(subscription).or_default().push(key);
+            }
+            for (subscription, keys) in by_subscription {
+                self.tell(&subscription, Command::Purged(keys)).await?;
+            }
+            Ok(purged.count)
+        })
     }
 
     fn shutdown(&self, grace: Duration) -> BoxFuture<'_, ()> {
@@ -331,6 +392,30 @@ impl Broker for Embedded {
             }
         })
     }
+}
+
+impl Served {
+    /// Whether its task can go on with these rules; what it reads and counts stays as it is.
+    fn goes_on_with(&self, wanted: &[Subscription]) -> bool {
+        let reads = |members: &[Subscription]| {
+            members.first().map(|first| (first.rules.topic.clone(), first.rules.queue, first.rules.order))
+        };
+        reads(&self.members) == reads(wanted)
+    }
+}
+
+/// Subscriptions by their place in the log.
+fn by_place(subscriptions: Vec<Subscription>) -> Result<BTreeMap<Arc<str>, Vec<Subscription>>, Failure> {
+    let mut places: BTreeMap<Arc<str>, Vec<Subscription>> = BTreeMap::new();
+    for one in subscriptions {
+        let members = places.entry(one.id()).or_default();
+        if members.first().is_some_and(|first| !first.rules.shares_a_place_with(&one.rules)) {
+            let message = format!("the subscriptions of {} have different rules", one.id());
+            return Err(Failure::not_attempted(Fault::Client, Reason::Denied, message));
+        }
+        members.push(one);
+    }
+    Ok(places)
 }
 
 impl Drop for Embedded {
@@ -372,13 +457,24 @@ mod tests {
         }
     }
 
+    /// Refuses the type `Unfit`.
+    #[derive(Debug)]
+    struct NothingUnfit;
+
+    impl SchemaCheck for NothingUnfit {
+        fn check(&self, kind: &str, _dataschema: Option<&str>, _data: &[u8]) -> Result<(), String> {
+            if kind == "Unfit" { Err("it does not fit".to_owned()) } else { Ok(()) }
+        }
+    }
+
     impl Harness for OnDisk {
         fn open(&self) -> Arc<dyn Broker> {
             let disk: Arc<dyn Disk> = match &self.simulated {
                 Some(disk) => Arc::new(disk.clone()),
                 None => Arc::new(RealDisk),
             };
-            let options = EmbeddedOptions { segment_bytes: 1 << 20, ..EmbeddedOptions::default() };
+            let schemas = Arc::new(NothingUnfit);
+            let options = EmbeddedOptions { segment_bytes: 1 << 20, schemas, ..EmbeddedOptions::default() };
             let none = Failpoints::none();
             let broker = Embedded::open(self.data.path(), disk, self.clock.clone(), none, options).unwrap();
             let broker = Arc::new(broker);

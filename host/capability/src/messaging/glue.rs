@@ -159,6 +159,16 @@ fn refused(error: PublishError) -> wit::Error {
 /// The arguments of `handle` for a delivery.
 #[must_use]
 pub fn handle_arguments(delivery: &Delivery) -> Vec<Val> {
+    vec![delivery_value(delivery)]
+}
+
+/// The arguments of `handle-batch` for some deliveries.
+#[must_use]
+pub fn handle_batch_arguments(deliveries: &[Delivery]) -> Vec<Val> {
+    vec![Val::List(deliveries.iter().map(delivery_value).collect())]
+}
+
+fn delivery_value(delivery: &Delivery) -> Val {
     let event = &*delivery.event;
     let text = |text: &str| Val::String(text.to_owned());
     let maybe = |text: Option<&str>| Val::Option(text.map(|text| Box::new(Val::String(text.to_owned()))));
@@ -176,11 +186,11 @@ pub fn handle_arguments(delivery: &Delivery) -> Vec<Val> {
         field("dataschema", maybe(event.dataschema.as_deref())),
         field("data", Val::List(event.data.iter().map(|byte| Val::U8(*byte)).collect())),
     ]);
-    vec![Val::Record(vec![
+    Val::Record(vec![
         field("event", record),
         field("attempt", Val::U32(delivery.attempt)),
         field("subscription", text(&delivery.subscription)),
-    ])]
+    ])
 }
 
 /// What the results of `handle` say.
@@ -188,23 +198,43 @@ pub fn handle_arguments(delivery: &Delivery) -> Vec<Val> {
 /// # Errors
 /// The handler's refusal; or a failure, if this is not an answer of `handle`.
 pub fn handle_answer(results: &[Val]) -> Result<(), DeliveryError> {
-    let refusal = match results {
-        [Val::Result(Ok(_))] => return Ok(()),
-        [Val::Result(Err(Some(refusal)))] => refusal,
-        _ => return Err(unexpected()),
-    };
-    match &**refusal {
-        Val::Variant(case, Some(message)) => match (case.as_str(), &**message) {
-            ("retry", Val::String(message)) => Err(DeliveryError::Retry(message.clone())),
-            ("reject", Val::String(message)) => Err(DeliveryError::Reject(message.clone())),
-            _ => Err(unexpected()),
-        },
-        _ => Err(unexpected()),
+    match results {
+        [answer] => answer_of(answer),
+        _ => Err(unexpected(HANDLER)),
     }
 }
 
-fn unexpected() -> DeliveryError {
-    let message = format!("what was answered is not an answer of {HANDLER}#{HANDLE}");
+/// What the results of `handle-batch` say for each of `count` deliveries.
+#[must_use]
+pub fn handle_batch_answers(results: &[Val], count: usize) -> Vec<Result<(), DeliveryError>> {
+    match results {
+        [Val::List(answers)] if answers.len() == count => answers.iter().map(answer_of).collect(),
+        _ => (0..count).map(|_| Err(unexpected(BATCH_HANDLER))).collect(),
+    }
+}
+
+fn answer_of(answer: &Val) -> Result<(), DeliveryError> {
+    let refusal = match answer {
+        Val::Result(Ok(_)) => return Ok(()),
+        Val::Result(Err(Some(refusal))) => refusal,
+        _ => return Err(unexpected(HANDLER)),
+    };
+    let Val::Variant(case, Some(said)) = &**refusal else { return Err(unexpected(HANDLER)) };
+    match (case.as_str(), &**said) {
+        ("retry", Val::String(message)) => Err(DeliveryError::Retry(message.clone())),
+        ("reject", Val::String(message)) => Err(DeliveryError::Reject(message.clone())),
+        ("retry-after", Val::Record(fields)) => match fields.as_slice() {
+            [(_, Val::String(message)), (_, Val::U64(delay_ms))] => {
+                Err(DeliveryError::RetryAfter { message: message.clone(), delay_ms: *delay_ms })
+            }
+            _ => Err(unexpected(HANDLER)),
+        },
+        _ => Err(unexpected(HANDLER)),
+    }
+}
+
+fn unexpected(interface: &str) -> DeliveryError {
+    let message = format!("what was answered is not an answer of {interface}");
     DeliveryError::Failed(Failure::unknown(Fault::Host, Reason::Internal, message))
 }
 
@@ -219,6 +249,17 @@ mod tests {
             [Val::Result(Err(Some(Box::new(Val::Variant(case.to_owned(), message)))))]
         };
         assert_eq!(handle_answer(&[Val::Result(Ok(None))]), Ok(()));
+        let later = Val::Record(vec![
+            ("message".to_owned(), Val::String("why".to_owned())),
+            ("delay-ms".to_owned(), Val::U64(7)),
+        ]);
+        let later = Val::Variant("retry-after".to_owned(), Some(Box::new(later)));
+        let later = Val::Result(Err(Some(Box::new(later))));
+        let said = Err(DeliveryError::RetryAfter { message: "why".to_owned(), delay_ms: 7 });
+        assert_eq!(handle_answer(std::slice::from_ref(&later)), said);
+        let both = [Val::List(vec![Val::Result(Ok(None)), later])];
+        assert_eq!(handle_batch_answers(&both, 2), [Ok(()), said]);
+        assert!(handle_batch_answers(&both, 3).iter().all(|one| matches!(one, Err(DeliveryError::Failed(_)))));
         assert_eq!(handle_answer(&refusal("retry")), Err(DeliveryError::Retry("why".to_owned())));
         assert_eq!(handle_answer(&refusal("reject")), Err(DeliveryError::Reject("why".to_owned())));
         assert!(matches!(handle_answer(&refusal("other")), Err(DeliveryError::Failed(_))));

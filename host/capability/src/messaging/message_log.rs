@@ -201,9 +201,13 @@ impl MessageLog {
         self.log.stopped().map(|error| error.to_string())
     }
 
-    /// The event at `position`. Reads the disk on this thread.
-    pub(super) fn read(&self, position: u64) -> Result<Event, Failure> {
-        event_of(self.log.read(position)?).map(|(_, event)| event)
+    /// The event at `position`; none if its record is damaged. Reads the disk on this thread.
+    pub(super) fn read(&self, position: u64) -> Result<Option<Event>, Failure> {
+        match self.log.read(position) {
+            Ok(record) => event_of(record).map(|(_, event)| Some(event)),
+            Err(LogError::NoRecord(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Some events from `position` on. Reads the disk on this thread.

@@ -12,12 +12,14 @@ mod event_bytes;
 mod forwarder;
 pub mod glue;
 mod history;
+mod letters;
 mod message_log;
 mod progress;
 mod pump;
 mod queue;
 mod recent;
 mod retention;
+mod unsaved;
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -10,6 +10,11 @@ use weft_core::{Outcome, Reason};
 
 use super::{DeliveryError, Event};
 
+/// The rank of the lowest priority.
+const MAX_RANK: u8 = 9;
+/// The longest time after which a handler may ask for the next attempt: 30 days.
+const MAX_RETRY_AFTER_MS: u64 = 30 * 24 * 3_600 * 1_000;
+
 /// What is to be delivered: an event of the log, or a dead letter that is replayed. Letters come first: they are older.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Item {
@@ -28,13 +33,30 @@ pub(super) struct Attempts {
     pub due_ms: u64,
 }
 
-/// When to try again, and how often.
+/// When to try again, and how often; how long at all; and whether keys matter.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Policy {
     pub max_attempts: u32,
     pub base_ms: u32,
     pub cap_ms: u32,
-    pub concurrency: usize,
+    pub ttl_ms: Option<u64>,
+    pub keyed: bool,
+}
+
+/// Why an event is given up without being handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Doom {
+    #[error("its time to live has passed before it could be delivered")]
+    Expired,
+    #[error("the queue was full, and it was the oldest in it")]
+    Overflow,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    Answered(Result<(), DeliveryError>),
+    Doomed(Doom),
 }
 
 /// What became of an item after an attempt.
@@ -58,6 +80,8 @@ pub(super) struct Ready {
     pub attempt: u32,
     /// The event, if memory had room for it.
     pub event: Option<Arc<Event>>,
+    /// It is not to be handed out.
+    pub doom: Option<Doom>,
 }
 
 #[derive(Debug)]
@@ -65,6 +89,11 @@ struct Held {
     key: Option<Arc<str>>,
     event: Option<Arc<Event>>,
     attempts: Attempts,
+    /// 0 goes first.
+    rank: u8,
+    time_ms: u64,
+    /// Of the event itself.
+    ttl_ms: Option<u64>,
 }
 
 /// The items in hand. The first item of each ordering key is `active`: ready, waiting for its time, or running; the
@@ -74,7 +103,7 @@ pub(super) struct Queue {
     policy: Policy,
     held: BTreeMap<Item, Held>,
     keys: HashMap<Arc<str>, VecDeque<Item>>,
-    ready: BTreeSet<Item>,
+    ready: BTreeSet<(u8, Item)>,
     later: BTreeSet<(u64, Item)>,
     running: BTreeSet<Item>,
     cached_bytes: usize,
@@ -107,12 +136,28 @@ impl Queue {
         self.running.len()
     }
 
+    /// How many could be handed out at once.
+    pub(super) fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// The dead letters in hand.
+    pub(super) fn letters(&self) -> Vec<i64> {
+        let letter = |item: &Item| if let Item::Letter(id) = item { Some(*id) } else { None };
+        self.held.keys().map_while(letter).collect()
+    }
+
+    /// The ordering key of an item in hand.
+    pub(super) fn key_of(&self, item: Item) -> Option<Arc<str>> {
+        self.held.get(&item)?.key.clone()
+    }
+
     /// Takes an item in hand, behind those of its key. Answers false if it is there already.
     pub(super) fn push(&mut self, item: Item, event: Event, attempts: Attempts) -> bool {
         if self.held.contains_key(&item) {
             return false;
         }
-        let key: Option<Arc<str>> = event.ordering_key.as_deref().map(Arc::from);
+        let key: Option<Arc<str>> = event.ordering_key.as_deref().filter(|_| self.policy.keyed).map(Arc::from);
         let first = key.as_ref().is_none_or(|key| {
             let waiting = self.keys.entry(Arc::clone(key)).or_default();
             waiting.push_back(item);
@@ -124,36 +169,73 @@ impl Queue {
             self.cached_bytes += bytes;
         }
         let due_ms = attempts.due_ms;
-        self.held.insert(item, Held { key, event: cache.then(|| Arc::new(event)), attempts });
+        let rank = MAX_RANK.saturating_sub(event.handling.priority);
+        // A replayed letter may be as old as it is.
+        let ttl_ms = event.handling.ttl_ms.filter(|_| matches!(item, Item::Event(_)));
+        let (time_ms, event) = (event.time_ms, cache.then(|| Arc::new(event)));
+        self.held.insert(item, Held { key, event, attempts, rank, time_ms, ttl_ms });
         if first {
-            self.activate(item, due_ms);
+            self.activate(item, rank, due_ms);
         }
         true
     }
 
-    fn activate(&mut self, item: Item, due_ms: u64) {
+    fn activate(&mut self, item: Item, rank: u8, due_ms: u64) {
         if due_ms == 0 {
-            self.ready.insert(item);
+            self.ready.insert((rank, item));
         } else {
             self.later.insert((due_ms, item));
         }
     }
 
-    /// The next attempt to run at `now_ms`, oldest item first, as far as concurrency allows.
+    /// The next attempt to run at `now_ms`: the highest priority first, and the oldest item of that.
     pub(super) fn start(&mut self, now_ms: u64) -> Option<Ready> {
         while let Some(&(due_ms, item)) = self.later.first()
             && due_ms <= now_ms
         {
             self.later.pop_first();
-            self.ready.insert(item);
+            let rank = self.held.get(&item).map_or(0, |held| held.rank);
+            self.ready.insert((rank, item));
         }
-        if self.running.len() >= self.policy.concurrency {
-            return None;
-        }
-        let item = self.ready.pop_first()?;
+        let (_, item) = self.ready.pop_first()?;
         self.running.insert(item);
         let held = self.held.get(&item)?;
-        Some(Ready { item, attempt: held.attempts.ended + 1, event: held.event.clone() })
+        let by_rule = self.policy.ttl_ms.filter(|_| matches!(item, Item::Event(_)));
+        let ttl_ms = held.ttl_ms.into_iter().chain(by_rule).min();
+        let expired = ttl_ms.is_some_and(|ttl_ms| held.time_ms.saturating_add(ttl_ms) <= now_ms);
+        let doom = expired.then_some(Doom::Expired);
+        Some(Ready { item, attempt: held.attempts.ended + 1, event: held.event.clone(), doom })
+    }
+
+    /// The oldest event that does not run, to be given up for want of room.
+    pub(super) fn start_overflow(&mut self) -> Option<Ready> {
+        let mut waiting = self.held.range(Item::Event(0)..).filter(|(item, _)| !self.running.contains(item));
+        let (item, held) = waiting.next()?;
+        let item = *item;
+        let (attempt, event) = (held.attempts.ended + 1, held.event.clone());
+        self.ready.remove(&(held.rank, item));
+        self.later.remove(&(held.attempts.due_ms, item));
+        self.running.insert(item);
+        Some(Ready { item, attempt, event, doom: Some(Doom::Overflow) })
+    }
+
+    /// Lets go of the events of a key that do not run, but for one. Answers which, oldest first.
+    pub(super) fn take_key(&mut self, key: &str, but: Item) -> Vec<(u64, Attempts)> {
+        let waiting = self.keys.get(key).into_iter().flatten();
+        let idle: Vec<u64> = waiting
+            .filter(|item| **item != but && !self.running.contains(item))
+            .filter_map(|item| if let Item::Event(position) = item { Some(*position) } else { None })
+            .collect();
+        let mut taken = Vec::with_capacity(idle.len());
+        // From the last on, so that none becomes the first of its key on the way.
+        for position in idle.into_iter().rev() {
+            if let Some(held) = self.held.get(&Item::Event(position)) {
+                taken.push((position, held.attempts.clone()));
+            }
+            self.release(Item::Event(position));
+        }
+        taken.reverse();
+        taken
     }
 
     /// When the next item comes due.
@@ -162,12 +244,15 @@ impl Queue {
     }
 
     /// Notes how the attempt of a running item ended at `now_ms`.
-    pub(super) fn end(&mut self, item: Item, result: Result<(), DeliveryError>, now_ms: u64) -> Option<Settled> {
+    pub(super) fn end(&mut self, item: Item, ending: Ending, now_ms: u64) -> Option<Settled> {
         if !self.running.remove(&item) {
             return None;
         }
         let held = self.held.get_mut(&item)?;
-        let settled = judge(&self.policy, &mut held.attempts, item, result, now_ms);
+        let settled = match ending {
+            Ending::Answered(result) => judge(&self.policy, &mut held.attempts, item, result, now_ms),
+            Ending::Doomed(doom) => Settled::Dead { attempts: held.attempts.ended, error: doom.to_string() },
+        };
         match &settled {
             Settled::Again(attempts) => {
                 self.later.insert((attempts.due_ms, item));
@@ -182,7 +267,7 @@ impl Queue {
     /// Lets an item go; if it was active, the next of its key follows. For dead ones, when they are written down.
     pub(super) fn release(&mut self, item: Item) {
         let Some(held) = self.held.remove(&item) else { return };
-        self.ready.remove(&item);
+        self.ready.remove(&(held.rank, item));
         self.running.remove(&item);
         self.later.remove(&(held.attempts.due_ms, item));
         self.cached_bytes -= held.event.map_or(0, |event| event.data.len());
@@ -195,8 +280,8 @@ impl Queue {
         match waiting.get().front().copied() {
             None => drop(waiting.remove()),
             Some(next) => {
-                let due_ms = self.held.get(&next).map_or(0, |held| held.attempts.due_ms);
-                self.activate(next, due_ms);
+                let (rank, due_ms) = self.held.get(&next).map_or((0, 0), |held| (held.rank, held.attempts.due_ms));
+                self.activate(next, rank, due_ms);
             }
         }
     }
@@ -212,7 +297,7 @@ fn judge(
     let Err(error) = result else { return Settled::Delivered };
     let (counts, last, wait_ms) = match &error {
         DeliveryError::Retry(_) => (true, false, 0),
-        DeliveryError::RetryAfter { delay_ms, .. } => (true, false, *delay_ms),
+        DeliveryError::RetryAfter { .. } => (true, false, 0),
         DeliveryError::Reject(_) => (true, true, 0),
         DeliveryError::Failed(failure) => {
             // Nothing that the event could be blamed for: no room, no time left in the queue, an open breaker.
@@ -232,7 +317,11 @@ fn judge(
     if last || attempts.ended >= policy.max_attempts {
         return Settled::Dead { attempts: attempts.ended, error: error.to_string() };
     }
-    attempts.due_ms = now_ms + delay_ms(policy, item, tried).max(wait_ms).max(1);
+    let wait_ms = match &error {
+        DeliveryError::RetryAfter { delay_ms, .. } => (*delay_ms).min(MAX_RETRY_AFTER_MS),
+        _ => delay_ms(policy, item, tried).max(wait_ms),
+    };
+    attempts.due_ms = now_ms + wait_ms.max(1);
     Settled::Again(attempts.clone())
 }
 

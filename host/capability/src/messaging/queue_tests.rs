@@ -7,7 +7,7 @@ use weft_core::{Failure, Fault};
 
 use super::*;
 
-const POLICY: Policy = Policy { max_attempts: 3, base_ms: 1_000, cap_ms: 30_000, concurrency: 4 };
+const POLICY: Policy = Policy { max_attempts: 3, base_ms: 1_000, cap_ms: 30_000, ttl_ms: None, keyed: true };
 
 fn event(key: Option<&str>) -> Event {
     Event {
@@ -38,6 +38,10 @@ fn queue(events: &[(u64, Option<&str>)]) -> Queue {
     queue
 }
 
+fn end(queue: &mut Queue, item: Item, result: Result<(), DeliveryError>, now_ms: u64) -> Option<Settled> {
+    queue.end(item, Ending::Answered(result), now_ms)
+}
+
 fn start_all(queue: &mut Queue, now_ms: u64) -> Vec<Item> {
     std::iter::from_fn(|| queue.start(now_ms)).map(|ready| ready.item).collect()
 }
@@ -47,11 +51,11 @@ fn a_key_goes_one_by_one_and_holds_nobody_else_up() {
     let (one, two, other, none) = (Item::Event(1), Item::Event(2), Item::Event(3), Item::Event(4));
     let mut queue = queue(&[(1, Some("a")), (2, Some("a")), (3, Some("b")), (4, None)]);
     assert_eq!(start_all(&mut queue, 0), [one, other, none]);
-    let Some(Settled::Again(attempts)) = queue.end(one, retry(), 0) else { panic!("tried again") };
+    let Some(Settled::Again(attempts)) = end(&mut queue, one, retry(), 0) else { panic!("tried again") };
     assert!((500..=1_000).contains(&attempts.due_ms));
     assert_eq!(start_all(&mut queue, attempts.due_ms - 1), [], "its key waits with it");
     assert_eq!(start_all(&mut queue, attempts.due_ms), [one]);
-    queue.end(one, Ok(()), attempts.due_ms);
+    end(&mut queue, one, Ok(()), attempts.due_ms);
     assert_eq!(start_all(&mut queue, attempts.due_ms), [two]);
 }
 
@@ -62,7 +66,7 @@ fn a_poison_event_is_given_up_and_the_next_follows() {
     for attempt in 1..=3 {
         let ready = queue.start(now).unwrap();
         assert_eq!((ready.item, ready.attempt), (Item::Event(1), attempt));
-        match queue.end(ready.item, retry(), now).unwrap() {
+        match end(&mut queue, ready.item, retry(), now).unwrap() {
             Settled::Again(attempts) => now = attempts.due_ms,
             Settled::Dead { attempts, error } => {
                 assert_eq!((attempts, attempt), (3, 3));
@@ -81,11 +85,11 @@ fn a_rejection_is_final_and_a_full_house_does_not_count() {
     let mut queue = queue(&[(1, None), (2, None)]);
     start_all(&mut queue, 0);
     let reject = Err(DeliveryError::Reject("bad".to_owned()));
-    assert!(matches!(queue.end(Item::Event(1), reject, 0), Some(Settled::Dead { attempts: 1, .. })));
+    assert!(matches!(end(&mut queue, Item::Event(1), reject, 0), Some(Settled::Dead { attempts: 1, .. })));
     let full = Failure::not_attempted(Fault::Host, Reason::Overloaded, "full").retry_after_ms(5_000);
     let mut now = 0;
     for _ in 0..10 {
-        let ended = queue.end(Item::Event(2), Err(DeliveryError::Failed(full.clone())), now);
+        let ended = end(&mut queue, Item::Event(2), Err(DeliveryError::Failed(full.clone())), now);
         let Some(Settled::Again(attempts)) = ended else { panic!("tried again") };
         assert_eq!(attempts.ended, 0);
         assert!(attempts.due_ms >= now + 5_000, "as long as was asked for");
@@ -93,7 +97,7 @@ fn a_rejection_is_final_and_a_full_house_does_not_count() {
         assert_eq!(queue.start(now).unwrap().attempt, 1);
     }
     let trapped = Failure::unknown(Fault::Guest, Reason::Trapped, "trap");
-    let ended = queue.end(Item::Event(2), Err(DeliveryError::Failed(trapped)), now);
+    let ended = end(&mut queue, Item::Event(2), Err(DeliveryError::Failed(trapped)), now);
     assert!(matches!(ended, Some(Settled::Again(Attempts { ended: 1, .. }))), "a trap does count");
 }
 
@@ -114,9 +118,77 @@ fn bodies_past_the_bound_are_left_in_the_log() {
     }
     let bodies: Vec<bool> = std::iter::from_fn(|| queue.start(0)).map(|ready| ready.event.is_some()).collect();
     assert_eq!(bodies, [true, true, false]);
-    queue.end(Item::Event(0), Ok(()), 0);
+    end(&mut queue, Item::Event(0), Ok(()), 0);
     assert_eq!(queue.cached_bytes, 2);
     assert!(!queue.push(Item::Event(2), event(None), Attempts::default()), "taken in hand once");
+}
+
+#[test]
+fn a_higher_priority_goes_first_and_without_order_keys_are_nothing() {
+    let mut queue = Queue::new(Policy { keyed: false, ..POLICY }, 1_000);
+    for (position, priority) in [(1, 4), (2, 9), (3, 0), (4, 9)] {
+        let mut event = event(Some("same"));
+        event.handling.priority = priority;
+        queue.push(Item::Event(position), event, Attempts::default());
+    }
+    assert_eq!(start_all(&mut queue, 0), [2, 4, 1, 3].map(Item::Event));
+}
+
+#[test]
+fn an_event_whose_time_has_passed_is_a_dead_letter_without_an_attempt() {
+    let mut queue = Queue::new(Policy { ttl_ms: Some(1_000), ..POLICY }, 1_000);
+    let own = |position, ttl_ms| {
+        let mut event = event(None);
+        event.handling.ttl_ms = ttl_ms;
+        (Item::Event(position), event)
+    };
+    for (item, event) in [own(1, None), own(2, Some(100)), own(3, Some(5_000))] {
+        queue.push(item, event, Attempts::default());
+    }
+    let mut doomed = |now_ms| {
+        let ready = queue.start(now_ms).unwrap();
+        let doom = ready.doom;
+        if let Some(doom) = doom {
+            let settled = queue.end(ready.item, Ending::Doomed(doom), now_ms);
+            assert!(matches!(settled, Some(Settled::Dead { attempts: 0, .. })));
+        }
+        doom
+    };
+    assert_eq!((doomed(999), doomed(100), doomed(1_000)), (None, Some(Doom::Expired), Some(Doom::Expired)));
+    queue.push(Item::Letter(1), event(None), Attempts::default());
+    assert_eq!(queue.start(u64::MAX).unwrap().doom, None, "a letter that is replayed may be old");
+}
+
+#[test]
+fn a_handler_says_when_it_wants_an_event_again() {
+    let mut queue = queue(&[(1, None)]);
+    start_all(&mut queue, 0);
+    let later = Err(DeliveryError::RetryAfter { message: "busy".to_owned(), delay_ms: 77 });
+    let ended = end(&mut queue, Item::Event(1), later, 1_000);
+    assert_eq!(ended, Some(Settled::Again(Attempts { ended: 1, due_ms: 1_077 })));
+}
+
+#[test]
+fn the_oldest_goes_when_there_is_no_room_and_a_held_key_is_taken_out() {
+    let mut queue = queue(&[(1, Some("a")), (2, Some("a")), (3, Some("a")), (4, None)]);
+    assert_eq!(queue.start(0).unwrap().item, Item::Event(1));
+    let ready = queue.start_overflow().unwrap();
+    assert_eq!(
+        (ready.item, ready.doom),
+        (Item::Event(2), Some(Doom::Overflow)),
+        "1 runs, so 2 is the oldest that waits"
+    );
+    queue.end(ready.item, Ending::Doomed(Doom::Overflow), 0);
+    queue.release(ready.item);
+    assert!(queue.push(Item::Event(5), event(Some("a")), Attempts::default()));
+    let reject = Err(DeliveryError::Reject("bad".to_owned()));
+    assert!(matches!(end(&mut queue, Item::Event(1), reject, 0), Some(Settled::Dead { .. })));
+    let taken: Vec<u64> = queue.take_key("a", Item::Event(1)).into_iter().map(|(position, _)| position).collect();
+    assert_eq!(taken, [3, 5], "but for the dead one, which stays until it is written down");
+    assert_eq!(queue.len(), 2);
+    queue.release(Item::Event(1));
+    assert_eq!(start_all(&mut queue, 0), [Item::Event(4)]);
+    assert!(queue.keys.is_empty());
 }
 
 #[derive(Clone, Debug)]
@@ -165,12 +237,11 @@ impl Model {
         let may: Vec<Item> =
             self.unsettled.iter().map(|(item, _)| *item).filter(|item| self.may_start(*item, now_ms)).collect();
         match ready {
-            None => assert!(may.is_empty() || self.running.len() == POLICY.concurrency, "{may:?} should start"),
+            None => assert!(may.is_empty(), "{may:?} should start"),
             Some(ready) => {
                 assert_eq!(Some(&ready.item), may.first(), "the oldest that may start");
                 assert_eq!(ready.attempt, self.attempts.get(&ready.item).copied().unwrap_or_default() + 1);
                 self.running.push(ready.item);
-                assert!(self.running.len() <= POLICY.concurrency);
             }
         }
     }
@@ -221,13 +292,13 @@ proptest! {
                 Step::Start => model.check_start(queue.start(now_ms), now_ms),
                 Step::End(which, answer) if !model.running.is_empty() => {
                     let item = model.running[which % model.running.len()];
-                    let settled = queue.end(item, answer_of(answer), now_ms).unwrap();
+                    let settled = end(&mut queue, item, answer_of(answer), now_ms).unwrap();
                     if matches!(settled, Settled::Dead { .. }) {
                         queue.release(item);
                     }
                     model.check_end(item, answer, settled);
                 }
-                Step::End(..) => assert!(queue.end(Item::Event(0), Ok(()), now_ms).is_none(), "nothing runs"),
+                Step::End(..) => assert!(end(&mut queue, Item::Event(0), Ok(()), now_ms).is_none(), "nothing runs"),
                 Step::Wait(ms) => now_ms += ms,
             }
             prop_assert_eq!(queue.len(), model.unsettled.len());
@@ -239,7 +310,7 @@ proptest! {
                 model.check_start(Some(ready), now_ms);
             }
             if let Some(item) = model.running.first().copied() {
-                let settled = queue.end(item, Ok(()), now_ms).unwrap();
+                let settled = end(&mut queue, item, Ok(()), now_ms).unwrap();
                 model.check_end(item, Answer::Ok, settled);
             } else if let Some(due_ms) = queue.next_due_ms() {
                 now_ms = due_ms;
