@@ -7,8 +7,11 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::messaging::PublishError;
 
+/// Ids of events that are refused.
+type Poison = Arc<Mutex<BTreeSet<&'static str>>>;
+
 /// A handler that refuses what is in the set.
-fn refusing(ids: &[&'static str]) -> (Arc<Mutex<BTreeSet<&'static str>>>, Arc<dyn Deliver>, Seen) {
+fn refusing(ids: &[&'static str]) -> (Poison, Arc<dyn Deliver>, Seen) {
     let poison = Arc::new(Mutex::new(ids.iter().copied().collect::<BTreeSet<_>>()));
     let refused = Arc::clone(&poison);
     let (deliver, seen) = handler(move |delivery| {
