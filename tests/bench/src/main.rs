@@ -3,6 +3,7 @@
 
 mod bare;
 mod child;
+mod event_store;
 mod http_hello;
 mod install;
 mod load;
@@ -33,6 +34,8 @@ enum Name {
     HttpHello,
     /// A call from one function to another, beside bare wasmtime.
     MeshCall,
+    /// Appends, reading a million events, and steps of read models.
+    Eventstore,
     /// Events in and out of the message log, from the host's own API and from functions.
     Messaging,
     /// Sagas of five steps that write nothing, ask a service outside, or make a keyed commit each.
@@ -99,6 +102,7 @@ fn measure(name: Name, arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
     match name {
         Name::HttpHello => http_hello::measure(peers),
         Name::MeshCall => mesh_call::measure(),
+        Name::Eventstore => event_store::measure(),
         Name::Messaging => messaging::measure(peers, &arguments.only),
         Name::Sagas => sagas::measure(peers),
         Name::Startup => startup::measure(),
