@@ -5,9 +5,11 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use super::*;
+use crate::events::{Append, ExpectedVersion, NewEvent};
 
 const DIR: &str = "WEFT_TEST_SQL_DIR";
 const TASKS: &str = "WEFT_TEST_SQL_TASKS";
+const APPENDS: &str = "WEFT_TEST_SQL_APPENDS";
 const FAILPOINT: &str = "WEFT_FAILPOINT";
 const COMMITS_A_TASK: usize = 5_000;
 
@@ -25,12 +27,18 @@ fn child() {
         let context = ContextSettings { name: "school".to_owned(), migrations: None };
         let host = SqlHost::open(Path::new(&dir), &[context], clock, failpoints).unwrap();
         let database = host.database("school").unwrap();
+        let store = host.events("school").unwrap();
+        let appends = std::env::var_os(APPENDS).is_some();
         let committing = (0..tasks).map(|task| {
-            let database = Arc::clone(&database);
+            let (database, store) = (Arc::clone(&database), Arc::clone(&store));
             tokio::spawn(async move {
                 for number in 0..COMMITS_A_TASK {
                     let key = format!("{task}-{number}");
-                    database.commit(effect(&key)).await.unwrap();
+                    if appends {
+                        store.append(effect(&key), vec![next(task, number)]).await.unwrap();
+                    } else {
+                        database.commit(effect(&key)).await.unwrap();
+                    }
                     // One write, so that a kill cannot cut it in two.
                     std::io::stdout().write_all(format!("ack {key}\n").as_bytes()).unwrap();
                 }
@@ -38,6 +46,22 @@ fn child() {
         });
         futures::future::try_join_all(committing).await.unwrap();
     });
+}
+
+/// The two events of a task's stream that come after so many pairs.
+fn next(task: usize, number: usize) -> Append {
+    let event = |half: usize| NewEvent {
+        id: Some(format!("{task}-{number}-{half}")),
+        kind: "tested".to_owned(),
+        topic: "tested".to_owned(),
+        correlation_id: None,
+        causation_id: None,
+        traceparent: None,
+        metadata: None,
+        data: b"1".to_vec(),
+    };
+    let expected = ExpectedVersion::Exact(u64::try_from(number * 2).unwrap());
+    Append { stream: format!("task-{task}"), expected, events: vec![event(0), event(1)] }
 }
 
 /// The command that runs [`child`] on the files of `fixture`, under `tool` if there is one.
@@ -108,6 +132,36 @@ async fn kill_9_loses_nothing_that_was_acknowledged() {
     let recorded = keys_after_restart(&mut fixture).await;
     let lost: Vec<_> = acks.iter().filter(|key| !recorded.contains(key)).collect();
     assert!(lost.is_empty(), "{lost:?}");
+}
+
+#[tokio::test]
+async fn kill_9_loses_no_event_and_leaves_no_half() {
+    const TASKS: usize = 16;
+    let mut fixture = closed();
+    let (acks, _) = acknowledged(child_command(&fixture, TASKS, &[]).env(APPENDS, "1").spawn().unwrap(), 400);
+    assert!(acks.len() >= 400, "{} appends were acknowledged", acks.len());
+    let recorded = keys_after_restart(&mut fixture).await;
+    assert!(acks.iter().all(|key| recorded.contains(key)), "what was acknowledged is there");
+    let store = fixture.host.events("school").unwrap();
+    let mut events = 0;
+    for task in 0..TASKS {
+        let stream = format!("task-{task}");
+        let version = usize::try_from(store.stream_version(stream.clone()).await.unwrap()).unwrap();
+        let keys = recorded.iter().filter(|key| key.starts_with(&format!("{task}-"))).count();
+        assert_eq!(version, 2 * keys, "{stream}: events land with their key, both or none");
+        // It goes on where it was.
+        let next = next(task, keys);
+        store.append(effect(&format!("{task}-{keys}")), vec![next]).await.unwrap();
+        events += version + 2;
+    }
+    let file = rusqlite::Connection::open(fixture.dir.path().join("sql/school.db")).unwrap();
+    let count = "SELECT count(*), max(position), sum(o.position IS NOT NULL) FROM weft_events e \
+                 LEFT JOIN (SELECT position, event FROM weft_outbox) o ON o.event = e.position";
+    let counts: (usize, usize, usize) =
+        file.query_row(count, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    assert_eq!(counts, (events, events, events), "positions have no gap, and each event has its row in the outbox");
+    let sent = fixture.outbox().pending(events).await.unwrap();
+    assert_eq!(sent.len(), events);
 }
 
 #[tokio::test]
