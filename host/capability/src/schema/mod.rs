@@ -2,7 +2,20 @@
 //! who lets events out (messaging, commits with events, appends, the control socket). Grants and limits are asked
 //! elsewhere; checks are cheap and touch no disk.
 
+mod compatibility;
+mod document;
+mod evolution;
+mod folder;
+mod registry;
+mod stored;
+mod validation;
+
 use std::fmt::Debug;
+
+pub use document::{Document, DocumentError, MAX_SCHEMA_BYTES};
+pub use evolution::{Change, DEPRECATION_DAYS, Mode};
+pub use folder::{FolderProblem, is_type_name, read as read_folder};
+pub use registry::{EventType, Given, Plan, Refused, Registry, RegistryError, Types, Version, deployed, plan, told};
 
 /// Says whether an event may leave.
 pub trait SchemaCheck: Debug + Send + Sync {
