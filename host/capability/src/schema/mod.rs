@@ -2,6 +2,7 @@
 //! who lets events out (messaging, commits with events, appends, the control socket). Grants and limits are asked
 //! elsewhere; checks are cheap and touch no disk.
 
+mod asyncapi;
 mod compatibility;
 mod document;
 mod evolution;
@@ -12,6 +13,7 @@ mod validation;
 
 use std::fmt::Debug;
 
+pub use asyncapi::{Newest, asyncapi};
 pub use document::{Document, DocumentError, MAX_SCHEMA_BYTES};
 pub use evolution::{Change, DEPRECATION_DAYS, Mode};
 pub use folder::{FolderProblem, is_type_name, read as read_folder};

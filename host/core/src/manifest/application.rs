@@ -19,6 +19,7 @@ use super::pattern::RoutePattern;
 use super::problems::Problems;
 use super::route::{self, Rule};
 use super::sagas::{Choreography, SagaSettings, StepLimit};
+use super::schemas::Schemas;
 use super::section::{Entry, Section};
 use super::source::Files;
 use super::subscription::MessagingSettings;
@@ -75,6 +76,7 @@ fn top_level(root: Section<'_>, path: &Path) -> (Manifest, Vec<Rule>) {
         contexts: BTreeMap::new(),
         auth: None,
         gateway: Gateway::default(),
+        schemas: Schemas::default(),
         sagas: SagaSettings::default(),
         messaging: MessagingSettings::default(),
         step_limits: BTreeMap::new(),
@@ -172,6 +174,7 @@ fn tool(section: Section<'_>, manifest: &mut Manifest, files: &Files) -> Vec<Rul
     });
     manifest.auth = section.section("auth").map(|table| Auth::read(table, files));
     manifest.gateway = section.section("gateway").map(Gateway::read).unwrap_or_default();
+    manifest.schemas = Schemas::read(&section, files);
     manifest.sagas = section.section("sagas").map(SagaSettings::read).unwrap_or_default();
     manifest.messaging = section.section("messaging").map(MessagingSettings::read).unwrap_or_default();
     manifest.step_limits = named(section.section("limits"), |name, entry| {

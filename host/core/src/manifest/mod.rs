@@ -22,6 +22,7 @@ mod problems;
 mod projection;
 mod route;
 mod sagas;
+mod schemas;
 mod section;
 mod source;
 mod subscription;
@@ -49,6 +50,7 @@ pub use pattern::{Captures, MAX_ROUTE_BYTES, PatternError, RoutePattern, Segment
 pub use projection::{Projection, ProjectionSource};
 pub use route::{Access, Lookup, Method, MethodError, Route, find};
 pub use sagas::{Choreography, Overlap, SagaSettings, Schedule, StepLimit};
+pub use schemas::Schemas;
 pub use subscription::{MessagingSettings, Order, Overflow, Start, Subscription, WhenDead, WorkQueue};
 pub use template::{Template, TemplateError};
 pub use trigger::HttpTrigger;
@@ -83,6 +85,8 @@ pub struct Manifest {
     pub auth: Option<Auth>,
     /// Bounds of the gateway.
     pub gateway: Gateway,
+    /// Where the schemas of events are.
+    pub schemas: Schemas,
     /// How sagas are kept.
     pub sagas: SagaSettings,
     /// How the message log is kept.
