@@ -11,7 +11,7 @@ use weft_capability::kv::embedded::Embedded as EmbeddedStore;
 use weft_capability::messaging::{Broker, embedded::Embedded as EmbeddedBroker};
 use weft_capability::outbound::SystemResolver;
 use weft_capability::projection::Projections;
-use weft_capability::schema::{AcceptAll, SchemaCheck};
+use weft_capability::schema::Registry;
 use weft_capability::spin_sqlite::Databases;
 use weft_capability::sql::{ContextSettings, KeptSince, SqlHost, SqlSettings};
 use weft_core::disk::{Disk, DiskLock, RealDisk};
@@ -61,7 +61,7 @@ pub fn assemble(place: &Place) -> anyhow::Result<Host> {
         KeptSince::new(move || known.get().map_or(0, |sagas| sagas.oldest_started_at_ms().unwrap_or(u64::MAX)));
     let settings = SqlSettings { kept_since, ..SqlSettings::default() };
     let sql = SqlHost::open_with(data, &contexts(&manifest), clock.clone(), failpoints.clone(), &settings)?;
-    let schemas: Arc<dyn SchemaCheck> = Arc::new(AcceptAll);
+    let schemas = Arc::new(Registry::open(data, clock.clone())?);
     let messaging = specs::messaging_options(&manifest, schemas.clone());
     let broker: Arc<dyn Broker> =
         Arc::new(EmbeddedBroker::open(data, disk.clone(), clock.clone(), failpoints.clone(), messaging)?);
@@ -83,7 +83,7 @@ pub fn assemble(place: &Place) -> anyhow::Result<Host> {
         key_value: Arc::new(EmbeddedStore::open(&data.join("kv.db"), clock.clone())?),
         spin_sqlite: Databases::new(data, clock.clone()),
         broker: Some(broker.clone()),
-        schemas,
+        schemas: schemas.clone(),
         sagas: Some(sagas.clone()),
         resolver: Arc::new(SystemResolver),
     };
@@ -105,6 +105,7 @@ pub fn assemble(place: &Place) -> anyhow::Result<Host> {
         close_databases: Box::new(move || sql.shutdown()),
         key_value,
         broker,
+        schemas,
         sagas,
         logs,
         _lock: lock,

@@ -10,7 +10,8 @@ use weft_telemetry::{HostLog, HostLogError, LogFormat};
 
 use crate::assemble::Place;
 use crate::commands::{
-    admin, audit, build, check, completions, import, invoke, logs, new, projections, routes, saga, test, up,
+    admin, audit, build, check, completions, dlq, events, import, invoke, logs, new, projections, routes, saga, schema,
+    subscriptions, test, up,
 };
 use crate::exit::{self, Exit};
 
@@ -57,6 +58,18 @@ pub enum Command {
     /// Look at sagas of a running host, start them, and tell them what to do
     #[command(subcommand)]
     Saga(saga::Command),
+    /// Follow events, publish them, and look at their history
+    #[command(subcommand)]
+    Events(events::Command),
+    /// Look at dead letters, change them, deliver them again or forget them
+    #[command(subcommand)]
+    Dlq(dlq::Command),
+    /// See how subscriptions stand; pause, resume and move them
+    #[command(subcommand)]
+    Subscriptions(subscriptions::Command),
+    /// Schemas of events: list, check, register
+    #[command(subcommand)]
+    Schema(schema::Command),
     /// Test what was written: a saga under every fault
     #[command(subcommand)]
     Test(test::Command),
@@ -67,7 +80,7 @@ pub enum Command {
     Routes(routes::Args),
     /// Show what functions have written to stdout and stderr
     Logs(logs::Args),
-    /// Show what was done to sagas by hand: who, what, why
+    /// Show what was done by hand: who, what, why
     Audit(audit::Args),
     /// Commands for the platform's operator
     #[command(subcommand)]
@@ -126,6 +139,10 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
         Command::New(new::Command::Function(args)) => new::run(&args, &place),
         Command::Invoke(args) => invoke::run(&args, &place).await,
         Command::Saga(command) => saga::run(command, &place).await,
+        Command::Events(command) => events::run(command, &place).await,
+        Command::Dlq(command) => dlq::run(command, &place).await,
+        Command::Subscriptions(command) => subscriptions::run(command, &place).await,
+        Command::Schema(command) => schema::run(command, &place).await,
         Command::Test(command) => test::run(command, &place).await,
         Command::Projections(command) => projections::run(command, &place).await,
         Command::Routes(args) => routes::run(&args, &place).await,
@@ -208,6 +225,28 @@ mod tests {
             "weft saga resolve 0192 --skip charge --reason paid",
             "weft saga migrate 0192 --dry-run",
             "weft audit --limit 5 --json",
+            "weft events tail",
+            "weft events tail order.# --from 2h --type T --json",
+            "weft events publish order.placed --type T --data {} --key k --id 1 --delay 500ms --ttl 1h --priority 9",
+            "weft events publish --lines file --from-line 7",
+            "weft events history --topic order.* --type T --since 2h --until 1h --correlation c --limit 5 --json",
+            "weft dlq list --subscription a/b --limit 5 --json",
+            "weft dlq show 7 --json",
+            "weft dlq edit 7 --data @file --reason why",
+            "weft dlq replay --id 7",
+            "weft dlq purge --subscription a/b --reason why",
+            "weft dlq purge --all",
+            "weft subscriptions list --json",
+            "weft subscriptions pause a/b --reason why",
+            "weft subscriptions resume @group",
+            "weft subscriptions seek a/b earliest",
+            "weft schema list --json",
+            "weft schema show t --version 2",
+            "weft schema register t file",
+            "weft schema mode t FULL_TRANSITIVE",
+            "weft schema deprecate t /properties/a --reason why",
+            "weft schema check --against dir --ci",
+            "weft schema asyncapi",
             "weft test saga x --input i --setup s --from d --signals t --may-leave c.t:a=b --ignore c.t.a --json",
             "weft projections list --json",
             "weft projections rebuild c/p@1 --from 7 --reason mended",
@@ -245,6 +284,15 @@ mod tests {
             "weft saga resolve 0192 --skip charge",
             "weft saga timeline 0192 --ascii --json",
             "weft completions tcsh",
+            "weft dlq purge",
+            "weft dlq replay --id 7 --all",
+            "weft events publish",
+            "weft events publish t --type T --priority 10",
+            "weft events publish t --type T --delay soon",
+            "weft events publish t --type T --lines file",
+            "weft subscriptions seek a/b soon",
+            "weft schema mode t backward",
+            "weft schema check --ci --json",
         ] {
             let error = parsed(line).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}: {error}");

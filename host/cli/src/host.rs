@@ -13,6 +13,7 @@ use weft_capability::kv::Store;
 use weft_capability::messaging::Broker;
 use weft_capability::outbox::OutboxSource;
 use weft_capability::projection::{LogSource, ProjectionParts, Projections, ReadModels, Source, StoreSource};
+use weft_capability::schema::Registry;
 use weft_core::disk::DiskLock;
 use weft_core::manifest::{Manifest, ProjectionSource, Variables};
 use weft_core::{Call as _, CallContext, Clock, Failure, Invocation, Target};
@@ -23,6 +24,7 @@ use weft_telemetry::GuestLogs;
 
 use crate::assemble::{self, Place};
 use crate::choreographing::Choreographing;
+use crate::schemas;
 use crate::specs;
 use crate::wiring::{Delivering, Projecting, Resuming, Scheduling};
 
@@ -49,6 +51,8 @@ pub struct Parts {
     pub key_value: Arc<dyn Store>,
     /// Messaging.
     pub broker: Arc<dyn Broker>,
+    /// What events have to look like.
+    pub schemas: Arc<Registry>,
     /// Durable functions.
     pub sagas: Sagas,
     /// Read models.
@@ -87,14 +91,17 @@ impl Host {
         Ok(host)
     }
 
-    /// Makes this the application: all of it, or nothing of it changes.
+    /// Makes this the application: all of it, or nothing of it changes. Blocks; to be called inside a runtime, off its
+    /// threads.
     ///
     /// # Errors
-    /// Components that are missing or refused, with their places in the manifest.
+    /// Components that are missing or refused, with their places in the manifest; schemas that may not change so.
     pub fn deploy(&self, manifest: Manifest, variables: &Variables) -> anyhow::Result<()> {
         let _one_at_a_time = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
         let functions = specs::functions(&manifest, variables).map_err(assemble::refused)?;
+        let schemas = schemas::planned(&self.parts.schemas, &manifest)?;
         self.parts.engine.deploy(functions).map_err(|error| assemble::engine_refused(&manifest, error))?;
+        schemas::register(&self.parts.schemas, schemas, &manifest)?;
         self.parts.mesh.configure(specs::policies(&manifest));
         self.parts.sagas.limits().set(specs::step_limits(&manifest));
         self.manifest.store(Arc::new(manifest));

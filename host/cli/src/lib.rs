@@ -15,6 +15,7 @@ pub mod import;
 pub mod invoker;
 pub mod keys;
 pub mod output;
+pub mod schemas;
 pub mod specs;
 pub mod upstream;
 pub mod wiring;

@@ -174,7 +174,7 @@ impl Registry {
         let _changing = self.changing.lock().await;
         let known = self.known_type(kind)?;
         let newest = known.versions.last_key_value().map(|(_, version)| version);
-        if !newest.is_some_and(|version| version.document.normal().pointer(pointer).is_some()) {
+        if newest.is_none_or(|version| version.document.normal().pointer(pointer).is_none()) {
             return Err(RegistryError::Unknown(format!(
                 "{kind} has nothing at {pointer}, such as /properties/<field>"
             )));

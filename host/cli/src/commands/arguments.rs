@@ -1,8 +1,11 @@
-//! Values of the command line that several commands take: times, attributes, and who asks.
+//! Values of the command line that several commands take: times, places in the log, JSON, attributes, and who asks.
 
 use std::os::unix::fs::MetadataExt as _;
 
+use anyhow::Context as _;
 use jiff::Timestamp;
+
+use crate::exit::UsageError;
 
 /// A time as RFC 3339, or how long ago: a number and `s`, `m`, `h`, `d` or `w`. In milliseconds since the Unix epoch.
 pub(crate) fn time(text: &str) -> Result<u64, String> {
@@ -32,6 +35,39 @@ fn ago_ms(text: &str) -> Option<i64> {
         _ => return None,
     };
     number.checked_mul(unit_ms)
+}
+
+/// How long: a number and `ms`, or one of the units of [`time`]. In milliseconds.
+pub(crate) fn duration(text: &str) -> Result<u64, String> {
+    let ms = match text.strip_suffix("ms") {
+        Some(number) => number.parse().ok(),
+        None => ago_ms(text).and_then(|ms| u64::try_from(ms).ok()),
+    };
+    ms.ok_or_else(|| format!("{text:?} is no duration, such as 500ms, 30s or 2h"))
+}
+
+/// A place in the log of events: `earliest`, `latest`, a position, or a time as [`time`] takes it. As the control socket
+/// takes it.
+pub(crate) fn position(text: &str) -> Result<String, String> {
+    if matches!(text, "earliest" | "latest") || text.parse::<u64>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    let ms = time(text).map_err(|error| format!("{error}, nor earliest, latest or a position"))?;
+    Ok(crate::output::time_ms(ms))
+}
+
+/// JSON as it is given: itself, `@FILE`, or `-` for stdin.
+pub(crate) fn json_given(text: &str) -> anyhow::Result<serde_json::Value> {
+    let (what, bytes) = match text.strip_prefix('@') {
+        Some(file) => (file, std::fs::read(file).with_context(|| format!("cannot read {file}"))?),
+        None if text == "-" => {
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut std::io::stdin(), &mut bytes).context("cannot read stdin")?;
+            ("stdin", bytes)
+        }
+        None => (text, text.as_bytes().to_vec()),
+    };
+    Ok(serde_json::from_slice(&bytes).map_err(|error| UsageError(format!("{what} is not JSON: {error}")))?)
 }
 
 /// An attribute as `name=value`.
@@ -78,6 +114,27 @@ mod tests {
         for wrong in ["", "h", "2", "-2h", "yesterday", "2 h", "9999999999999999999d", "2ä"] {
             assert!(time_at(wrong, now_ms).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn durations_and_places_are_read() {
+        assert_eq!((duration("500ms"), duration("2m")), (Ok(500), Ok(120_000)));
+        for wrong in ["", "ms", "-1s", "1", "1.5s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!((position("earliest"), position("17")), (Ok("earliest".to_owned()), Ok("17".to_owned())));
+        assert_eq!(position("2023-11-14T23:13:20.5+01:00"), Ok("2023-11-14T22:13:20.500Z".to_owned()));
+        assert!(position("soon").unwrap_err().contains("earliest"));
+    }
+
+    #[test]
+    fn json_is_given_or_in_a_file() {
+        assert_eq!(json_given("[1]").unwrap(), serde_json::json!([1]));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "{\"a\": 1}").unwrap();
+        assert_eq!(json_given(&format!("@{}", file.path().display())).unwrap()["a"], 1);
+        assert!(json_given("{").unwrap_err().is::<UsageError>());
+        assert!(json_given("@/nowhere").unwrap_err().to_string().contains("cannot read /nowhere"));
     }
 
     #[test]

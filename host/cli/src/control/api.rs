@@ -1,19 +1,26 @@
 //! What goes over the control socket. The same types are what `--json` prints, so changing one changes a public format.
 //! `GET /v1/logs` answers [`weft_telemetry::LogLine`]s, one JSON object on each line. Sagas are in [`sagas`], what can be
-//! done to them in [`orders`].
+//! done to them in [`orders`]; events in [`messaging`], their schemas in [`schemas`].
 
+pub mod messaging;
 pub mod orders;
 pub mod projections;
 pub mod sagas;
+pub mod schemas;
 
 use serde::{Deserialize, Serialize};
 
 use weft_core::manifest::{Access, Manifest, Route};
 use weft_engine::InvokeAnswer;
 
+pub use messaging::{
+    DeadLetterEntry, DeadLetterOrder, EventEntry, EventList, NewEvent, Publish, Published, Reached, SubscriptionEntry,
+    SubscriptionOrder,
+};
 pub use orders::{Begun, Migrated, Order, Ordered, Resolve, Signal, Start};
 pub use projections::{ProjectionEntry, ProjectionOrder, RebuildEntry};
 pub use sagas::{Saga, SagaAttempt, SagaEntry, SagaList, SagaOrder, SagaStep, SagaWait, Timeline, Transition};
+pub use schemas::{Deprecate, DeprecatedField, RegisterSchema, SchemaEntry, SchemaVersion, SetMode};
 
 /// `GET /v1/info`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]

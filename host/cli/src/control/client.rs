@@ -1,6 +1,7 @@
 //! The client's side of the control socket. One connection for each request: commands make few. What is asked of sagas is
-//! in [`sagas`].
+//! in [`sagas`], of events in [`messaging`].
 
+mod messaging;
 mod projections;
 mod sagas;
 
@@ -30,8 +31,8 @@ use crate::invoker::NoAnswer;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much later than the function's own timeout the host's answer may come.
 const GRACE: Duration = Duration::from_secs(5);
-/// The longest line of a log stream, in bytes.
-const MAX_LINE_BYTES: usize = 64 * 1024;
+/// The longest line of a stream, in bytes: an event's data may have 256 KiB, and more once written out.
+const MAX_LINE_BYTES: usize = 2 * 1024 * 1024;
 
 /// A client of the host that runs on one data directory.
 #[derive(Clone, Debug)]

@@ -2,8 +2,10 @@
 
 mod audited;
 mod hands;
+mod messaging;
 mod projections;
 mod sagas;
+mod schemas;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,7 +24,9 @@ use weft_telemetry::guest::files;
 use weft_telemetry::{AuditLog, GuestLogs, LogLine};
 
 use super::api::{Answer, Call, Info, Problem, RouteEntry, routes};
-use super::server::{LogFilter, Operations, ProjectionOperations, SagaOperations, problem};
+use super::server::{
+    LogFilter, MessagingOperations, Operations, ProjectionOperations, SagaOperations, SchemaOperations, problem,
+};
 use crate::host::Host;
 use crate::invoker::invoke_in;
 
@@ -68,6 +72,14 @@ impl Operations for Running {
     }
 
     fn projections(&self) -> &dyn ProjectionOperations {
+        self
+    }
+
+    fn messaging(&self) -> &dyn MessagingOperations {
+        self
+    }
+
+    fn schemas(&self) -> &dyn SchemaOperations {
         self
     }
 

@@ -1,8 +1,11 @@
 //! The host's side of the control socket: HTTP, the token and the limits. What is answered comes from
-//! [`Operations`]; what is asked of sagas is read in [`sagas`].
+//! [`Operations`]; what is asked of sagas is read in [`sagas`], of events in [`messaging`]
+//! and [`schemas`].
 
+mod messaging;
 mod projections;
 mod sagas;
+mod schemas;
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -33,8 +36,10 @@ use super::MAX_BODY_BYTES;
 use super::api::{Answer, Call, Info, Problem, RouteEntry};
 use super::socket;
 use super::token::Token;
+pub use messaging::{DeadLetterAct, MessagingOperations, SubscriptionAct, place};
 pub use projections::ProjectionOperations;
 pub use sagas::{Done, SagaOperations};
+pub use schemas::SchemaOperations;
 
 /// Connections at the same time; more wait.
 const MAX_CONNECTIONS: usize = 64;
@@ -66,6 +71,10 @@ pub trait Operations: Send + Sync + 'static {
     fn sagas(&self) -> &dyn SagaOperations;
     /// Its projections.
     fn projections(&self) -> &dyn ProjectionOperations;
+    /// Its events, subscriptions and dead letters.
+    fn messaging(&self) -> &dyn MessagingOperations;
+    /// What its events look like.
+    fn schemas(&self) -> &dyn SchemaOperations;
     /// What functions wrote. Ends after the lines that there are, or never if it is to follow.
     fn logs(&self, filter: LogFilter) -> BoxStream<'static, LogLine>;
     /// Calls a function. 502 if it gives no answer, 400 if the call makes no sense.
@@ -175,11 +184,18 @@ async fn route(operations: &dyn Operations, request: Request<Incoming>) -> Resul
         }
         (method, path) => {
             if let Some(rest) = below("/v1/sagas", path) {
-                sagas::route(operations.sagas(), rest, &query, request).await
-            } else if let Some(rest) = below("/v1/projections", path) {
-                projections::route(operations.projections(), rest, request).await
-            } else {
-                Err(nothing_at(method, path))
+                return sagas::route(operations.sagas(), rest, &query, request).await;
+            }
+            if let Some(rest) = below("/v1/projections", path) {
+                return projections::route(operations.projections(), rest, request).await;
+            }
+            let segments: Vec<&str> = path.strip_prefix("/v1/").unwrap_or_default().split('/').collect();
+            match segments.as_slice() {
+                ["events" | "subscriptions" | "dead-letters", ..] => {
+                    messaging::route(operations.messaging(), &segments, &query, request).await
+                }
+                ["schemas" | "asyncapi", ..] => schemas::route(operations.schemas(), &segments, request).await,
+                _ => Err(nothing_at(method, path)),
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The server over its real socket, with a host that only remembers what it was asked.
 
+mod messaging;
+
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Mutex;
 
@@ -45,6 +47,14 @@ impl Operations for Fake {
     }
 
     fn projections(&self) -> &dyn ProjectionOperations {
+        self
+    }
+
+    fn messaging(&self) -> &dyn MessagingOperations {
+        self
+    }
+
+    fn schemas(&self) -> &dyn SchemaOperations {
         self
     }
 
