@@ -59,8 +59,8 @@ pub struct EditArgs {
     /// Its number
     id: i64,
     /// The new data: JSON, @FILE, or - for stdin; without it, $VISUAL or $EDITOR is opened
-    #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
-    data: Option<String>,
+    #[arg(value_name = "JSON", allow_hyphen_values = true)]
+    payload: Option<String>,
     /// Why, for the audit log
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
@@ -143,7 +143,7 @@ async fn show(args: &ShowArgs, client: &Client) -> anyhow::Result<()> {
 }
 
 async fn edit(args: EditArgs, client: &Client) -> anyhow::Result<()> {
-    let data = match &args.data {
+    let data = match &args.payload {
         Some(given) => json_given(given)?,
         None => {
             let letter = client.dead_letter(args.id).await?;
@@ -171,7 +171,7 @@ async fn edit(args: EditArgs, client: &Client) -> anyhow::Result<()> {
 fn edited(data: &Value) -> anyhow::Result<Value> {
     let editor = ["VISUAL", "EDITOR"].iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
     let Some(editor) = editor else {
-        let text = "neither $VISUAL nor $EDITOR is set; give the data with --data JSON, --data @FILE or --data -";
+        let text = "neither $VISUAL nor $EDITOR is set; give the data as JSON, @FILE or - after the number";
         return Err(UsageError(text.to_owned()).into());
     };
     let mut file = tempfile::Builder::new().prefix("weft-").suffix(".json").tempfile()?;

@@ -14,12 +14,12 @@ pub struct Args {
     /// Where it goes
     #[arg(required_unless_present = "lines")]
     topic: Option<String>,
+    /// What it says: JSON, @FILE, or - for stdin
+    #[arg(value_name = "JSON", default_value = "null", allow_hyphen_values = true)]
+    payload: String,
     /// The CloudEvents type
     #[arg(long = "type", value_name = "TYPE", required_unless_present = "lines")]
     kind: Option<String>,
-    /// What it says: JSON, @FILE, or - for stdin
-    #[arg(long, value_name = "JSON", default_value = "null", allow_hyphen_values = true)]
-    data: String,
     /// Events with the same key are delivered in order
     #[arg(long)]
     key: Option<String>,
@@ -45,7 +45,7 @@ pub struct Args {
     #[arg(long, value_parser = clap::value_parser!(u8).range(0..=9))]
     priority: Option<u8>,
     /// Publish the events of a file instead, a JSON object on each line with topic, type, data, and id; - for stdin
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["topic", "kind", "data", "key", "id", "subject"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["topic", "kind", "payload", "key", "id", "subject"])]
     lines: Option<PathBuf>,
     /// With --lines: begin with this line of it
     #[arg(long, value_name = "N", default_value_t = 1, requires = "lines")]
@@ -70,7 +70,7 @@ pub(super) async fn run(args: Args, client: &Client) -> anyhow::Result<Exit> {
         delay_ms: args.delay,
         ttl_ms: args.ttl,
         priority: args.priority,
-        data: json_given(&args.data)?,
+        data: json_given(&args.payload)?,
         ..NewEvent::default()
     };
     let published = client.publish(&Publish { actor: actor(), events: vec![event] }).await?;

@@ -65,14 +65,18 @@ pub struct NewEvent {
     /// What it says.
     #[serde(default)]
     pub data: Value,
-    #[serde(default, skip_serializing, rename = "specversion")]
-    _specversion: Option<Value>,
-    #[serde(default, skip_serializing, rename = "time")]
-    _time: Option<Value>,
-    #[serde(default, skip_serializing, rename = "datacontenttype")]
-    _datacontenttype: Option<Value>,
-    #[serde(default, skip_serializing, rename = "traceparent")]
-    _traceparent: Option<Value>,
+    /// Passed over.
+    #[serde(default, skip_serializing)]
+    pub specversion: Option<Value>,
+    /// Passed over.
+    #[serde(default, skip_serializing)]
+    pub time: Option<Value>,
+    /// Passed over.
+    #[serde(default, skip_serializing)]
+    pub datacontenttype: Option<Value>,
+    /// Passed over.
+    #[serde(default, skip_serializing)]
+    pub traceparent: Option<Value>,
 }
 
 /// `POST /v1/events`: publishes events in this order, all or none of them if one is refused.

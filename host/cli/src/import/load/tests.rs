@@ -13,7 +13,9 @@ use weft_telemetry::LogLine;
 use super::*;
 use crate::control::api::{Call, Info, Problem, RouteEntry};
 use crate::control::client::Client;
-use crate::control::server::{LogFilter, Operations, ProjectionOperations, SagaOperations, serve};
+use crate::control::server::{
+    LogFilter, MessagingOperations, Operations, ProjectionOperations, SagaOperations, SchemaOperations, serve,
+};
 use crate::import::oulad::{Course, Row};
 
 /// What was loaded by key, how often each function was called, and how often each is to fail first.
@@ -79,6 +81,12 @@ impl Operations for Application {
         unreachable!("an import does not ask")
     }
     fn projections(&self) -> &dyn ProjectionOperations {
+        unreachable!("an import does not ask")
+    }
+    fn messaging(&self) -> &dyn MessagingOperations {
+        unreachable!("an import does not ask")
+    }
+    fn schemas(&self) -> &dyn SchemaOperations {
         unreachable!("an import does not ask")
     }
     fn logs(&self, _: LogFilter) -> BoxStream<'static, LogLine> {
