@@ -1,3 +1,5 @@
+//! The registry: what is registered, kept, refused and asked.
+
 use serde_json::json;
 use weft_core::clock::ManualClock;
 
