@@ -37,13 +37,22 @@ pub struct Upload {
     pub kind: Kind,
 }
 
+/// What processing makes of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// For readers.
+    pub summary: Summary,
+    /// The words that a search finds it by, each once: more than the summary's terms, and not all of a long text.
+    pub words: Vec<String>,
+}
+
 /// What somebody wants of content.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// To store it.
     Upload(Upload),
-    /// To keep its summary.
-    Process(Box<Summary>),
+    /// To keep what processing has made of it.
+    Process(Box<Outcome>),
     /// To let searches find it.
     Index,
     /// To show it.
@@ -66,7 +75,7 @@ pub enum Event {
     /// It is stored.
     Uploaded(Upload),
     /// Its summary is made.
-    Processed(Box<Summary>),
+    Processed(Box<Outcome>),
     /// Searches find it.
     Indexed,
     /// It is shown.
@@ -94,7 +103,7 @@ pub enum Refused {
     OutOfTurn(Stage),
 }
 
-/// What happens upon a command. What takes something back that is not so does nothing.
+/// What happens upon a command; nothing, if it is so already. What takes something back that is not so does nothing.
 ///
 /// # Errors
 /// Why it is not to happen.
@@ -102,6 +111,7 @@ pub fn decide(stage: Stage, command: Command) -> Result<Vec<Event>, Refused> {
     let forward = |from: Stage, event: Event| match stage {
         Stage::Absent | Stage::Deleted => Err(Refused::Unknown),
         stage if stage == from => Ok(vec![event]),
+        stage if stage == evolve(from, &event) => Ok(Vec::new()),
         stage => Err(Refused::OutOfTurn(stage)),
     };
     let back = |from: Stage, event: Event| Ok(if stage == from { vec![event] } else { Vec::new() });
@@ -149,7 +159,10 @@ mod tests {
             Upload { course_id: "c".into(), author_id: "a".into(), title: "Parsing".into(), kind: Kind::Article };
         match kind {
             0 => Command::Upload(upload),
-            1 => Command::Process(Box::new(process(Kind::Article, "A parser parses.").unwrap())),
+            1 => {
+                let summary = process(Kind::Article, "A parser parses.").unwrap();
+                Command::Process(Box::new(Outcome { summary, words: vec!["parser".into()] }))
+            }
             2 => Command::Index,
             3 => Command::Publish,
             4 => Command::Fail("no words".into()),

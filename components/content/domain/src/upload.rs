@@ -16,6 +16,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The name of the kind.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Article => "article",
+            Self::Video => "video",
+        }
+    }
+
     /// The kind of that name.
     ///
     /// # Errors

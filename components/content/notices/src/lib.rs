@@ -1,12 +1,13 @@
 //! education:content/notices: publishes content and says so, called by the saga or upon `content.indexed`, and takes that
 //! back. Other contexts hear the same in both forms.
 
+use content_domain::lifecycle::Command;
 use content_store::Content;
-use content_store::runs::{self, Stage};
-use education::events::content::Happened;
+use content_store::history::{History, Route};
+use content_store::runs::{self, Stage, Work};
 use education::exports::notices::{Error, Guest, export};
 use weft_guest::messaging::{Delivery, Refusal};
-use weft_guest::operation::{Effect, operation, revoke};
+use weft_guest::operation::{Effect, command, undo};
 use weft_guest::params;
 use weft_guest::sql::{Statement, sql};
 
@@ -16,25 +17,34 @@ struct Notices;
 
 impl Guest for Notices {
     async fn notify(key: String, content_id: String, saga_id: String) -> Result<(), Error> {
-        operation(NOTIFY, &key, &(&content_id, &saga_id), async || {
-            let event = Content::wanted(&content_id).await?.event().notice(Happened::Published, &saga_id);
-            Ok(Effect::answer(()).then_or(stand(&content_id, "published"), Error::NotFound).event(event))
+        command(NOTIFY, &key, &(&content_id, &saga_id), async || {
+            Content::wanted(&content_id).await?;
+            let effect = Effect::answer(()).then_or(stand(&content_id, "published"), Error::NotFound);
+            let history = History::load(&content_id).await?;
+            Ok(history.apply(effect, Command::Publish, Route::Notices(&saga_id))?.0)
         })
         .await
     }
 
     async fn withdraw(key: String, content_id: String, saga_id: String) -> Result<(), Error> {
-        // Without the content there is nothing that could have been said of it, and nobody to tell.
-        let event = Content::load(&content_id).await?.map(|content| content.event());
-        let events = event.map(|event| event.notice(Happened::Withdrawn, &saga_id)).into_iter().collect();
-        revoke(NOTIFY, &key, vec![stand(&content_id, "uploaded")], events).await.map(drop)
+        undo(NOTIFY, &key, async || {
+            // Without the content there is nothing that could have been said of it, and nobody to tell.
+            if Content::load(&content_id).await?.is_none() {
+                return Ok(Effect::answer(()));
+            }
+            let effect = Effect::answer(()).then(stand(&content_id, "uploaded"));
+            let history = History::load(&content_id).await?;
+            Ok(history.apply(effect, Command::Withdraw, Route::Notices(&saga_id))?.0)
+        })
+        .await
+        .map(drop)
     }
 }
 
 async fn react(delivery: Delivery) -> Result<(), Refusal> {
     runs::react(delivery, Stage::Notify, async |id, _| {
         Content::wanted(id).await?;
-        Ok(vec![stand(id, "published")])
+        Ok(Work { command: Command::Publish, statements: vec![stand(id, "published")] })
     })
     .await
 }

@@ -1,13 +1,14 @@
-//! What the operations of the content context share: how content stands in its database and in JSON ([`Content`]), and how
-//! choreographed runs go on ([`runs`]). Rules are the domain's; each operation decides what it commits.
+//! What the operations of the content context share: how content stands in its event store ([`history`]), how in the
+//! tables that are kept of it in the same commits and in JSON ([`Content`]), and how choreographed runs go on ([`runs`]).
+//! Rules are the domain's; each operation decides what it commits.
 
+pub mod history;
 pub mod runs;
 
 use content_domain::Invalid;
 use content_domain::access::Asked;
 use education::content::types::Error;
 use education::courses::catalog;
-use education::events::content as events;
 use serde::Serialize;
 use weft_guest::http::{Problem, User};
 use weft_guest::params;
@@ -78,17 +79,6 @@ impl Content {
     /// Whether everybody who may read the course's content may read this.
     pub fn is_published(&self) -> bool {
         self.status == "published"
-    }
-
-    /// The data of events about it.
-    pub fn event(&self) -> events::Content {
-        events::Content {
-            content_id: self.id.clone(),
-            course_id: self.course_id.clone(),
-            author_id: self.author_id.clone(),
-            content_title: self.title.clone(),
-            reason: None,
-        }
     }
 }
 

@@ -1,5 +1,8 @@
-//! What the operations of the courses context share: how courses stand in its database and in JSON. Rules are the
-//! domain's; each operation decides what it commits.
+//! What the operations of the courses context share: how courses stand in its event store ([`history`]), and how in the
+//! tables that are kept of them in the same commits, and in JSON. Rules are the domain's; each operation decides what it
+//! commits.
+
+pub mod history;
 
 use courses_domain::course::Viewer;
 use courses_domain::{Invalid, course, search};

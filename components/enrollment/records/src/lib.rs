@@ -1,10 +1,14 @@
-//! `education:enrollment/records`: the enrollment records. Every change is a keyed commit; which status may follow
-//! which is the domain's.
+//! `education:enrollment/records`: the enrollment records. Every change is a keyed commit with the event that says so;
+//! which status may follow which is the domain's.
 
 use education::enrollment::types::Enrollment;
+use education::events::facts::{
+    EnrollmentCancelled, EnrollmentCompleted, EnrollmentCreated, EnrollmentUndone, Fact, enrollment_stream,
+};
 use education::exports::records::{Error, Guest};
 use enrollment_domain::status::Status;
-use weft_guest::operation::{Effect, operation, revoke};
+use weft_guest::events::{ExpectedVersion, NewEvent};
+use weft_guest::operation::{Effect, operation, undo};
 use weft_guest::sql::{self, Row, query, query_first, sql};
 use weft_guest::{Failure, clock, params};
 
@@ -34,14 +38,28 @@ impl Guest for Component {
                           VALUES ($1, $2, $3, $4, $5, $6, $7, $7)";
             let now = clock::now_rfc3339();
             let row = params![id, student_id, course_id, status, payment_id.clone(), &key, now];
-            Ok(Effect::answer(enrollment.clone()).then_or(sql(insert, row), Error::AlreadyEnrolled))
+            let (enrollment_id, student_id, course_id) = (id.clone(), student_id.clone(), course_id.clone());
+            let payment_id = payment_id.clone();
+            let created = EnrollmentCreated { enrollment_id, student_id, course_id, payment_id }.event();
+            let effect = Effect::answer(enrollment.clone()).then_or(sql(insert, row), Error::AlreadyEnrolled);
+            Ok(effect.append(&enrollment_stream(id), ExpectedVersion::NoStream, vec![created]))
         })
         .await
     }
 
     async fn delete(key: String) -> Result<(), Error> {
-        let delete = sql("DELETE FROM enrollment_enrollments WHERE created_by = $1", params![&key]);
-        revoke(CREATE, &key, vec![delete], Vec::new()).await.map(drop)
+        undo(CREATE, &key, async || {
+            let made =
+                query_first("SELECT id FROM enrollment_enrollments WHERE created_by = $1", params![&key]).await?;
+            let Some(made) = made else { return Ok(Effect::answer(())) };
+            let enrollment_id = made.text("id")?;
+            let delete = sql("DELETE FROM enrollment_enrollments WHERE created_by = $1", params![&key]);
+            let effect = Effect::answer(()).then(delete.expect_rows(1));
+            let stream = enrollment_stream(&enrollment_id);
+            Ok(effect.append(&stream, ExpectedVersion::Any, vec![EnrollmentUndone { enrollment_id }.event()]))
+        })
+        .await
+        .map(drop)
     }
 
     async fn get(id: String) -> Result<Enrollment, Error> {
@@ -69,7 +87,19 @@ async fn change(id: &str, next: Status, grade: Option<&str>) -> Result<Effect<En
     let update = "UPDATE enrollment_enrollments SET status = $2, grade = $3, updated_at = $4 \
                   WHERE id = $1 AND status = 'active'";
     let update = sql(update, params![id, next.as_str(), grade, clock::now_rfc3339()]).expect_rows(1);
-    Ok(Effect::answer(enrollment).then_or(update, Error::Conflict("changed meanwhile".to_string())))
+    let changed = changed(&enrollment, grade);
+    let effect = Effect::answer(enrollment).then_or(update, Error::Conflict("changed meanwhile".to_string()));
+    // That it was active, the row says.
+    Ok(effect.append(&enrollment_stream(id), ExpectedVersion::Any, vec![changed]))
+}
+
+/// What has happened to an enrollment that is over, one way or the other.
+fn changed(enrollment: &Enrollment, grade: Option<&str>) -> NewEvent {
+    let Enrollment { id: enrollment_id, student_id, course_id, .. } = enrollment.clone();
+    match grade {
+        Some(grade) => EnrollmentCompleted { enrollment_id, student_id, course_id, grade: grade.to_string() }.event(),
+        None => EnrollmentCancelled { enrollment_id, student_id, course_id }.event(),
+    }
 }
 
 fn enrollment(row: &Row) -> Result<Enrollment, sql::Error> {

@@ -1,16 +1,22 @@
 //! education:identity/accounts: creating accounts, undoing that, and creating many at once. Who may do so is the
 //! callers' business.
 
+use std::collections::BTreeSet;
+
+use education::events::facts::{AccountUndone, Fact, user_stream};
 use education::exports::accounts::{Account, Error, Guest, NewAccount, export};
 use identity_domain::account::{self, Role};
 use identity_domain::{Invalid, password};
-use weft_guest::operation::{Effect, operation, revoke};
-use weft_guest::sql::{Statement, query_first, sql};
+use identity_store::facts;
+use weft_guest::events::{ExpectedVersion, NewEvent};
+use weft_guest::operation::{Effect, command, operation, undo};
+use weft_guest::sql::{query, query_first, sql};
 use weft_guest::{clock, ids, params};
 
 const CREATE: &str = "education:identity/accounts@1.0.0#create";
 const CREATE_MANY: &str = "education:identity/accounts@1.0.0#create-many";
-/// Accounts of one call; each is a statement of its commit and a parameter of the question which are there already.
+/// Accounts of one call; each is a statement and an event of its commit and a parameter of the question which are there
+/// already.
 const MANY: usize = 500;
 
 struct Accounts;
@@ -20,31 +26,52 @@ impl Guest for Accounts {
         operation(CREATE, &key, &account, async || {
             let account = checked(account.clone()).map_err(|error| Error::Invalid(error.to_string()))?;
             let insert = sql(INSERT, parameters(&account, &key));
+            let (stream, created) = (user_stream(&account.id), created(&account));
             let NewAccount { id, email, name, role, .. } = account;
-            Ok(Effect::answer(Account { id, email, name, role }).then_or(insert, Error::EmailTaken))
+            let effect = Effect::answer(Account { id, email, name, role }).then_or(insert, Error::EmailTaken);
+            // That there is no such account, the row says.
+            Ok(effect.append(&stream, ExpectedVersion::Any, vec![created]))
         })
         .await
     }
 
     async fn delete(key: String) -> Result<(), Error> {
-        let delete = sql("DELETE FROM identity_accounts WHERE created_by = $1", params![&key]);
-        revoke(CREATE, &key, vec![delete], Vec::new()).await.map(drop)
+        undo(CREATE, &key, async || {
+            let made = query_first("SELECT id FROM identity_accounts WHERE created_by = $1", params![&key]).await?;
+            let Some(made) = made else { return Ok(Effect::answer(())) };
+            let user_id = made.text("id")?;
+            let delete = sql("DELETE FROM identity_accounts WHERE created_by = $1", params![&key]);
+            let effect = Effect::answer(()).then(delete.expect_rows(1));
+            let undone = AccountUndone { user_id: user_id.clone() }.event();
+            Ok(effect.append(&user_stream(&user_id), ExpectedVersion::Any, vec![undone]))
+        })
+        .await
+        .map(drop)
     }
 
     async fn create_many(key: String, accounts: Vec<NewAccount>) -> Result<u32, Error> {
-        operation(CREATE_MANY, &key, &accounts, async || {
+        command(CREATE_MANY, &key, &accounts, async || {
             if accounts.len() > MANY {
                 return Err(Error::Invalid(format!("more than {MANY} accounts in one call")));
             }
             let accounts = accounts.iter().cloned().map(checked).collect::<Result<Vec<_>, _>>();
-            let accounts = accounts.map_err(|error| Error::Invalid(error.to_string()))?;
-            let new = u32::try_from(accounts.len()).unwrap_or(u32::MAX).saturating_sub(there_already(&accounts).await?);
-            let insert = |account| sql(&format!("{INSERT} ON CONFLICT DO NOTHING"), parameters(account, &key));
-            let statements = accounts.iter().map(insert);
-            Ok(statements.fold(Effect::answer(new), |effect, statement: Statement| effect.then(statement)))
+            let mut new = accounts.map_err(|error| Error::Invalid(error.to_string()))?;
+            let mut known = there_already(&new).await?;
+            // Of two with the same e-mail or id, the first.
+            new.retain(|account| known.insert(account.email.clone()) & known.insert(account.id.clone()));
+            let count = u32::try_from(new.len()).unwrap_or(u32::MAX);
+            Ok(new.iter().fold(Effect::answer(count), |effect, account| {
+                let insert = sql(&format!("{INSERT} ON CONFLICT DO NOTHING"), parameters(account, &key));
+                // Whoever made the same account meanwhile has appended to its stream: then this is decided again.
+                effect.then(insert).append(&user_stream(&account.id), ExpectedVersion::NoStream, vec![created(account)])
+            }))
         })
         .await
     }
+}
+
+fn created(account: &NewAccount) -> NewEvent {
+    facts::created(&account.id, &account.email, &account.name, &account.role)
 }
 
 const INSERT: &str = "INSERT INTO identity_accounts (id, email, name, role, password_hash, created_at, created_by) \
@@ -67,14 +94,21 @@ fn checked(account: NewAccount) -> Result<NewAccount, Invalid> {
     Ok(NewAccount { email, name, ..account })
 }
 
-async fn there_already(accounts: &[NewAccount]) -> Result<u32, Error> {
+/// Ids and e-mails that are taken.
+async fn there_already(accounts: &[NewAccount]) -> Result<BTreeSet<String>, Error> {
     if accounts.is_empty() {
-        return Ok(0);
+        return Ok(BTreeSet::new());
     }
-    let places: Vec<String> = (1..=accounts.len()).map(|number| format!("${number}")).collect();
-    let text = format!("SELECT count(*) AS n FROM identity_accounts WHERE email IN ({})", places.join(", "));
-    let row = query_first(&text, accounts.iter().map(|account| (&account.email).into()).collect()).await?;
-    Ok(row.map(|row| row.count("n")).transpose()?.and_then(|count| u32::try_from(count).ok()).unwrap_or(0))
+    let mut known = BTreeSet::new();
+    for column in ["id", "email"] {
+        let places: Vec<String> = (1..=accounts.len()).map(|number| format!("${number}")).collect();
+        let text = format!("SELECT {column} AS taken FROM identity_accounts WHERE {column} IN ({})", places.join(", "));
+        let given = accounts.iter().map(|account| if column == "id" { &account.id } else { &account.email });
+        for row in query(&text, given.map(Into::into).collect()).await? {
+            known.insert(row.text("taken")?);
+        }
+    }
+    Ok(known)
 }
 
 export!(Accounts with_types_in education::exports::accounts::bindings);

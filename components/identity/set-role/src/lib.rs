@@ -1,8 +1,10 @@
 //! PATCH /api/users/:id: an admin gives an account another role. Tokens with the old role are void from then on.
 
+use education::events::facts::{Fact, RoleChanged, user_stream};
 use identity_domain::account::Role;
 use identity_store::{invalid, profile, voiding};
 use serde::Deserialize;
+use weft_guest::events::ExpectedVersion;
 use weft_guest::http::{Problem, Request, Response};
 use weft_guest::operation::{Effect, operation};
 use weft_guest::params;
@@ -33,7 +35,9 @@ async fn handle(request: Request) -> Result<Response, Problem> {
     operation(SET_ROLE, &request.command_key()?, &(&id, role), async || {
         let set = sql("UPDATE identity_accounts SET role = $2 WHERE id = $1", params![&id, role]);
         let [void, end] = voiding::statements(&id);
-        Ok(Effect::answer(()).then_or(set.expect_rows(1), Problem::not_found("account")).then(void).then(end))
+        let effect = Effect::answer(()).then_or(set.expect_rows(1), Problem::not_found("account")).then(void).then(end);
+        let changed = RoleChanged { user_id: id.clone(), role: role.to_owned(), changed_by: user.id.clone() };
+        Ok(effect.append(&user_stream(&id), ExpectedVersion::Any, vec![changed.event()]))
     })
     .await?;
     voiding::confirm(&id).await?;

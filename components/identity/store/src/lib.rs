@@ -1,7 +1,8 @@
-//! What the operations of the identity context share: how accounts and sessions stand in its database. Rules are the
-//! domain's; each operation decides what it commits.
+//! What the operations of the identity context share: how accounts and sessions stand in its database and
+//! what is appended of them. Rules are the domain's; each operation decides what it commits.
 
 pub mod attempts;
+pub mod facts;
 pub mod profile;
 pub mod sessions;
 pub mod voiding;

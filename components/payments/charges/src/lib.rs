@@ -1,10 +1,13 @@
-//! `education:payments/charges`: charges, undoes a charge, refunds. Each is a keyed commit; the sandbox provider's
+//! `education:payments/charges`: charges, undoes a charge, refunds. Each is a keyed commit with the event that says so; the sandbox
+//! provider's
 //! behaviour is the domain's.
 
+use education::events::facts::{Charged, Fact, Refunded, payment_stream};
 use education::exports::charges::{ChargeRequest, Error, Guest, Payment};
 use payments_domain::{Behaviour, Decision};
-use weft_guest::operation::{Effect, operation, revoke};
-use weft_guest::sql::{query, sql};
+use weft_guest::events::{self, ExpectedVersion};
+use weft_guest::operation::{Effect, command, operation, undo};
+use weft_guest::sql::{query, query_first, sql};
 use weft_guest::{Failure, clock, ids, params};
 
 const CHARGE: &str = "education:payments/charges@1.0.0#charge";
@@ -42,20 +45,42 @@ impl Guest for Component {
     }
 
     async fn revoke(key: String) -> Result<(), Error> {
-        let refund = "UPDATE payments_payments SET status = 'refunded', refunded_at = COALESCE(refunded_at, $2) \
-                      WHERE charged_by = $1";
-        revoke(CHARGE, &key, vec![sql(refund, params![&key, clock::now_rfc3339()])], Vec::new()).await.map(drop)
+        let undone = undo(CHARGE, &key, async || {
+            let charged = query_first("SELECT id FROM payments_payments WHERE charged_by = $1", params![&key]).await?;
+            match charged {
+                Some(charged) => give_back(&charged.text("id")?).await,
+                None => Ok(Effect::answer(())),
+            }
+        });
+        undone.await.map(drop)
     }
 
     async fn refund(key: String, payment_id: String) -> Result<(), Error> {
-        operation(REFUND, &key, &payment_id, async || {
-            let refund = "UPDATE payments_payments SET status = 'refunded', refunded_at = COALESCE(refunded_at, $2) \
-                          WHERE id = $1";
-            let refund = sql(refund, params![&payment_id, clock::now_rfc3339()]).expect_rows(1);
-            Ok(Effect::answer(()).then_or(refund, Error::Invalid("there is no such payment".to_string())))
-        })
-        .await
+        command(REFUND, &key, &payment_id, async || give_back(&payment_id).await).await
     }
+}
+
+/// Refunds a payment, unless it is refunded already.
+async fn give_back(payment_id: &str) -> Result<Effect<(), Error>, Error> {
+    let stream = payment_stream(payment_id);
+    // Before the row: whoever refunds it in between appends, and this is decided again.
+    let version = events::version(&stream).await?;
+    let select = "SELECT student_id, amount, currency, status FROM payments_payments WHERE id = $1";
+    let none = || Error::Invalid("there is no such payment".to_string());
+    let row = query_first(select, params![payment_id]).await?.ok_or_else(none)?;
+    if row.text("status")? == "refunded" {
+        return Ok(Effect::answer(()));
+    }
+    let refund = "UPDATE payments_payments SET status = 'refunded', refunded_at = $2 WHERE id = $1";
+    let refund = sql(refund, params![payment_id, clock::now_rfc3339()]).expect_rows(1);
+    let refunded = Refunded {
+        payment_id: payment_id.to_string(),
+        student_id: row.text("student_id")?,
+        amount: row.count("amount")?,
+        currency: row.text("currency")?,
+    };
+    let effect = Effect::answer(()).then_or(refund, none());
+    Ok(effect.append(&stream, ExpectedVersion::after(version), vec![refunded.event()]))
 }
 
 fn charged(key: &str, request: &ChargeRequest) -> Effect<Payment, Error> {
@@ -65,7 +90,18 @@ fn charged(key: &str, request: &ChargeRequest) -> Effect<Payment, Error> {
                   (id, student_id, enrollment_id, amount, currency, provider, status, charged_by, charged_at) \
                   VALUES ($1, $2, $3, $4, $5, $6, 'charged', $7, $8)";
     let row = params![&id, student_id, enrollment_id, amount, &currency, provider, key, clock::now_rfc3339()];
-    Effect::answer(Payment { id, amount, currency, enrollment_id: enrollment_id.clone() }).then(sql(insert, row))
+    let charged = Charged {
+        payment_id: id.clone(),
+        student_id: student_id.clone(),
+        enrollment_id: enrollment_id.clone(),
+        amount,
+        currency: currency.clone(),
+        provider: provider.clone(),
+    };
+    let stream = payment_stream(&id);
+    Effect::answer(Payment { id, amount, currency, enrollment_id: enrollment_id.clone() })
+        .then(sql(insert, row))
+        .append(&stream, ExpectedVersion::NoStream, vec![charged.event()])
 }
 
 /// Attempts outlive the instance, and only a flaky provider counts them.
