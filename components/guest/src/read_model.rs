@@ -86,7 +86,7 @@ impl Column {
 /// A table and what clients may ask of it.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadModel {
-    /// The table.
+    /// The table, or several that are joined; then each column has a name of its own.
     pub table: &'static str,
     /// Its key: a TEXT column, unique and NOT NULL, that breaks ties of a sort.
     pub key: &'static str,
