@@ -21,8 +21,10 @@ scenarios! {
     contents
     contents_choreographed
     contents_refused
+    contents_search
     course_create
     course_creation
+    course_enrollments
     course_get
     course_list
     course_publish
@@ -33,6 +35,7 @@ scenarios! {
     login
     logout
     mine
+    orders
     prerequisites
     profile
     refresh
@@ -41,6 +44,7 @@ scenarios! {
     routing
     sagas
     tokens
+    users_list
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! For the tests of projections: their tables as the migrations make them, what they answer to events, and what stands in
 //! the tables then. Owns no component; nothing that runs depends on it.
+#![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use rusqlite::types::{ToSqlOutput, ValueRef};

@@ -28,7 +28,6 @@ fn apply(event: &SourceEvent) -> Result<Vec<Statement>, String> {
             );
             [vec![insert], read_model::index(TERMS, &user_id, &[&email, &name])].concat()
         }
-        // docs: end
         ProfileUpdated::TYPE => {
             let ProfileUpdated { user_id, email, name, .. } = event.decode()?;
             let update = sql(
@@ -52,6 +51,7 @@ fn apply(event: &SourceEvent) -> Result<Vec<Statement>, String> {
         _ => Vec::new(),
     })
 }
+// docs: end
 
 weft_guest::projection!(project);
 
