@@ -112,7 +112,8 @@ fn a_registration_is_welcomed_and_counted() {
 
 #[test]
 fn content_that_cannot_be_announced_leaves_nothing_behind() {
-    let platform = without_topics("topics = [\"content.published\", \"content.withdrawn\", \"content.failed\"]");
+    let granted = r#"topics = ["content.published", "content.withdrawn", "content.failed", "education.content.*"]"#;
+    let platform = without_topics(granted);
     let course = publish(&platform, 1, 0);
     let answer = add_content(&platform, &course, "A parser reads tokens.", "orchestrated");
     assert!(answer.status >= 500, "{}", answer.text());
