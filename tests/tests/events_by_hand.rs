@@ -276,7 +276,9 @@ fn a_deploy_that_breaks_readers_is_refused_and_explained() {
     let manifest = folder.path().join("spin.toml");
     fs::write(&manifest, text).unwrap();
     let broken = Options { manifest: manifest.clone(), ..Options::default() };
-    let told = platform.run(&broken).expect_err("it is refused");
+    platform.run(&broken).expect_err("it is refused");
+    assert!(!platform.wait().success());
+    let told = platform.log();
     assert!(told.contains("the field `cents` is renamed to `price`"), "{told}");
     let manifest = manifest.to_str().unwrap();
     let told = refused(&platform, 1, &["schema", "check", "--manifest", manifest]);
