@@ -66,6 +66,7 @@ impl Child {
     ///
     /// # Errors
     /// If it ends badly.
+    #[cfg(feature = "peers")]
     pub fn end(&mut self) -> anyhow::Result<()> {
         let process = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("its process id")?;
         kill_process(process, Signal::TERM)?;

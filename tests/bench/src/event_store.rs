@@ -1,6 +1,9 @@
-//! `append-64`, `read-all`, `read-model`: the event store and the read models of one context by the host's own API.
+//! `append-64`, `read-all`, `read-model`: the event store and the read models of one context by the host's own API;
+//! `rebuild`: a projection by a function.
 //! Appends are of one event of 256 bytes to a stream of its own; `read-all` reads a million events in pages of 1,000;
-//! `read-model` counts the statements of steps of 1,000. What runs inside functions is measured elsewhere.
+//! `read-model` counts the statements of steps of 1,000.
+
+mod rebuild;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +35,7 @@ const STATEMENTS: i64 = 1_000;
 const CONTEXT: &str = "bench";
 const MIGRATION: &str = "CREATE TABLE totals (id BIGINT PRIMARY KEY, amount BIGINT NOT NULL, label TEXT NOT NULL);";
 
-/// Measures all three.
+/// Measures all of them.
 ///
 /// # Errors
 /// If anything is refused, or an event is missing.
@@ -43,10 +46,13 @@ pub fn measure() -> anyhow::Result<Vec<Row>> {
         concurrency,
         settings: Settings { reuse: "", flush: "commit", limits: "none", how: "SQLite, in one process" },
     };
+    let settings = Settings { reuse: "fresh", flush: "commit", limits: "manifest", how: rebuild::HOW };
+    let rebuild = Label { bench: "rebuild", system: "weft", concurrency: 1, settings };
     alternate(vec![
         Contender { label: label("append-64", WRITERS), run: Box::new(|| run(append)) },
         Contender { label: label("read-all", 1), run: Box::new(|| run(read)) },
         Contender { label: label("read-model", 1), run: Box::new(|| run(advance)) },
+        Contender { label: rebuild, run: Box::new(rebuild::measure) },
     ])
 }
 

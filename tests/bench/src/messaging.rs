@@ -4,27 +4,31 @@
 
 mod engine;
 mod functions;
+#[cfg(feature = "peers")]
 mod jetstream;
+#[cfg(feature = "peers")]
+mod peers;
+#[cfg(feature = "peers")]
 mod redis;
 mod seen;
 mod weft;
 mod workload;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use futures::future::BoxFuture;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::report::{Label, Row, Run, Settings};
 use crate::rounds::{Contender, alternate};
 use engine::Engine;
-use jetstream::Jetstream;
-use redis::Redis;
 use weft::Weft;
 
 const PUBLISHERS: [(&str, usize); 3] = [("publish-1", 1), ("publish-64", 64), ("publish-1000", 1_000)];
+const WEFT: &str = "weft";
 const LATENCY: &str = "latency-10000";
 const CONSUME: &str = "consume";
 const IN_AND_OUT: &str = "in-and-out";
@@ -36,35 +40,20 @@ const DRAIN_WITH_PEERS: u64 = 10_000_000;
 const DRAIN_ALONE: u64 = 1_000_000;
 const DRAIN_VARIABLE: &str = "WEFT_BENCH_DRAIN";
 
+/// A system that starts.
+type Starting = BoxFuture<'static, anyhow::Result<Arc<dyn Engine>>>;
+
 /// What is compared.
-#[derive(Clone, Debug)]
 struct System {
     name: &'static str,
     flush: &'static str,
     how: &'static str,
-    kind: Kind,
-}
-
-#[derive(Clone, Debug)]
-enum Kind {
-    Weft,
-    /// The server's program, and whether it flushes before each acknowledgement.
-    Jetstream(PathBuf, bool),
-    Redis(PathBuf, bool),
+    /// Starts it on the data in a folder; if told to be careless, it flushes when it likes, for a backlog that is not
+    /// measured.
+    start: Box<dyn Fn(&Path, bool) -> Starting>,
 }
 
 impl System {
-    /// On the data in `folder`; `careless` flushes when it likes, for a backlog that is not measured.
-    async fn start(&self, folder: &Path, careless: bool) -> anyhow::Result<Arc<dyn Engine>> {
-        Ok(match &self.kind {
-            Kind::Weft => Arc::new(Weft::start(folder, "bench", engine::TOPIC)?),
-            Kind::Jetstream(program, always) => {
-                Arc::new(Jetstream::start(program, folder, *always && !careless).await?)
-            }
-            Kind::Redis(program, always) => Arc::new(Redis::start(program, folder, *always && !careless).await?),
-        })
-    }
-
     fn label(&self, bench: &'static str, concurrency: usize) -> Label {
         let settings = Settings { reuse: "", flush: self.flush, limits: "none", how: self.how };
         Label { bench, system: self.name, concurrency, settings }
@@ -80,7 +69,7 @@ impl System {
         let runtime = Runtime::new()?;
         if backlog > 0 {
             runtime.block_on(async {
-                let engine = self.start(folder.path(), true).await?;
+                let engine = (self.start)(folder.path(), true).await?;
                 workload::fill(&engine, backlog).await.context("the backlog")?;
                 engine.close().await
             })?;
@@ -89,7 +78,7 @@ impl System {
         drop(runtime);
         let runtime = Runtime::new()?;
         runtime.block_on(async {
-            let engine = self.start(folder.path(), false).await?;
+            let engine = (self.start)(folder.path(), false).await?;
             let run = workload(Arc::clone(&engine)).await?;
             engine.close().await?;
             Ok(run)
@@ -107,7 +96,7 @@ fn folder() -> anyhow::Result<TempDir> {
 /// # Errors
 /// If an event is refused, lost or comes twice, or a system that could be installed does not run.
 pub fn measure(with_peers: bool, only: &str) -> anyhow::Result<Vec<Row>> {
-    let systems = systems(with_peers);
+    let systems = systems(with_peers)?;
     let wanted = |bench: &str| bench.starts_with(only);
     let mut contenders: Vec<Contender<'_>> = Vec::new();
     for system in &systems {
@@ -142,7 +131,7 @@ fn drain(systems: &[System], with_peers: bool) -> anyhow::Result<Vec<Row>> {
         Err(_) if with_peers => DRAIN_WITH_PEERS,
         Err(_) => DRAIN_ALONE,
     };
-    let drained = systems.iter().filter(|system| matches!(system.kind, Kind::Weft) || system.flush != "commit");
+    let drained = systems.iter().filter(|system| system.name == WEFT || system.flush != "commit");
     let mut rows = Vec::new();
     for system in drained {
         let run = system.run(count, |engine| workload::draining(engine, count)).context(system.name)?;
@@ -152,28 +141,26 @@ fn drain(systems: &[System], with_peers: bool) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Weft first, then the peers that can be had; says of the others why they are left out.
-fn systems(with_peers: bool) -> Vec<System> {
-    let mut systems = vec![System { name: "weft", flush: "commit", how: weft::HOW, kind: Kind::Weft }];
-    if !with_peers {
-        return systems;
+/// Weft first, then the peers that can be had.
+fn systems(with_peers: bool) -> anyhow::Result<Vec<System>> {
+    let mut systems = vec![System { name: WEFT, flush: "commit", how: weft::HOW, start: Box::new(start_weft) }];
+    if with_peers {
+        systems.extend(peers()?);
     }
-    let mut peer = |name, flush, how, kind| systems.push(System { name, flush, how, kind });
-    match jetstream::install() {
-        Ok(program) => {
-            let (sync, default) = (Kind::Jetstream(program.clone(), true), Kind::Jetstream(program, false));
-            peer("jetstream-sync", "commit", jetstream::HOW_SYNC, sync);
-            peer("jetstream-default", "2 min", jetstream::HOW_DEFAULT, default);
-        }
-        Err(error) => eprintln!("skipped: jetstream: {error:#}"),
-    }
-    match redis::install() {
-        Ok(program) => {
-            let (always, everysec) = (Kind::Redis(program.clone(), true), Kind::Redis(program, false));
-            peer("redis-always", "commit", redis::HOW_ALWAYS, always);
-            peer("redis-everysec", "1 s", redis::HOW_EVERYSEC, everysec);
-        }
-        Err(error) => eprintln!("skipped: redis: {error:#}"),
-    }
-    systems
+    Ok(systems)
+}
+
+fn start_weft(folder: &Path, _careless: bool) -> Starting {
+    let started = Weft::start(folder, "bench", engine::TOPIC);
+    Box::pin(async move { Ok(Arc::new(started?) as Arc<dyn Engine>) })
+}
+
+#[cfg(feature = "peers")]
+fn peers() -> anyhow::Result<Vec<System>> {
+    Ok(peers::systems())
+}
+
+#[cfg(not(feature = "peers"))]
+fn peers() -> anyhow::Result<Vec<System>> {
+    anyhow::bail!("the clients of NATS and Redis are not built in: `scripts/bench messaging --peers` does that")
 }

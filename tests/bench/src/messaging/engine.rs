@@ -23,6 +23,7 @@ const BETWEEN: &str = "\",\"pad\":\"";
 const AFTER: &str = "\"}";
 
 /// Connections of a peer's clients. More of them only cost processor time, which two cores have little of.
+#[cfg(feature = "peers")]
 pub const CONNECTIONS: usize = 4;
 /// Between two looks at something that only shows itself when it is asked.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
