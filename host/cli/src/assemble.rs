@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
 use weft_capability::kv::embedded::Embedded as EmbeddedStore;
-use weft_capability::messaging::{Broker, embedded::Embedded as EmbeddedBroker};
+use weft_capability::messaging::{Broker, embedded::Embedded as EmbeddedBroker, embedded::EmbeddedOptions};
 use weft_capability::outbound::SystemResolver;
 use weft_capability::projection::Projections;
 use weft_capability::schema::Registry;
@@ -62,7 +63,7 @@ pub fn assemble(place: &Place) -> anyhow::Result<Host> {
     let settings = SqlSettings { kept_since, ..SqlSettings::default() };
     let sql = SqlHost::open_with(data, &contexts(&manifest), clock.clone(), failpoints.clone(), &settings)?;
     let schemas = Arc::new(Registry::open(data, clock.clone())?);
-    let messaging = specs::messaging_options(&manifest, schemas.clone());
+    let messaging = messaging_options(&manifest, schemas.clone());
     let broker: Arc<dyn Broker> =
         Arc::new(EmbeddedBroker::open(data, disk.clone(), clock.clone(), failpoints.clone(), messaging)?);
     let mut options = specs::saga_options(&manifest);
@@ -123,6 +124,19 @@ fn contexts(manifest: &Manifest) -> Vec<ContextSettings> {
         migrations: context.folder.as_ref().map(|folder| folder.value.clone()),
     });
     settings.collect()
+}
+
+/// How the message log is kept.
+fn messaging_options(manifest: &Manifest, schemas: Arc<dyn SchemaCheck>) -> EmbeddedOptions {
+    let settings = &manifest.messaging;
+    EmbeddedOptions {
+        retention: Duration::from_hours(u64::from(settings.retention_days) * 24),
+        retention_bytes: settings.retention_mib.map(|mib| u64::from(mib) << 20),
+        dedup_window: Duration::from_secs(settings.dedup_window_s.into()),
+        dedup_ids: usize::try_from(settings.dedup_ids).unwrap_or(usize::MAX),
+        schemas,
+        ..EmbeddedOptions::default()
+    }
 }
 
 /// The data directory holds keys and personal data: its owner's alone.

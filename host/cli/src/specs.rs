@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_capability::messaging::Subscription;
-use weft_capability::messaging::embedded::EmbeddedOptions;
 use weft_capability::messaging::glue::{BATCH_HANDLER, HANDLER};
 use weft_capability::projection::Projection;
 use weft_capability::projection::glue::PROJECTION;
-use weft_capability::schema::SchemaCheck;
 use weft_core::manifest::{self, Component, Diagnostic, Manifest, Variables};
 use weft_durable::{Limit, Limits, Rate, SagaOptions, Schedule};
 use weft_engine::{FunctionSpec, Grants, InstanceSpec, Problem, ReuseSpec};
@@ -128,20 +126,6 @@ pub fn saga_options(manifest: &Manifest) -> SagaOptions {
         max_unfinished: to_usize(manifest.sagas.max_unfinished),
         limits: Limits::new(step_limits(manifest)),
         ..SagaOptions::default()
-    }
-}
-
-/// How the message log is kept.
-#[must_use]
-pub fn messaging_options(manifest: &Manifest, schemas: Arc<dyn SchemaCheck>) -> EmbeddedOptions {
-    let settings = &manifest.messaging;
-    EmbeddedOptions {
-        retention: Duration::from_hours(u64::from(settings.retention_days) * 24),
-        retention_bytes: settings.retention_mib.map(|mib| u64::from(mib) << 20),
-        dedup_window: Duration::from_secs(settings.dedup_window_s.into()),
-        dedup_ids: to_usize(settings.dedup_ids),
-        schemas,
-        ..EmbeddedOptions::default()
     }
 }
 
