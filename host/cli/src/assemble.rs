@@ -13,6 +13,7 @@ use weft_capability::messaging::{Broker, embedded::Embedded as EmbeddedBroker, e
 use weft_capability::outbound::SystemResolver;
 use weft_capability::projection::Projections;
 use weft_capability::schema::Registry;
+use weft_capability::schema::SchemaCheck;
 use weft_capability::spin_sqlite::Databases;
 use weft_capability::sql::{ContextSettings, KeptSince, SqlHost, SqlSettings};
 use weft_core::disk::{Disk, DiskLock, RealDisk};
