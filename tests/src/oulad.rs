@@ -26,6 +26,7 @@ pub struct SubmittedEvent {
     /// The topic.
     pub topic: &'static str,
     /// The course: submissions of one course come in order.
+    #[serde(rename = "partitionkey")]
     pub ordering_key: String,
     /// What was submitted.
     pub data: Submission,
@@ -154,7 +155,7 @@ mod tests {
         assert_eq!(events.len(), 173_912);
         assert_eq!(events.iter().map(|event| &event.id).collect::<BTreeSet<_>>().len(), events.len());
         assert_eq!(events.iter().filter(|event| event.data.score.is_none()).count(), 173);
-        let first = r#"{"id":"submission-1752-11391","type":"education.assessment.submitted","topic":"assessment.submitted","ordering_key":"AAA-2013J","data":{"student_id":"11391","assessment_id":"1752","course":"AAA-2013J","submitted_day":18,"banked":false,"score":78}}"#;
+        let first = r#"{"id":"submission-1752-11391","type":"education.assessment.submitted","topic":"assessment.submitted","partitionkey":"AAA-2013J","data":{"student_id":"11391","assessment_id":"1752","course":"AAA-2013J","submitted_day":18,"banked":false,"score":78}}"#;
         assert_eq!(serde_json::to_string(&events[0]).unwrap(), first);
     }
 

@@ -78,7 +78,12 @@ fn until(platform: &Platform, what: &str, reached: impl Fn(&Value) -> bool) -> a
 fn open(data: &Path) -> anyhow::Result<SqlHost> {
     let migrations = repository::root().join("components/assessment/migrations");
     let context = ContextSettings { name: CONTEXT.to_owned(), migrations: Some(migrations) };
-    Ok(SqlHost::open(data, &[context], Arc::new(SystemClock::default()), Failpoints::none())?)
+    Ok(SqlHost::open(
+        data,
+        &[context],
+        Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration)))),
+        Failpoints::none(),
+    )?)
 }
 
 async fn fill(data: &Path) -> anyhow::Result<()> {
