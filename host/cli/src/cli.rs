@@ -250,6 +250,7 @@ mod tests {
             "weft test saga x --input i --setup s --from d --signals t --may-leave c.t:a=b --ignore c.t.a --json",
             "weft projections list --json",
             "weft projections rebuild c/p@1 --from 7 --reason mended",
+            "weft projections abandon c/p@1",
             "weft projections pause c/p@1",
             "weft projections resume c/p@1",
             "weft routes --json",

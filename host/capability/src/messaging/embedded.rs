@@ -295,6 +295,10 @@ impl Broker for Embedded {
         Box::pin(self.reading(move |log| log.history_back(before, &filter, limit.min(MAX_LISTED))))
     }
 
+    fn oldest(&self) -> u64 {
+        self.parts.log.start()
+    }
+
     fn head(&self) -> u64 {
         self.parts.log.end()
     }
@@ -349,6 +353,8 @@ impl Broker for Embedded {
 
     fn replay(&self, filter: DeadLetterFilter) -> BoxFuture<'_, Result<usize, Failure>> {
         Box::pin(async move {
+            // One that is being taken up would miss what it is told.
+            let _changing = self.changing.lock().await;
             let marked = self.parts.file.replay(filter).await?;
             let count = marked.len();
             let mut by_subscription: BTreeMap<String, Vec<i64>> = BTreeMap::new();
@@ -365,6 +371,7 @@ impl Broker for Embedded {
 
     fn purge(&self, filter: DeadLetterFilter) -> BoxFuture<'_, Result<usize, Failure>> {
         Box::pin(async move {
+            let _changing = self.changing.lock().await;
             let purged = self.parts.file.purge(filter).await?;
             let mut by_subscription: BTreeMap<String, Vec<Arc<str>>> = BTreeMap::new();
             for (subscription, key) in purged.held {

@@ -107,6 +107,9 @@ pub trait Broker: Debug + Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'_, Result<EventPage, Failure>>;
 
+    /// The position of the oldest event that is kept, or where it will stand.
+    fn oldest(&self) -> u64;
+
     /// The position behind the newest durable event: where a page that reached the end has its `next`.
     fn head(&self) -> u64;
 

@@ -94,6 +94,8 @@ struct Held {
     time_ms: u64,
     /// Of the event itself.
     ttl_ms: Option<u64>,
+    /// It is given up, and waits to be written down.
+    dead: bool,
 }
 
 /// The items in hand. The first item of each ordering key is `active`: ready, waiting for its time, or running; the
@@ -173,7 +175,7 @@ impl Queue {
         // A replayed letter may be as old as it is.
         let ttl_ms = event.handling.ttl_ms.filter(|_| matches!(item, Item::Event(_)));
         let (time_ms, event) = (event.time_ms, cache.then(|| Arc::new(event)));
-        self.held.insert(item, Held { key, event, attempts, rank, time_ms, ttl_ms });
+        self.held.insert(item, Held { key, event, attempts, rank, time_ms, ttl_ms, dead: false });
         if first {
             self.activate(item, rank, due_ms);
         }
@@ -209,8 +211,8 @@ impl Queue {
 
     /// The oldest event that does not run, to be given up for want of room.
     pub(super) fn start_overflow(&mut self) -> Option<Ready> {
-        let mut waiting = self.held.range(Item::Event(0)..).filter(|(item, _)| !self.running.contains(item));
-        let (item, held) = waiting.next()?;
+        let mut waiting = self.held.range(Item::Event(0)..);
+        let (item, held) = waiting.find(|(item, held)| !held.dead && !self.running.contains(item))?;
         let item = *item;
         let (attempt, event) = (held.attempts.ended + 1, held.event.clone());
         self.ready.remove(&(held.rank, item));
@@ -224,6 +226,7 @@ impl Queue {
         let waiting = self.keys.get(key).into_iter().flatten();
         let idle: Vec<u64> = waiting
             .filter(|item| **item != but && !self.running.contains(item))
+            .filter(|item| self.held.get(item).is_some_and(|held| !held.dead))
             .filter_map(|item| if let Item::Event(position) = item { Some(*position) } else { None })
             .collect();
         let mut taken = Vec::with_capacity(idle.len());
@@ -254,12 +257,14 @@ impl Queue {
             Ending::Doomed(doom) => Settled::Dead { attempts: held.attempts.ended, error: doom.to_string() },
         };
         match &settled {
+            // One that was to be given up ahead of its turn waits for its turn.
+            Settled::Again(_) if !is_front(&self.keys, held, item) => {}
             Settled::Again(attempts) => {
                 self.later.insert((attempts.due_ms, item));
             }
             Settled::Delivered => self.release(item),
             // Its key waits until it is written down: after a crash it would come again, behind those of its key.
-            Settled::Dead { .. } => {}
+            Settled::Dead { .. } => held.dead = true,
         }
         Some(settled)
     }
@@ -285,6 +290,11 @@ impl Queue {
             }
         }
     }
+}
+
+/// Whether an item is the one of its key whose turn it is.
+fn is_front(keys: &HashMap<Arc<str>, VecDeque<Item>>, held: &Held, item: Item) -> bool {
+    held.key.as_ref().is_none_or(|key| keys.get(key).and_then(VecDeque::front) == Some(&item))
 }
 
 fn judge(

@@ -321,3 +321,29 @@ proptest! {
         prop_assert!(model.unsettled.is_empty() && queue.len() == 0 && queue.keys.is_empty() && queue.cached_bytes == 0);
     }
 }
+
+#[test]
+fn what_was_given_up_is_not_given_up_again_before_it_is_written_down() {
+    let mut queue = queue(&[(1, Some("a")), (2, Some("a")), (3, None)]);
+    for expected in [1, 2, 3] {
+        let ready = queue.start_overflow().unwrap();
+        assert_eq!(ready.item, Item::Event(expected));
+        queue.end(ready.item, Ending::Doomed(Doom::Overflow), 0);
+    }
+    assert!(queue.start_overflow().is_none());
+    assert!(queue.take_key("a", Item::Event(2)).is_empty());
+}
+
+#[test]
+fn an_event_whose_turn_it_is_not_waits_for_it() {
+    let mut queue = queue(&[(1, Some("a")), (2, Some("a"))]);
+    assert_eq!(queue.start(0).unwrap().item, Item::Event(1));
+    assert_eq!(queue.start_overflow().unwrap().item, Item::Event(2));
+    // It could not be read, so it is not given up after all.
+    let failure = Failure::not_attempted(Fault::Host, Reason::Overloaded, "unreadable");
+    let ended = end(&mut queue, Item::Event(2), Err(DeliveryError::Failed(failure)), 0);
+    assert!(matches!(ended, Some(Settled::Again(_))));
+    assert!(queue.start(u64::MAX).is_none(), "1 still runs");
+    end(&mut queue, Item::Event(1), Ok(()), 0);
+    assert_eq!(queue.start(u64::MAX).unwrap().item, Item::Event(2));
+}

@@ -28,6 +28,14 @@ pub enum ProjectionError {
     /// There is none of this name. Client fault.
     #[error("there is no projection {0:?}")]
     Unknown(String),
+    /// A rebuild cannot begin there. Client fault.
+    #[error("the source has {head} as its next position; a rebuild cannot begin at {from}")]
+    BehindTheEnd {
+        /// Where it was to begin.
+        from: u64,
+        /// Where the source's next event will stand.
+        head: u64,
+    },
     /// The note of it could not be kept.
     #[error(transparent)]
     Failed(#[from] Failure),
@@ -129,6 +137,11 @@ impl Projections {
                 rebuild: Mutex::default(),
                 tasks: Mutex::default(),
             });
+            let checkpoint = served.parts.models.checkpoint(served.parts.projection.reader(), Model::Live).await;
+            match checkpoint {
+                Ok(position) => served.live.change(|standing| standing.position = position.unwrap_or_default()),
+                Err(error) => tracing::error!(projection = id, %error, "cannot tell where a projection stands"),
+            }
             served.spawn(follow(Arc::clone(&served), Arc::clone(&self.inner.clock)));
             let rebuilt = served.parts.models.checkpoint(served.parts.projection.reader(), Model::Rebuild).await;
             match rebuilt {
@@ -186,9 +199,26 @@ impl Projections {
     pub async fn rebuild(&self, id: &str, from: u64) -> Result<(), ProjectionError> {
         let _changing = self.inner.changing.lock().await;
         let served = self.find(id)?;
+        let head = served.parts.source.head().await?;
+        if from > head {
+            return Err(ProjectionError::BehindTheEnd { from, head });
+        }
         served.orders.send_modify(|orders| orders.rebuild += 1);
         served.parts.models.begin_rebuild(served.parts.projection.reader(), from).await?;
         served.start_rebuild(&self.inner.clock);
+        Ok(())
+    }
+
+    /// Gives up the rebuild that runs, if there is one, with all that it has made.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub async fn abandon(&self, id: &str) -> Result<(), ProjectionError> {
+        let _changing = self.inner.changing.lock().await;
+        let served = self.find(id)?;
+        served.orders.send_modify(|orders| orders.rebuild += 1);
+        served.parts.models.abandon_rebuild(served.parts.projection.reader()).await?;
+        served.show_rebuild(None);
         Ok(())
     }
 
@@ -223,9 +253,13 @@ impl Served {
 
     fn start_rebuild(self: &Arc<Self>, clock: &Arc<dyn Clock>) {
         let shown = Arc::new(Shown::default());
-        *self.rebuild.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shown));
+        self.show_rebuild(Some(Arc::clone(&shown)));
         let number = self.orders.borrow().rebuild;
         self.spawn(rebuild(Arc::clone(self), shown, number, Arc::clone(clock)));
+    }
+
+    fn show_rebuild(&self, shown: Option<Arc<Shown>>) {
+        *self.rebuild.lock().unwrap_or_else(PoisonError::into_inner) = shown;
     }
 
     async fn status(&self) -> Result<ProjectionStatus, Failure> {
@@ -295,6 +329,7 @@ async fn follow(served: Arc<Served>, clock: Arc<dyn Clock>) {
             Some(follower) => follower.step().await,
             None => match begin(&served.parts).await {
                 Ok(begun) => {
+                    served.live.change(|standing| standing.position = begun.position());
                     follower = Some(begun);
                     continue;
                 }
@@ -377,7 +412,10 @@ async fn rebuild(served: Arc<Served>, shown: Arc<Shown>, number: u64, clock: Arc
         let stepped = match &mut follower {
             Some(follower) => follower.step().await,
             None => match Follower::resume(served.parts.clone(), Model::Rebuild, 0).await {
+                // It has been switched to, or given up, and only the answer was lost.
+                Ok(resumed) if resumed.checkpoint().is_none() => return served.show_rebuild(None),
                 Ok(resumed) => {
+                    shown.change(|standing| standing.position = resumed.position());
                     follower = Some(resumed);
                     continue;
                 }
@@ -389,7 +427,7 @@ async fn rebuild(served: Arc<Served>, shown: Arc<Shown>, number: u64, clock: Arc
             (Ok(Stepped::Idle), Some(follower)) => match switch(&served, follower).await {
                 Ok(true) => {
                     tracing::info!(projection, "the rebuilt model serves now");
-                    *served.rebuild.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                    served.show_rebuild(None);
                     return;
                 }
                 // The live one went ahead meanwhile: there are events.

@@ -110,6 +110,12 @@ impl LogSource {
 impl Source for LogSource {
     fn read(&self, from: u64, limit: u32) -> BoxFuture<'_, Result<Slice, Failure>> {
         Box::pin(async move {
+            let start = self.broker.oldest();
+            if from > 0 && from < start {
+                let message =
+                    format!("the message log begins at {start}: what was at {from} was removed by retention; rebuild");
+                return Err(Failure::not_attempted(Fault::Host, Reason::Unavailable, message));
+            }
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
             let page = self.broker.read(ReadFrom::Position(from), self.filter.clone(), limit).await?;
             let wanted = |kind: &String| self.kinds.is_empty() || self.kinds.contains(kind);

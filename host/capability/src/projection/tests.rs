@@ -286,6 +286,27 @@ async fn a_pause_lasts_over_a_restart() {
 }
 
 #[tokio::test]
+async fn a_rebuild_begins_at_an_event_there_is_and_can_be_given_up() {
+    let world = World::new(9);
+    let projections = world.serve().await;
+    world.all_up_to(9).await;
+    let refused = projections.rebuild(ID, 11).await;
+    assert!(matches!(refused, Err(ProjectionError::BehindTheEnd { from: 11, head: 10 })), "{refused:?}");
+    world.function.is_down.store(true, Ordering::SeqCst);
+    projections.rebuild(ID, 0).await.unwrap();
+    assert!(projections.status().await.unwrap().remove(0).rebuild.is_some());
+    projections.abandon(ID).await.unwrap();
+    assert_eq!(projections.status().await.unwrap().remove(0).rebuild, None);
+    assert_eq!(world.memory.of(Model::Rebuild), (None, Vec::new()));
+    // Where it stands is known before it takes a step.
+    projections.pause(ID).await.unwrap();
+    projections.shutdown().await;
+    let projections = world.serve().await;
+    assert_eq!(projections.status().await.unwrap().remove(0).position, 10);
+    projections.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_rebuild_runs_beside_the_live_model_and_takes_its_place() {
     let world = World::new(9);
     let projections = world.serve().await;

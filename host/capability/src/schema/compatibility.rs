@@ -181,6 +181,11 @@ impl Comparison {
             self.equal(&["uniqueItems"], from, to, at);
         }
         self.same(&["contains", "minContains", "maxContains", "unevaluatedItems"], from, to, at);
+        // Without a number, at least one has to be there.
+        let numbers = ["minContains", "maxContains"];
+        if to.contains_key("contains") && !numbers.iter().all(|number| is_same(number, from, to)) {
+            self.gap(at, GapKind::Incomparable("contains"));
+        }
         // What comes after the first ones depends on how many these are.
         if (from.contains_key("prefixItems") || to.contains_key("prefixItems")) && !is_same("prefixItems", from, to) {
             return self.gap(at, GapKind::Incomparable("prefixItems"));
@@ -215,6 +220,11 @@ impl Comparison {
         let (own, wanted) = (fields(from).unwrap_or(&none), fields(to).unwrap_or(&none));
         let (own_rest, wanted_rest) = (rest(from), rest(to));
         let field = |name: &str| format!("{at}/properties/{}", escaped(name));
+        // Fields that a pattern let through are those that are not named now.
+        let has_patterns = from.contains_key("patternProperties") && !is_same("patternProperties", from, to);
+        if has_patterns && *wanted_rest != Value::Bool(true) {
+            self.gap(at, GapKind::Incomparable("patternProperties"));
+        }
         for (name, schema) in own {
             self.schema(schema, wanted.get(name).unwrap_or(wanted_rest), &field(name));
         }

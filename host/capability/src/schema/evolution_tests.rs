@@ -246,7 +246,7 @@ fn mutated(schema: &Value, where_to: &mut u32, other: &Value) -> Value {
 }
 
 /// Data whose objects have only fields that `schema` names, or that it has a schema for.
-fn data(schema: &Value, choice: &mut TestRng, depth: u32) -> Value {
+fn data(schema: &Value, choice: &mut TestRng) -> Value {
     let mut pick = |count: u32| choice.next_u32() % count.max(1);
     let any = json!({});
     let schema = if schema.is_object() { schema } else { &any };
@@ -256,7 +256,7 @@ fn data(schema: &Value, choice: &mut TestRng, depth: u32) -> Value {
     for keyword in ["anyOf", "allOf"] {
         if let Some(Value::Array(branches)) = schema.get(keyword) {
             let branch = branches[pick(u32::try_from(branches.len()).unwrap()) as usize].clone();
-            return data(&branch, choice, depth);
+            return data(&branch, choice);
         }
     }
     let kinds = match schema.get("type") {
@@ -274,14 +274,14 @@ fn data(schema: &Value, choice: &mut TestRng, depth: u32) -> Value {
         "array" => {
             let items = schema.get("items").unwrap_or(&any);
             let count = pick(4);
-            (0..count).map(|_| data(items, choice, depth + 1)).collect()
+            (0..count).map(|_| data(items, choice)).collect()
         }
         _ => {
             let mut object = serde_json::Map::new();
             let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
             for (name, field) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
-                if required.contains(&json!(name)) || choice.next_u32() % 2 == 0 {
-                    object.insert(name.clone(), data(field, choice, depth + 1));
+                if required.contains(&json!(name)) || choice.next_u32().is_multiple_of(2) {
+                    object.insert(name.clone(), data(field, choice));
                 }
             }
             if let Some(rest @ Value::Object(_)) = schema.get("additionalProperties")
@@ -290,9 +290,9 @@ fn data(schema: &Value, choice: &mut TestRng, depth: u32) -> Value {
                 for name in ["a", "e", "f"] {
                     if !object.contains_key(name)
                         && schema["properties"].get(name).is_none()
-                        && choice.next_u32() % 2 == 0
+                        && choice.next_u32().is_multiple_of(2)
                     {
-                        object.insert(name.to_owned(), data(rest, choice, depth + 1));
+                        object.insert(name.to_owned(), data(rest, choice));
                     }
                 }
             }
@@ -322,7 +322,7 @@ fn what_is_called_compatible_is_so_for_the_validator() {
             (jsonschema::validator_for(&old).unwrap(), jsonschema::validator_for(&new).unwrap());
         let mut choice = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
         for _ in 0..30 {
-            let data = data(&old, &mut choice, 0);
+            let data = data(&old, &mut choice);
             if reads_old.is_valid(&data) {
                 checked.set(checked.get() + 1);
                 prop_assert!(reads_new.is_valid(&data), "{data} is valid for {old} and not for {new}");

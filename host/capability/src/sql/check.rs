@@ -114,7 +114,7 @@ fn event(index: usize, event: &OutgoingEvent) -> Result<(), SqlError> {
         return Err(SqlError::Invalid(format!("event {index}: the type is empty")));
     }
     let attributes = [Some(&event.kind), event.subject.as_ref(), event.ordering_key.as_ref()];
-    for text in attributes.into_iter().flatten().chain(event.correlation_id.as_ref()) {
+    for text in attributes.into_iter().flatten().chain(&event.correlation_id).chain(&event.dataschema) {
         short(&format!("event {index}: an attribute"), text)?;
     }
     if event.data.len() > limits::EVENT_BYTES {

@@ -9,7 +9,7 @@ use wasmtime::component::{Access, Accessor, HasData, Linker, Resource, ResourceT
 use weft_core::topic::TopicPattern;
 
 use super::error::{ConstraintKind, SqlError};
-use super::{Commit, Cursor, Database, Revocation, Transaction};
+use super::{Commit, Cursor, Database, Revocation, Transaction, limits};
 use crate::events::EventStore;
 use crate::gate::{Closed, Gate, TransactionGuard};
 use crate::schema::SchemaCheck;
@@ -113,6 +113,11 @@ impl SqlState {
                 self.owner
             )));
         }
+        // Before anything is parsed: what a function hands over is bounded by its memory alone.
+        if data.len() > limits::EVENT_BYTES {
+            let (bytes, most) = (data.len(), limits::EVENT_BYTES);
+            return Err(SqlError::TooLarge(format!("an event's data has {bytes} bytes, at most {most} fit")));
+        }
         self.schemas.check(kind, dataschema, data).map_err(SqlError::Invalid)
     }
 
@@ -210,9 +215,19 @@ impl<T: Send> database::HostWithStore<T> for Sql {
         value: Vec<u8>,
     ) -> Answer<wit::Committed> {
         let commit = async {
-            let (database, events) = with(store, |state| Ok((state.enter()?, state.outgoing(events)?)))?;
+            let (database, events) = with(store, |state| Ok::<_, SqlError>((state.enter()?, state.outgoing(events))))?;
+            let key: super::OperationKey = key.into();
+            let events = match events {
+                Ok(events) => events,
+                // A known key runs nothing, whatever events may leave by now.
+                Err(refused) => match database.recorded(key.clone()).await {
+                    Ok(Some(_)) | Err(SqlError::Revoked) => Vec::new(),
+                    Ok(None) => return Err(refused),
+                    Err(error) => return Err(error),
+                },
+            };
             let statements = statements.into_iter().map(super::Statement::from).collect();
-            database.commit(Commit { key: key.into(), fingerprint, statements, events, answer: value }).await
+            database.commit(Commit { key, fingerprint, statements, events, answer: value }).await
         };
         answer(commit.await)
     }

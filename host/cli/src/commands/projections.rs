@@ -15,6 +15,8 @@ pub enum Command {
     List(ListArgs),
     /// Make a read model anew beside the live one, and switch over when it has caught up
     Rebuild(RebuildArgs),
+    /// Give up the rebuild that runs, with all that it has made
+    Abandon(OrderArgs),
     /// Apply nothing further, over restarts too
     Pause(OrderArgs),
     /// Go on after a pause
@@ -58,6 +60,7 @@ pub async fn run(command: Command, place: &Place) -> anyhow::Result<Exit> {
     match command {
         Command::List(args) => list(&args, &client).await,
         Command::Rebuild(args) => tell(args.order, "rebuild", args.from, &client).await,
+        Command::Abandon(args) => tell(args, "abandon", 0, &client).await,
         Command::Pause(args) => tell(args, "pause", 0, &client).await,
         Command::Resume(args) => tell(args, "resume", 0, &client).await,
     }

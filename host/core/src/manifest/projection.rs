@@ -54,8 +54,12 @@ impl Projection {
             let help = "add tables = [\"<table that a migration makes>\"]";
             section.report_with_help(section.line, "a projection writes at least one table", help);
         }
-        for table in &tables {
-            if table.starts_with("weft_")
+        for (number, table) in tables.iter().enumerate() {
+            if tables.iter().take(number).any(|earlier| earlier == table) {
+                section.report(section.line, format!("the table {table:?} is named twice"));
+            }
+            if table.ends_with("__rebuild")
+                || table.starts_with("weft_")
                 || !table.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
             {
                 section.report(section.line, format!("{table:?} is no name for a table (snake_case, not `weft_*`)"));

@@ -49,6 +49,7 @@ pub async fn run<H: Harness>(harness: impl Fn() -> H) {
     service::shutdown_waits_for_what_runs(&harness()).await;
     service::a_panic_is_a_failed_delivery(&harness()).await;
     service::a_batch_is_answered_event_by_event(&harness()).await;
+    service::a_poison_takes_no_others_of_its_batch_with_it(&harness()).await;
     service::members_of_a_group_share_the_events(&harness()).await;
     outbox::in_order_and_once(&harness()).await;
     order::keys_in_order_while_others_pass(&harness()).await;

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use weft_core::{Failure, Fault, Reason};
+
 use super::*;
 use crate::messaging::{MAX_DATA_BYTES, PublishError};
 
@@ -177,6 +179,39 @@ pub(super) async fn a_batch_is_answered_event_by_event(harness: &dyn Harness) {
     assert!(batches.iter().all(|batch| batch.len() <= 4) && batches[0] == ["0", "1", "2", "3"], "{batches:?}");
     assert_eq!(deliver.1.load(Ordering::SeqCst), 11, "one of them twice, the others of its batch once");
     assert_eq!((broker.status()[0].delivered, broker.status()[0].failed), (10, 1));
+}
+
+/// Handles batches, unless a poison is among them.
+struct Fragile(AtomicUsize);
+
+impl Deliver for Fragile {
+    fn deliver(&self, _component: &str, _delivery: Delivery) -> BoxFuture<'static, Answer> {
+        panic!("a subscription with batches is asked in batches");
+    }
+
+    fn deliver_batch(&self, _component: &str, deliveries: Vec<Delivery>) -> BoxFuture<'static, Vec<Answer>> {
+        let is_lost = deliveries.iter().any(|one| one.event.id == "poison");
+        let trap = || Failure::unknown(Fault::Guest, Reason::Trapped, "it trapped");
+        let answer = || if is_lost { Err(DeliveryError::Failed(trap())) } else { Ok(()) };
+        if !is_lost {
+            self.0.fetch_add(deliveries.len(), Ordering::SeqCst);
+        }
+        Box::pin(std::future::ready(deliveries.iter().map(|_| answer()).collect()))
+    }
+}
+
+pub(super) async fn a_poison_takes_no_others_of_its_batch_with_it(harness: &dyn Harness) {
+    let broker = harness.open();
+    let ids = ["1", "2", "poison", "4", "5"];
+    broker.publish_all(ids.iter().map(|id| event(id, "t", None)).collect()).await.unwrap();
+    let deliver = Arc::new(Fragile(AtomicUsize::new(0)));
+    let mut rules = subscription("s", "t");
+    (rules.rules.batch, rules.rules.concurrency, rules.rules.prefetch) = (5, 1, 5);
+    broker.serve(vec![rules], deliver.clone()).await.unwrap();
+    settled(harness, &*broker).await;
+    assert_eq!(deliver.0.load(Ordering::SeqCst), 4, "each of the others, once");
+    let letters: Vec<_> = letters(harness, &*broker, 1).await.into_iter().map(|letter| letter.event.id).collect();
+    assert_eq!(letters, ["poison"]);
 }
 
 pub(super) async fn members_of_a_group_share_the_events(harness: &dyn Harness) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::stream::StreamExt;
 
-use weft_core::{Failure, Fault, Reason, Trace, id};
+use weft_core::{Failure, Fault, Outcome, Reason, Trace, id};
 
 use super::super::event::MAX_ID_BYTES;
 use super::super::message_log::MessageLog;
@@ -32,6 +32,8 @@ struct Ended {
     event: Option<Arc<Event>>,
     trace: Trace,
     ending: Ending,
+    /// It was to be given up for want of room.
+    overflows: bool,
 }
 
 impl Pump {
@@ -66,7 +68,7 @@ impl Pump {
         let now_ms = self.parts.clock.now_ms();
         self.start_overflow();
         if self.rules.queue.is_some() {
-            self.scale.adjust(self.backlog(), now_ms);
+            self.scale.adjust(self.backlog(), self.ticks_ms());
         }
         let batch = usize::try_from(self.rules.batch).unwrap_or(1);
         loop {
@@ -114,7 +116,8 @@ impl Pump {
                 Ok(_) => Ending::Doomed(doom),
                 Err(failure) => Ending::Answered(Err(DeliveryError::Failed(failure.clone()))),
             };
-            Call { member: None, ended: vec![Ended { item, event: event.ok(), trace, ending }] }
+            let overflows = doom == Doom::Overflow;
+            Call { member: None, ended: vec![Ended { item, event: event.ok(), trace, ending, overflows }] }
         }));
     }
 
@@ -124,7 +127,7 @@ impl Pump {
         }
         let now_ms = self.parts.clock.now_ms();
         for ended in call.ended {
-            if matches!(ended.ending, Ending::Doomed(Doom::Overflow)) {
+            if ended.overflows {
                 self.overflowing = self.overflowing.saturating_sub(1);
             }
             self.settle(ended, call.member.as_ref(), now_ms);
@@ -132,7 +135,7 @@ impl Pump {
     }
 
     fn settle(&mut self, ended: Ended, member: Option<&Member>, now_ms: u64) {
-        let Ended { item, event, trace, ending } = ended;
+        let Ended { item, event, trace, ending, .. } = ended;
         let key = self.queue.key_of(item);
         let Some(settled) = self.queue.end(item, ending, now_ms) else { return };
         self.shown.count(settled == Settled::Delivered);
@@ -203,13 +206,14 @@ async fn call(parts: Parts, deliver: Arc<dyn Deliver>, member: Member, batched: 
             }
             Err(failure) => {
                 let ending = Ending::Answered(Err(DeliveryError::Failed(failure)));
-                ended.push(Ended { item, event: None, trace, ending });
+                ended.push(Ended { item, event: None, trace, ending, overflows: false });
             }
         }
     }
     let mut answers = if batched {
         let deliveries: Vec<_> = going.iter().map(|(_, delivery)| delivery.clone()).collect();
-        handle_batch(&*deliver, &member.component, deliveries).await.into_iter()
+        let answers = handle_batch(&*deliver, &member.component, deliveries).await;
+        one_by_one_if_lost(&*deliver, &member.component, answers, &going).await.into_iter()
     } else {
         let mut answers = Vec::with_capacity(going.len());
         for (_, delivery) in &going {
@@ -220,9 +224,31 @@ async fn call(parts: Parts, deliver: Arc<dyn Deliver>, member: Member, batched: 
     for (item, Delivery { event, trace, .. }) in going {
         let missing = || Err(failed("the handler did not answer for every event of the batch"));
         let ending = Ending::Answered(answers.next().unwrap_or_else(missing));
-        ended.push(Ended { item, event: Some(event), trace, ending });
+        ended.push(Ended { item, event: Some(event), trace, ending, overflows: false });
     }
     Call { member: Some(member), ended }
+}
+
+/// A call that ended without an answer for any event says nothing of who is to blame: each is brought alone then, so that
+/// one that makes the handler fail takes no other with it.
+async fn one_by_one_if_lost(
+    deliver: &dyn Deliver,
+    component: &str,
+    answers: Vec<Result<(), DeliveryError>>,
+    going: &[(Item, Delivery)],
+) -> Vec<Result<(), DeliveryError>> {
+    let ran = |answer: &Result<(), DeliveryError>| match answer {
+        Err(DeliveryError::Failed(failure)) => failure.outcome == Outcome::Unknown,
+        _ => false,
+    };
+    if going.len() < 2 || !answers.iter().all(ran) {
+        return answers;
+    }
+    let mut alone = Vec::with_capacity(going.len());
+    for (_, delivery) in going {
+        alone.extend(handle_batch(deliver, component, vec![delivery.clone()]).await);
+    }
+    alone
 }
 
 fn failed(message: &str) -> DeliveryError {
@@ -265,7 +291,11 @@ async fn load(parts: &Parts, item: Item) -> Result<Arc<Event>, Failure> {
         }
     };
     // Nothing was handed out, so it does not count as an attempt: as when the host has no room.
-    found.map(Arc::new).map_err(|failure| Failure { reason: Reason::Overloaded, ..failure })
+    found.map(Arc::new).map_err(|failure| Failure {
+        outcome: Outcome::NotAttempted,
+        reason: Reason::Overloaded,
+        ..failure
+    })
 }
 
 /// A span of its own in the publisher's trace, or in a new trace.

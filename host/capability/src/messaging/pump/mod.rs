@@ -236,6 +236,15 @@ impl Pump {
     /// Forgets what is in hand and goes on at `position`.
     async fn seek(&mut self, position: u64) -> Result<(), Failure> {
         self.finish_save().await;
+        // What is given up has to be written down first: an item that is read again must not be taken for it.
+        if self.unsaved.is_any() {
+            let (batch, result) = self.save().await;
+            let failed = result.as_ref().err().cloned();
+            self.saved(&batch, result);
+            if let Some(failure) = failed {
+                return Err(failure);
+            }
+        }
         self.parts.file.begin(Arc::clone(&self.id), position).await?;
         // Handlers that run are given up; letters that were in hand are still noted as being replayed.
         self.running.clear();
@@ -245,6 +254,8 @@ impl Pump {
         self.queue = Queue::new(policy(&self.rules), WINDOW_BYTES);
         self.unsaved.sought(position);
         (self.reading, self.read_next, self.read_not_before_ms) = (None, position, 0);
+        self.reads_failed = 0;
+        self.shown.set_stopped(None);
         (self.parked, self.parked_due_ms, self.overflowing) = (0, None, 0);
         self.ahead.clear();
         self.shown.set_needed(position);
@@ -265,7 +276,7 @@ impl Pump {
     }
 
     fn start_save(&mut self) {
-        let now_ms = self.parts.clock.now_ms();
+        let now_ms = self.ticks_ms();
         if self.saving.is_none() && self.unsaved.is_due(LAZY_BYTES) && now_ms >= self.save_not_before_ms {
             self.save_not_before_ms = now_ms + SAVE_PAUSE_MS;
             self.saving = Some(self.save());
@@ -299,7 +310,7 @@ impl Pump {
             Err(error) => {
                 tracing::error!(subscription = %self.id, %error, "what was delivered cannot be written down");
                 self.unsaved.failed(batch);
-                self.save_not_before_ms = self.parts.clock.now_ms() + SAVE_AGAIN_MS;
+                self.save_not_before_ms = self.ticks_ms() + SAVE_AGAIN_MS;
             }
         }
     }
@@ -317,18 +328,25 @@ impl Pump {
         let waits = self.reading.is_none() && self.has_room();
         let due_ms = [
             self.queue.next_due_ms().filter(|_| !self.paused),
+            self.parked_due_ms.filter(|_| waits && !self.unsaved.has_parking()),
+        ];
+        let pauses_ms = [
             save.then_some(self.save_not_before_ms),
             (waits && self.reads_failed > 0).then_some(self.read_not_before_ms),
-            self.parked_due_ms.filter(|_| waits && !self.unsaved.has_parking()),
-            self.scale.next_change_ms(self.backlog()),
+            self.scale.next_change_ms(self.backlog()).filter(|_| !self.paused),
         ];
-        match due_ms.into_iter().flatten().min() {
+        let left = |until_ms: Option<u64>, now_ms: u64| until_ms.map(|until_ms| until_ms.saturating_sub(now_ms));
+        let due = left(due_ms.into_iter().flatten().min(), self.parts.clock.now_ms());
+        let pause = left(pauses_ms.into_iter().flatten().min(), self.ticks_ms());
+        match due.into_iter().chain(pause).min() {
             None => Box::pin(pending()),
-            Some(due_ms) => {
-                let wait_ms = due_ms.saturating_sub(self.parts.clock.now_ms());
-                self.parts.clock.sleep(Duration::from_millis(wait_ms.max(1)))
-            }
+            Some(wait_ms) => self.parts.clock.sleep(Duration::from_millis(wait_ms.max(1))),
         }
+    }
+
+    /// What pauses are measured by: whoever sets the wall clock does not stretch them.
+    pub(super) fn ticks_ms(&self) -> u64 {
+        u64::try_from(self.parts.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Events that could be delivered now or soon; counted for work queues alone.

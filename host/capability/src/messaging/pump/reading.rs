@@ -90,7 +90,7 @@ impl Pump {
 
     pub(super) fn start_read(&mut self) {
         let now_ms = self.parts.clock.now_ms();
-        if self.reading.is_some() || !self.has_room() || now_ms < self.read_not_before_ms {
+        if self.reading.is_some() || !self.has_room() || self.ticks_ms() < self.read_not_before_ms {
             return;
         }
         // What the file says of parked events is true once nothing about them waits to be written.
@@ -161,9 +161,9 @@ impl Pump {
                 tracing::error!(subscription = %self.id, %error, "the subscription cannot read on, and tries again");
                 let pause_ms = AGAIN_MS.saturating_mul(1 << self.reads_failed.min(10)).min(LONGEST_PAUSE_MS);
                 self.reads_failed += 1;
-                self.read_not_before_ms = self.parts.clock.now_ms() + pause_ms;
+                self.read_not_before_ms = self.ticks_ms() + pause_ms;
                 if self.parked > 0 && self.parked_due_ms.is_none() {
-                    self.parked_due_ms = Some(self.read_not_before_ms);
+                    self.parked_due_ms = Some(self.parts.clock.now_ms() + pause_ms);
                 }
                 self.shown.set_stopped(Some(error.to_string()));
             }
@@ -188,6 +188,7 @@ impl Pump {
         // Events of the key that were set aside meanwhile are in the file after the next write, and are loaded then.
         if let Wanted::OfKey(key) = wanted
             && complete
+            && self.saving.is_none()
             && !self.unsaved.holds_parking_of(key)
         {
             self.holding.loaded(key);

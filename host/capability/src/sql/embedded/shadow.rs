@@ -44,7 +44,9 @@ fn shadow(made: &Made, tables: &[String]) -> Result<Made, SqlError> {
         })?;
         Ok((name(index), renamed(&sql, tables)?))
     };
-    let indexes = made.indexes.iter().map(index).collect::<Result<_, SqlError>>()?;
+    let mut indexes = made.indexes.iter().map(index).collect::<Result<Vec<_>, SqlError>>()?;
+    // As the schema lists them: the names of shadows sort in another order than their own.
+    indexes.sort();
     Ok(Made { table: renamed(&made.table, tables)?, indexes })
 }
 
@@ -119,8 +121,9 @@ pub(super) fn switch(connection: &Connection, tables: &[String]) -> Result<(), R
         }
         // The engine has no new name for an index: it is made again.
         let mut script = format!("DROP TABLE \"{table}\"; ALTER TABLE \"{}\" RENAME TO \"{table}\";", name(table));
-        for (shadow, (_, sql)) in found.indexes.iter().map(|(shadow, _)| shadow).zip(&live.indexes) {
-            script.push_str(&format!("DROP INDEX \"{shadow}\"; {sql};"));
+        for (index, sql) in &live.indexes {
+            // The text may end in a comment.
+            script.push_str(&format!("DROP INDEX \"{}\"; {sql}\n;", name(index)));
         }
         // As it was long ago: views that name the table are not looked at while it is away.
         let renamed =

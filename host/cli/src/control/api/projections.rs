@@ -48,7 +48,8 @@ pub struct RebuildEntry {
     pub applied: u64,
 }
 
-/// `POST /v1/projections/{id}/{order}`: what is done, and by whom. The order is `pause`, `resume` or `rebuild`.
+/// `POST /v1/projections/{id}/{order}`: what is done, and by whom. The order is `pause`, `resume`, `rebuild` or
+/// `abandon`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProjectionOrder {

@@ -14,7 +14,7 @@ impl Client {
         self.get("/v1/projections").await
     }
 
-    /// Does something to a projection: `pause`, `resume` or `rebuild`. Answers how it stands then.
+    /// Does something to a projection: `pause`, `resume`, `rebuild` or `abandon`. Answers how it stands then.
     ///
     /// # Errors
     /// If there is none, it refuses, or no answer.

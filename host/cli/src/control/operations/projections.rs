@@ -35,6 +35,7 @@ impl ProjectionOperations for Running {
             let done = match order.as_str() {
                 "pause" => projections.pause(&id).await,
                 "resume" => projections.resume(&id).await,
+                "abandon" => projections.abandon(&id).await,
                 _ => projections.rebuild(&id, ordered.from).await,
             };
             audited(&audit, action, done.map_err(|error| explained(&error))).await?;
@@ -54,6 +55,7 @@ async fn entries(projections: &Projections) -> Result<Vec<ProjectionEntry>, Prob
 fn explained(error: &ProjectionError) -> Problem {
     let status = match error {
         ProjectionError::Unknown(_) => StatusCode::NOT_FOUND,
+        ProjectionError::BehindTheEnd { .. } => StatusCode::BAD_REQUEST,
         ProjectionError::Model(_) => StatusCode::CONFLICT,
         ProjectionError::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
     };

@@ -11,7 +11,7 @@ use super::{Body, bad, body, decoded, json, nothing_at, parsed, problem};
 pub trait ProjectionOperations: Send + Sync + 'static {
     /// How all of them stand, by id.
     fn list(&self) -> BoxFuture<'_, Result<Vec<ProjectionEntry>, Problem>>;
-    /// Does something to one: `pause`, `resume` or `rebuild`. It is durable, and in the audit log, when this answers. 404
+    /// Does something to one: `pause`, `resume`, `rebuild` or `abandon`. It is durable, and in the audit log, when this answers. 404
     /// if there is no such projection or order.
     fn order(
         &self,
@@ -32,8 +32,8 @@ pub(super) async fn route(
         (&Method::GET, []) => Ok(json(&projections.list().await?)),
         (&Method::POST, [id, order]) => {
             let (id, order) = (decoded(id)?, decoded(order)?);
-            if !["pause", "resume", "rebuild"].contains(&order.as_str()) {
-                let text = format!("there is no order {order:?}; there are pause, resume and rebuild");
+            if !["pause", "resume", "rebuild", "abandon"].contains(&order.as_str()) {
+                let text = format!("there is no order {order:?}; there are pause, resume, rebuild and abandon");
                 return Err(problem(StatusCode::NOT_FOUND, text));
             }
             let ordered: ProjectionOrder = parsed(&body(request).await?, &order)?;
