@@ -1,7 +1,7 @@
 //! What the databases of a data directory hold, once its host has ended: those of the contexts, of key-value stores and
 //! of Spin's SQLite, and dead letters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -21,11 +21,12 @@ pub struct Data {
     pub effects: Vec<String>,
 }
 
-/// Reads all databases.
+/// Reads all databases, but for `read_models`, each as `context.table`: what projections make of events is there in its own
+/// time, and tells what was as well.
 ///
 /// # Errors
 /// If one cannot be read.
-pub fn read(folder: &Path) -> anyhow::Result<Data> {
+pub fn read(folder: &Path, read_models: &BTreeSet<String>) -> anyhow::Result<Data> {
     let mut files = Vec::new();
     find(folder, &mut files).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut data = Data::default();
@@ -36,7 +37,10 @@ pub fn read(folder: &Path) -> anyhow::Result<Data> {
             let name = format!("{context}.{}", table.name);
             if table.name == KEYED {
                 data.effects.extend(landed(&table));
-            } else if !table.name.starts_with("weft_") && !PROGRESS.contains(&name.as_str()) {
+            } else if !table.name.starts_with("weft_")
+                && !PROGRESS.contains(&name.as_str())
+                && !read_models.contains(&name)
+            {
                 data.tables.insert(name, table);
             }
         }

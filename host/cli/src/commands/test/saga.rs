@@ -1,14 +1,19 @@
 //! `weft test saga`: prepares data, runs the saga cleanly to learn its nodes and what differs from run to run, then runs
 //! it once for each fault and tells which outcomes are wrong. Every run is a process of its own on data of its own.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use futures::stream::{self, StreamExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use weft_capability::projection::Projection;
+use weft_core::manifest::Manifest;
 
 use super::cases::{self, Case};
 use super::data::{self, Data};
@@ -17,10 +22,11 @@ use super::lab::{Gone, Lab, Trouble};
 use super::report::{self, Row};
 use super::rules::{Ignored, Rules, Trace};
 use super::verdict::{self, Finding, References, Seen};
-use crate::assemble::Place;
+use crate::assemble::{self, Place};
 use crate::control::client::Client;
 use crate::exit::{Exit, UsageError};
 use crate::import::progress::Progress;
+use crate::specs;
 
 /// Cases that run at a time.
 const TOGETHER: usize = 2;
@@ -94,13 +100,24 @@ pub async fn run(args: Args, place: &Place) -> anyhow::Result<Exit> {
         timeout_ms,
     };
     let rules = Rules::new(args.ignore, args.may_leave);
-    let before = data::read(&lab.prepared())?;
-    let mut bench = Bench { lab: &lab, run, rules, before, rows: Vec::new(), json: args.json };
+    let read_models = read_models(place)?;
+    let before = data::read(&lab.prepared(), &read_models)?;
+    let mut bench = Bench { lab: &lab, run, rules, read_models, before, rows: Vec::new(), json: args.json };
     bench.try_all().await?;
     if !bench.json {
         report::table(&bench.rows)?;
     }
     Ok(if bench.rows.iter().any(Row::is_finding) { Exit::Failure } else { Exit::Success })
+}
+
+/// The tables that projections write, as `context.table`.
+fn read_models(place: &Place) -> anyhow::Result<BTreeSet<String>> {
+    let manifest = Manifest::load(&place.manifest).map_err(assemble::refused)?;
+    let tables = |projection: Projection| {
+        let table = |table: &Arc<str>| format!("{}.{table}", projection.context);
+        projection.rules.tables.iter().map(table).collect::<Vec<_>>()
+    };
+    Ok(specs::projections(&manifest).into_iter().flat_map(tables).collect())
 }
 
 fn input(path: &Path) -> anyhow::Result<Vec<Value>> {
@@ -137,6 +154,7 @@ struct Bench<'a> {
     lab: &'a Lab,
     run: Run,
     rules: Rules,
+    read_models: BTreeSet<String>,
     before: Data,
     rows: Vec<Row>,
     json: bool,
@@ -278,7 +296,7 @@ impl Bench<'_> {
                 Gone::Hung => seen.hung = true,
             }
         }
-        seen.data = data::read(&place.data()).context("what the case has left")?;
+        seen.data = data::read(&place.data(), &self.read_models).context("what the case has left")?;
         Ok(seen)
     }
 
