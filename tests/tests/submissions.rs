@@ -57,7 +57,7 @@ fn publish_through_a_kill(platform: &mut Platform, file: &Path) {
         });
         shared.signal(Signal::KILL);
         // Whether or not all was acknowledged, all of it is published again.
-        drop(publishing.join().expect("publishing does not panic"));
+        let _ = publishing.join().expect("publishing does not panic");
     });
     platform.kill();
     platform.run(&Options::default()).expect("the host starts");

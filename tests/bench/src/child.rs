@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use anyhow::{Context as _, bail};
 use weft_tests::wait::eventually;
 
 use crate::process::Process;
@@ -68,10 +67,11 @@ impl Child {
     /// If it ends badly.
     #[cfg(feature = "peers")]
     pub fn end(&mut self) -> anyhow::Result<()> {
+        use rustix::process::{Pid, Signal, kill_process};
         let process = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("its process id")?;
         kill_process(process, Signal::TERM)?;
         let status = self.child.wait()?;
-        ensure!(status.success(), "{} ended with {status}:\n{}", self.name, self.last_words());
+        anyhow::ensure!(status.success(), "{} ended with {status}:\n{}", self.name, self.last_words());
         Ok(())
     }
 

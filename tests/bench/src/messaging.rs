@@ -43,6 +43,9 @@ const DRAIN_VARIABLE: &str = "WEFT_BENCH_DRAIN";
 /// A system that starts.
 type Starting = BoxFuture<'static, anyhow::Result<Arc<dyn Engine>>>;
 
+/// What starts one.
+type Start = Box<dyn Fn(&Path, bool) -> Starting>;
+
 /// What is compared.
 struct System {
     name: &'static str,
@@ -50,7 +53,7 @@ struct System {
     how: &'static str,
     /// Starts it on the data in a folder; if told to be careless, it flushes when it likes, for a backlog that is not
     /// measured.
-    start: Box<dyn Fn(&Path, bool) -> Starting>,
+    start: Start,
 }
 
 impl System {
