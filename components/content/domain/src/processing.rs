@@ -89,7 +89,8 @@ pub fn process(kind: Kind, text: &str) -> Result<Summary, Unusable> {
 
 /// The words of a text as they are searched for; those that no search looks for are left out.
 pub(crate) fn terms_of(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.unicode_words().map(str::to_lowercase).filter(|word| {
+    // A narrow space joins words for Unicode; whoever types a word does not type it.
+    text.unicode_words().map(|word| word.trim().to_lowercase()).filter(|word| {
         let chars = word.chars().count();
         // In scripts without letters a word of one sign says as much as a long one elsewhere.
         let long_enough = chars >= TERM_MIN_CHARS || !word.is_ascii() && word.chars().all(is_unspaced);
