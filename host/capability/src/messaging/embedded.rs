@@ -295,8 +295,8 @@ impl Broker for Embedded {
         Box::pin(self.reading(move |log| log.history_back(before, &filter, limit.min(MAX_LISTED))))
     }
 
-    fn oldest(&self) -> u64 {
-        self.parts.log.start()
+    fn kept_from(&self) -> u64 {
+        self.parts.log.kept_from()
     }
 
     fn head(&self) -> u64 {

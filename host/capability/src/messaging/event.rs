@@ -223,11 +223,10 @@ pub fn to_cloudevent_json(event: &Event) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn event() -> Event {
-        Event {
+impl Event {
+    /// An event for tests.
+    pub(crate) fn sample() -> Self {
+        Self {
             id: "018f".to_owned(),
             source: "/courses/seats".to_owned(),
             kind: "SeatReserved".to_owned(),
@@ -242,6 +241,11 @@ mod tests {
             data: Bytes::from_static(br#"{"left": 3}"#),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn the_json_form_is_that_of_cloudevents() {
@@ -250,17 +254,17 @@ mod tests {
             "subject": "course/1", "time": "2023-11-14T22:13:20.123Z", "topic": "seat.reserved", "partitionkey": "1",
             "datacontenttype": "application/json", "data": {"left": 3},
         });
-        assert_eq!(to_cloudevent_json(&event()), expected);
+        assert_eq!(to_cloudevent_json(&Event::sample()), expected);
     }
 
     #[test]
     fn limits_are_kept() {
         let refused = |change: &dyn Fn(&mut Event)| {
-            let mut event = event();
+            let mut event = Event::sample();
             change(&mut event);
             event.check().unwrap_err()
         };
-        assert_eq!(event().check(), Ok(()));
+        assert_eq!(Event::sample().check(), Ok(()));
         assert!(matches!(refused(&|event| event.topic = "a..b".to_owned()), EventError::Topic { .. }));
         assert!(matches!(refused(&|event| event.id = String::new()), EventError::Length { field: "id", bytes: 0 }));
         assert!(matches!(refused(&|event| event.subject = Some("x".repeat(256))), EventError::Length { .. }));

@@ -171,38 +171,21 @@ impl Identities {
 mod tests {
     use super::*;
 
-    fn event() -> Event {
-        Event {
-            id: "018f".to_owned(),
-            source: "/courses/seats".to_owned(),
-            kind: "SeatReserved".to_owned(),
-            subject: Some("course/1".to_owned()),
-            time_ms: 1_700_000_000_123,
-            topic: "seat.reserved".to_owned(),
-            ordering_key: Some("1".to_owned()),
-            correlation_id: None,
-            traceparent: None,
-            dataschema: None,
-            handling: Handling::default(),
-            data: Bytes::from_static(br#"{"left": 3}"#),
-        }
-    }
-
     fn full() -> Event {
         Event {
             correlation_id: Some("c".to_owned()),
             traceparent: Some("00-0123456789abcdef0123456789abcdef-0123456789abcdef-01".to_owned()),
             dataschema: Some("/schemas/SeatReserved/2".to_owned()),
             handling: Handling { delay_ms: Some(1_000), ttl_ms: Some(60_000), priority: 9 },
-            ..event()
+            ..Event::sample()
         }
     }
 
     #[test]
     fn events_of_the_first_form_stay_readable() {
         let golden = include_bytes!("golden/event-v1.bin");
-        assert_eq!(decode(1, Bytes::from_static(golden)).unwrap(), event());
-        for cut in 0..golden.len() - event().data.len() {
+        assert_eq!(decode(1, Bytes::from_static(golden)).unwrap(), Event::sample());
+        for cut in 0..golden.len() - Event::sample().data.len() {
             assert!(decode(1, Bytes::from_static(&golden[..cut])).is_err(), "cut at {cut}");
         }
     }
@@ -212,9 +195,9 @@ mod tests {
         let golden: &[u8] = include_bytes!("golden/event-v2.bin");
         assert_eq!(encode(&full()).unwrap(), golden);
         assert_eq!(decode(2, Bytes::from_static(golden)).unwrap(), full());
-        assert_eq!(decode(2, encode(&event()).unwrap().into()).unwrap(), event());
+        assert_eq!(decode(2, encode(&Event::sample()).unwrap().into()).unwrap(), Event::sample());
         assert!(matches!(decode(3, Bytes::from_static(golden)), Err(EventError::Undecodable(_))));
-        for cut in 0..golden.len() - event().data.len() {
+        for cut in 0..golden.len() - Event::sample().data.len() {
             assert!(decode(2, Bytes::from_static(&golden[..cut])).is_err(), "cut at {cut}");
         }
     }

@@ -191,6 +191,11 @@ impl MessageLog {
         self.log.start()
     }
 
+    /// Everything from this position on is kept.
+    pub(super) fn kept_from(&self) -> u64 {
+        self.log.kept_from()
+    }
+
     /// Position after the last event that can be read.
     pub(super) fn end(&self) -> u64 {
         self.log.flushed()
@@ -427,20 +432,8 @@ mod tests {
     use super::*;
 
     fn event(id: &str, time_ms: u64, bytes: usize) -> Event {
-        Event {
-            id: id.to_owned(),
-            source: "/s".to_owned(),
-            kind: "t".to_owned(),
-            subject: None,
-            time_ms,
-            topic: "t".to_owned(),
-            ordering_key: None,
-            correlation_id: None,
-            traceparent: None,
-            dataschema: None,
-            handling: crate::messaging::Handling::default(),
-            data: format!("\"{}\"", "x".repeat(bytes)).into(),
-        }
+        let data = format!("\"{}\"", "x".repeat(bytes)).into();
+        Event { id: id.to_owned(), time_ms, data, ..Event::sample() }
     }
 
     fn open(disk: &SimulatedDisk) -> MessageLog {

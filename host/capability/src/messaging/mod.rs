@@ -107,8 +107,8 @@ pub trait Broker: Debug + Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'_, Result<EventPage, Failure>>;
 
-    /// The position of the oldest event that is kept, or where it will stand.
-    fn oldest(&self) -> u64;
+    /// Everything from this position on is kept. Whoever reads on from before it may have missed events.
+    fn kept_from(&self) -> u64;
 
     /// The position behind the newest durable event: where a page that reached the end has its `next`.
     fn head(&self) -> u64;

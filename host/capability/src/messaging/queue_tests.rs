@@ -10,20 +10,8 @@ use super::*;
 const POLICY: Policy = Policy { max_attempts: 3, base_ms: 1_000, cap_ms: 30_000, ttl_ms: None, keyed: true };
 
 fn event(key: Option<&str>) -> Event {
-    Event {
-        id: "1".to_owned(),
-        source: "/s".to_owned(),
-        kind: "t".to_owned(),
-        subject: None,
-        time_ms: 0,
-        topic: "t".to_owned(),
-        ordering_key: key.map(str::to_owned),
-        correlation_id: None,
-        traceparent: None,
-        dataschema: None,
-        handling: crate::messaging::Handling::default(),
-        data: bytes::Bytes::from_static(b"{}"),
-    }
+    let data = bytes::Bytes::from_static(b"{}");
+    Event { time_ms: 0, ordering_key: key.map(str::to_owned), data, ..Event::sample() }
 }
 
 fn retry() -> Result<(), DeliveryError> {

@@ -149,14 +149,6 @@ impl Unsaved {
         self.batch.park.values().any(|parking| parking.held.as_deref() == Some(key))
     }
 
-    /// The subscription goes on at another place; only what was said of dead letters is still to be written.
-    pub(super) fn sought(&mut self, position: u64) {
-        let Batch { dead, replayed, .. } = std::mem::take(&mut self.batch);
-        *self = Self::resume(position, []);
-        self.urgent = !dead.is_empty() || !replayed.is_empty();
-        (self.batch.dead, self.batch.replayed) = (dead, replayed);
-    }
-
     /// How many changes wait.
     pub(super) fn len(&self) -> usize {
         self.batch.len()

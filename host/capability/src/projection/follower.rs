@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use weft_core::Failure;
+use futures::future::BoxFuture;
+
+use weft_core::{Failure, Outcome};
 
 use super::{Advance, Model, Project, ProjectError, Projection, ReadModelError, ReadModels, Source, SourceEvent};
 use crate::sql::{SqlError, Statement};
@@ -95,14 +97,7 @@ impl Follower {
             },
         };
         let Prepared { events, statements, next } = prepared;
-        let advance = Advance {
-            reader: self.parts.projection.reader(),
-            model: self.model,
-            expected: self.checkpoint,
-            next,
-            statements,
-        };
-        let (advanced, ahead) = futures::join!(self.parts.models.advance(advance), self.prepare(next));
+        let (advanced, ahead) = futures::join!(self.advance(next, statements), self.prepare(next));
         if let Err(error) = advanced {
             return self.blame(&events, error);
         }
@@ -119,16 +114,14 @@ impl Follower {
         if self.checkpoint == Some(self.position) {
             return Ok(());
         }
-        let advance = Advance {
-            reader: self.parts.projection.reader(),
-            model: self.model,
-            expected: self.checkpoint,
-            next: self.position,
-            statements: Vec::new(),
-        };
-        self.parts.models.advance(advance).await?;
+        self.advance(self.position, Vec::new()).await?;
         self.checkpoint = Some(self.position);
         Ok(())
+    }
+
+    fn advance(&self, next: u64, statements: Vec<Statement>) -> BoxFuture<'_, Result<(), ReadModelError>> {
+        let (reader, model, expected) = (self.parts.projection.reader(), self.model, self.checkpoint);
+        self.parts.models.advance(Advance { reader, model, expected, next, statements })
     }
 
     /// The next events with their statements; or where the source ends, if there are none.
@@ -151,6 +144,10 @@ impl Follower {
                 if count == events.len() { Arc::clone(&events) } else { events.iter().take(count).cloned().collect() };
             match self.parts.project.project(&self.parts.projection.component, Arc::clone(&some)).await {
                 Ok(statements) => return Ok(Ok(Prepared { events: some, statements, next })),
+                // It did not run, so no event is to blame.
+                Err(ProjectError::Failed(failure)) if failure.outcome == Outcome::NotAttempted => {
+                    return Err(StepError::Project(failure));
+                }
                 // Those before the one that makes trouble are applied all the same.
                 Err(_) if count > 1 => {
                     count /= 2;

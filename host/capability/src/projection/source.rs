@@ -110,14 +110,14 @@ impl LogSource {
 impl Source for LogSource {
     fn read(&self, from: u64, limit: u32) -> BoxFuture<'_, Result<Slice, Failure>> {
         Box::pin(async move {
-            let start = self.broker.oldest();
-            if from > 0 && from < start {
-                let message =
-                    format!("the message log begins at {start}: what was at {from} was removed by retention; rebuild");
-                return Err(Failure::not_attempted(Fault::Host, Reason::Unavailable, message));
-            }
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
             let page = self.broker.read(ReadFrom::Position(from), self.filter.clone(), limit).await?;
+            // Asked afterwards, so that nothing was removed unnoticed between the two.
+            let kept_from = self.broker.kept_from();
+            if from > 0 && from < kept_from {
+                let message = format!("retention has removed events between {from} and {kept_from}; rebuild it");
+                return Err(Failure::not_attempted(Fault::Host, Reason::Unavailable, message));
+            }
             let wanted = |kind: &String| self.kinds.is_empty() || self.kinds.contains(kind);
             let events = page.events.into_iter().filter(|(_, event)| wanted(&event.kind));
             let event = |(position, event): (u64, crate::messaging::Event)| SourceEvent {
@@ -140,5 +140,65 @@ impl Source for LogSource {
 
     fn more_at(&self, from: u64) -> BoxFuture<'static, ()> {
         self.broker.published_after(from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use weft_core::clock::ManualClock;
+    use weft_core::disk::SimulatedDisk;
+    use weft_core::failpoint::Failpoints;
+
+    use super::*;
+    use crate::messaging::embedded::{Embedded, EmbeddedOptions};
+    use crate::messaging::{Deliver, Delivery, DeliveryError, Event};
+
+    fn broker(data: &Path) -> Embedded {
+        let options =
+            EmbeddedOptions { segment_bytes: 1 << 16, retention_bytes: Some(1 << 18), ..EmbeddedOptions::default() };
+        let (disk, clock) = (Arc::new(SimulatedDisk::new()), Arc::new(ManualClock::at_ms(1_700_000_000_000)));
+        Embedded::open(data, disk, clock, Failpoints::none(), options).unwrap()
+    }
+
+    fn event(number: usize) -> Event {
+        let data = vec![b'7'; 4_096].into();
+        Event { id: format!("e{number}"), topic: "numbers.counted".to_owned(), data, ..Event::sample() }
+    }
+
+    /// Handles nothing, as nothing is subscribed.
+    struct Nobody;
+
+    impl Deliver for Nobody {
+        fn deliver(&self, component: &str, _delivery: Delivery) -> BoxFuture<'static, Result<(), DeliveryError>> {
+            unreachable!("{component} has no subscription")
+        }
+    }
+
+    async fn read(source: &LogSource, from: u64) -> Result<Slice, Failure> {
+        source.read(from, 1_000).await
+    }
+
+    #[tokio::test]
+    async fn who_reads_on_from_what_retention_has_removed_is_told_and_nobody_else() {
+        let data = tempfile::tempdir().unwrap();
+        let broker = Arc::new(broker(data.path()));
+        broker.serve(Vec::new(), Arc::new(Nobody)).await.unwrap();
+        let source = LogSource::new(broker.clone(), "numbers.#".parse().unwrap(), Vec::new());
+        let (mut number, mut behind_first) = (0, None);
+        while broker.kept_from() == 0 {
+            broker.publish(event(number)).await.unwrap();
+            number += 1;
+            behind_first = behind_first.or(Some(read(&source, 0).await.unwrap().next));
+        }
+        let gone = read(&source, behind_first.unwrap()).await.unwrap_err();
+        assert!(gone.message.contains("rebuild"), "{gone:?}");
+
+        // One who has read all that went stands exactly where the rest begins.
+        let first_kept = read(&source, 0).await.unwrap().events.remove(0);
+        let rest = read(&source, broker.kept_from()).await.unwrap();
+        assert_eq!(rest.events.first(), Some(&first_kept));
+        assert!(first_kept.id != "e0", "{}", first_kept.id);
     }
 }

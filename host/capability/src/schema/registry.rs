@@ -10,7 +10,7 @@ use jsonschema::Validator;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use weft_core::{Clock, Failure};
+use weft_core::{Clock, Failure, Fault, Reason};
 
 use super::SchemaCheck;
 use super::document::{Document, escaped};
@@ -191,7 +191,8 @@ impl Registry {
     async fn reload(&self) -> Result<(), RegistryError> {
         let stored = Arc::clone(&self.stored);
         let loaded = tokio::task::spawn_blocking(move || stored.load()).await;
-        let types = loaded.map_err(|error| RegistryError::Unknown(error.to_string()))??;
+        let lost = |error: tokio::task::JoinError| Failure::unknown(Fault::Host, Reason::Internal, error.to_string());
+        let types = loaded.map_err(lost)??;
         self.known.rcu(|known| Known { types: types.clone(), required: known.required });
         Ok(())
     }

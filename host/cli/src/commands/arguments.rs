@@ -3,9 +3,18 @@
 use std::os::unix::fs::MetadataExt as _;
 
 use anyhow::Context as _;
+use clap::Args;
 use jiff::Timestamp;
 
 use crate::exit::UsageError;
+
+/// Why something is done by hand.
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) reason: String,
+}
 
 /// A time as RFC 3339, or how long ago: a number and `s`, `m`, `h`, `d` or `w`. In milliseconds since the Unix epoch.
 pub(crate) fn time(text: &str) -> Result<u64, String> {

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::arguments::{actor, json_given};
+use super::arguments::{Why, actor, json_given};
 use crate::assemble::Place;
 use crate::control::api::{DeadLetterEntry, DeadLetterOrder};
 use crate::control::client::{Client, query};
@@ -61,9 +61,8 @@ pub struct EditArgs {
     /// The new data: JSON, @FILE, or - for stdin; without it, $VISUAL or $EDITOR is opened
     #[arg(value_name = "JSON", allow_hyphen_values = true)]
     payload: Option<String>,
-    /// Why, for the audit log
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
+    #[command(flatten)]
+    why: Why,
 }
 
 /// What `weft dlq replay` and `weft dlq purge` take.
@@ -79,9 +78,8 @@ pub struct OrderArgs {
     /// All of them
     #[arg(long, group = "which")]
     all: bool,
-    /// Why, for the audit log
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
+    #[command(flatten)]
+    why: Why,
 }
 
 /// Asks the running host and prints what it says.
@@ -158,7 +156,7 @@ async fn edit(args: EditArgs, client: &Client) -> anyhow::Result<()> {
     };
     let order = DeadLetterOrder {
         actor: actor(),
-        reason: args.reason,
+        reason: args.why.reason,
         subscription: None,
         id: Some(args.id),
         data: Some(data),
@@ -188,8 +186,8 @@ fn edited(data: &Value) -> anyhow::Result<Value> {
 }
 
 async fn order(act: &str, args: OrderArgs, client: &Client) -> anyhow::Result<()> {
-    let OrderArgs { id, subscription, all: _, reason } = args;
-    let order = DeadLetterOrder { actor: actor(), reason, subscription, id, data: None };
+    let OrderArgs { id, subscription, all: _, why } = args;
+    let order = DeadLetterOrder { actor: actor(), reason: why.reason, subscription, id, data: None };
     let reached = client.order_dead_letters(act, &order).await?;
     let letters = if reached.count == 1 { "dead letter" } else { "dead letters" };
     let done = if act == "replay" { "delivered again" } else { "forgotten" };

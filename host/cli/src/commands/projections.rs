@@ -6,7 +6,7 @@ use crate::control::client::Client;
 use crate::exit::Exit;
 use crate::output;
 
-use super::arguments::actor;
+use super::arguments::{Why, actor};
 
 /// What `weft projections` does.
 #[derive(Debug, clap::Subcommand)]
@@ -36,9 +36,8 @@ pub struct ListArgs {
 pub struct OrderArgs {
     /// The projection, as `component/name@version`
     id: String,
-    /// Why, for the audit log
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
+    #[command(flatten)]
+    why: Why,
 }
 
 /// What `weft projections rebuild` takes.
@@ -98,7 +97,7 @@ fn row(entry: &ProjectionEntry) -> [String; 7] {
 
 /// Gives an order and says how the projection stands then.
 async fn tell(args: OrderArgs, order: &str, from: u64, client: &Client) -> anyhow::Result<Exit> {
-    let ordered = ProjectionOrder { actor: actor(), reason: args.reason, from };
+    let ordered = ProjectionOrder { actor: actor(), reason: args.why.reason, from };
     let entry = client.order_projection(&args.id, order, &ordered).await?;
     let rebuilt = entry.rebuild.map_or_else(String::new, |rebuild| format!("; its rebuild is {}", rebuild.state));
     output::line(&format!("projection {} is {}{rebuilt}", args.id, entry.state))?;

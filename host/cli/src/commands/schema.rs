@@ -12,7 +12,7 @@ use clap::builder::PossibleValuesParser;
 use weft_capability::schema::{Document, Mode, Types, asyncapi, deployed, is_type_name};
 use weft_core::manifest::Manifest;
 
-use super::arguments::actor;
+use super::arguments::{Why, actor};
 use crate::assemble::{self, Place};
 use crate::control::api::schemas::entries;
 use crate::control::api::{Deprecate, RegisterSchema, SchemaEntry, SetMode};
@@ -66,9 +66,8 @@ pub struct RegisterArgs {
     kind: String,
     /// The schema
     file: PathBuf,
-    /// Why, for the audit log
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
+    #[command(flatten)]
+    why: Why,
 }
 
 /// What `weft schema mode` takes.
@@ -80,9 +79,8 @@ pub struct ModeArgs {
     /// The mode
     #[arg(value_parser = PossibleValuesParser::new(Mode::ALL.map(Mode::as_str)))]
     mode: String,
-    /// Why, for the audit log
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
+    #[command(flatten)]
+    why: Why,
 }
 
 /// What `weft schema deprecate` takes.
@@ -94,9 +92,8 @@ pub struct DeprecateArgs {
     /// A field in its newest schema, such as /properties/note; the whole type without it
     #[arg(value_name = "POINTER", default_value = "")]
     pointer: String,
-    /// Why, for the audit log
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
+    #[command(flatten)]
+    why: Why,
 }
 
 /// Does what is asked.
@@ -112,12 +109,12 @@ pub async fn run(command: Command, place: &Place) -> anyhow::Result<Exit> {
         Command::Register(args) => register(args, place).await?,
         Command::Mode(args) => {
             let mode = args.mode.parse().map_err(UsageError)?;
-            let order = SetMode { actor: actor(), reason: args.reason, kind: args.kind, mode };
+            let order = SetMode { actor: actor(), reason: args.why.reason, kind: args.kind, mode };
             told(&Client::require(&place.data).await?.set_schema_mode(&order).await?)?;
         }
         Command::Deprecate(args) => {
-            let DeprecateArgs { kind, pointer, reason } = args;
-            let order = Deprecate { actor: actor(), reason, kind, pointer };
+            let DeprecateArgs { kind, pointer, why } = args;
+            let order = Deprecate { actor: actor(), reason: why.reason, kind, pointer };
             told(&Client::require(&place.data).await?.deprecate_schema(&order).await?)?;
         }
     }
@@ -164,7 +161,7 @@ fn show(args: &ShowArgs, place: &Place) -> anyhow::Result<()> {
 }
 
 async fn register(args: RegisterArgs, place: &Place) -> anyhow::Result<()> {
-    let RegisterArgs { kind, file, reason } = args;
+    let RegisterArgs { kind, file, why } = args;
     if !is_type_name(&kind) {
         return Err(UsageError(format!("{kind:?} is no type: use letters, digits, `.`, `-` and `_`")).into());
     }
@@ -174,7 +171,8 @@ async fn register(args: RegisterArgs, place: &Place) -> anyhow::Result<()> {
     let known = deployed(&place.data)?.unwrap_or_default();
     let newest = known.get(kind.as_str()).and_then(|known| known.versions.last_key_value());
     let version = newest.map_or(0, |(version, _)| *version) + 1;
-    let order = RegisterSchema { actor: actor(), reason, kind, version, schema: document.written().clone() };
+    let order =
+        RegisterSchema { actor: actor(), reason: why.reason, kind, version, schema: document.written().clone() };
     told(&client.register_schema(&order).await?)
 }
 

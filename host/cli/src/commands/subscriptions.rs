@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::arguments::{actor, position};
+use super::arguments::{Why, actor, position};
 use crate::assemble::Place;
 use crate::control::api::{SubscriptionEntry, SubscriptionOrder};
 use crate::control::client::Client;
@@ -35,9 +35,8 @@ pub struct ListArgs {
 pub struct OrderArgs {
     /// component/name, or @group
     id: String,
-    /// Why, for the audit log
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
+    #[command(flatten)]
+    why: Why,
 }
 
 /// What `weft subscriptions seek` takes.
@@ -48,9 +47,8 @@ pub struct SeekArgs {
     /// earliest, latest, a position, or a time: RFC 3339, or how long ago, such as 2h or 3d
     #[arg(value_parser = position)]
     to: String,
-    /// Why, for the audit log
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
+    #[command(flatten)]
+    why: Why,
 }
 
 /// Asks the running host and prints what it says.
@@ -59,15 +57,16 @@ pub struct SeekArgs {
 /// If no host is running, there is no such subscription, or it refuses.
 pub async fn run(command: Command, place: &Place) -> anyhow::Result<Exit> {
     let client = Client::require(&place.data).await?;
-    let order = |act: &'static str, id: String, reason: String, to: Option<String>| {
-        let (order, client) = (SubscriptionOrder { actor: actor(), reason, subscription: id, to }, client.clone());
+    let order = |act: &'static str, id: String, why: Why, to: Option<String>| {
+        let (order, client) =
+            (SubscriptionOrder { actor: actor(), reason: why.reason, subscription: id, to }, client.clone());
         async move { client.order_subscription(act, &order).await.map(drop) }
     };
     match command {
         Command::List(args) => list(&args, &client).await?,
-        Command::Pause(OrderArgs { id, reason }) => order("pause", id, reason, None).await?,
-        Command::Resume(OrderArgs { id, reason }) => order("resume", id, reason, None).await?,
-        Command::Seek(SeekArgs { id, to, reason }) => order("seek", id, reason, Some(to)).await?,
+        Command::Pause(OrderArgs { id, why }) => order("pause", id, why, None).await?,
+        Command::Resume(OrderArgs { id, why }) => order("resume", id, why, None).await?,
+        Command::Seek(SeekArgs { id, to, why }) => order("seek", id, why, Some(to)).await?,
     }
     Ok(Exit::Success)
 }

@@ -268,6 +268,11 @@ pub(super) fn problem(status: StatusCode, detail: impl Into<String>) -> Problem 
     Problem { status: status.as_u16(), detail: detail.into() }
 }
 
+/// Whoever acts has to say who they are.
+fn named(actor: &str) -> Result<(), Problem> {
+    if actor.is_empty() { Err(bad("the actor is empty: say who does it")) } else { Ok(()) }
+}
+
 fn bad(detail: impl Into<String>) -> Problem {
     problem(StatusCode::BAD_REQUEST, detail)
 }

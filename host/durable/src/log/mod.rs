@@ -213,10 +213,17 @@ impl Log {
         Ok(appended)
     }
 
+    /// Everything from this position on is kept. It is where the oldest segment begins, and so where a reader stands who
+    /// has read the one before it to its end.
+    #[must_use]
+    pub fn kept_from(&self) -> u64 {
+        self.shared.segments().keys().next().copied().unwrap_or_default()
+    }
+
     /// Position of the oldest record that is kept, or where it will stand.
     #[must_use]
     pub fn start(&self) -> u64 {
-        self.shared.segments().keys().next().copied().unwrap_or_default() + frame::SEGMENT_HEADER as u64
+        self.kept_from() + frame::SEGMENT_HEADER as u64
     }
 
     /// Position after the last record.

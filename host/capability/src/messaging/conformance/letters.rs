@@ -138,6 +138,7 @@ pub(super) async fn dead_letters_go_to_their_topic(harness: &dyn Harness) {
     settled(harness, &*broker).await;
     let deliveries = drain(&mut seen);
     let told = deliveries.iter().find(|delivery| delivery.event.topic == "t.dead").unwrap();
-    assert_eq!((&told.event.data, &told.event.kind), (&event("1", "t", None).data, &"Tested".to_owned()));
+    let sent = event("1", "t", None);
+    assert_eq!((&told.event.data, &told.event.kind), (&sent.data, &sent.kind));
     assert_eq!((&*told.event.source, told.event.ordering_key.as_deref()), ("/dead-letters/handler/s", Some("k")));
 }

@@ -20,6 +20,11 @@ impl Holding {
         !self.letters.is_empty() && self.letters.contains_key(key)
     }
 
+    /// Whether a letter holds the key.
+    pub(super) fn is_held(&self, key: &str) -> bool {
+        self.letters.get(key).is_some_and(|letters| *letters > 0)
+    }
+
     /// One more letter holds the key.
     pub(super) fn hold(&mut self, key: Arc<str>) {
         *self.letters.entry(key).or_default() += 1;

@@ -235,16 +235,8 @@ impl Pump {
 
     /// Forgets what is in hand and goes on at `position`.
     async fn seek(&mut self, position: u64) -> Result<(), Failure> {
-        self.finish_save().await;
         // What is given up has to be written down first: an item that is read again must not be taken for it.
-        if self.unsaved.is_any() {
-            let (batch, result) = self.save().await;
-            let failed = result.as_ref().err().cloned();
-            self.saved(&batch, result);
-            if let Some(failure) = failed {
-                return Err(failure);
-            }
-        }
+        self.save_rest().await?;
         self.parts.file.begin(Arc::clone(&self.id), position).await?;
         // Handlers that run are given up; letters that were in hand are still noted as being replayed.
         self.running.clear();
@@ -252,7 +244,7 @@ impl Pump {
         let letters = self.queue.letters();
         self.letters.extend(letters);
         self.queue = Queue::new(policy(&self.rules), WINDOW_BYTES);
-        self.unsaved.sought(position);
+        self.unsaved = Unsaved::resume(position, []);
         (self.reading, self.read_next, self.read_not_before_ms) = (None, position, 0);
         self.reads_failed = 0;
         self.shown.set_stopped(None);
@@ -315,11 +307,19 @@ impl Pump {
         }
     }
 
-    async fn finish_save(&mut self) {
+    /// Writes down all that is not yet, after the write that runs.
+    async fn save_rest(&mut self) -> Result<(), Failure> {
         if self.saving.is_some() {
             let (batch, result) = saved(&mut self.saving).await;
             self.saved(&batch, result);
         }
+        if !self.unsaved.is_any() {
+            return Ok(());
+        }
+        let (batch, result) = self.save().await;
+        let written = result.as_ref().map(|_| ()).map_err(Failure::clone);
+        self.saved(&batch, result);
+        written
     }
 
     /// Until an item comes due, a write may begin, a read may be tried again, or there may be more or fewer instances.
@@ -379,11 +379,8 @@ impl Pump {
             }
         }
         self.running.clear();
-        self.finish_save().await;
-        if self.unsaved.is_any() {
-            let (batch, result) = self.save().await;
-            self.saved(&batch, result);
-        }
+        // What could not be written is logged, and comes again.
+        drop(self.save_rest().await);
         self.show();
     }
 }

@@ -174,8 +174,12 @@ impl Pump {
         let complete = events.len() < PARKED;
         for (position, attempts, event) in events {
             let key = event.as_ref().and_then(|event| event.ordering_key.as_deref());
-            // A delayed event that comes due behind a dead letter of its key waits with the others.
-            let held = key.filter(|key| matches!(wanted, Wanted::DueAt(_)) && self.holding.sets_aside(key));
+            // A delayed event that comes due behind a dead letter of its key waits with the others; so do those that were
+            // on their way when one before them became a dead letter.
+            let held = key.filter(|key| match wanted {
+                Wanted::DueAt(_) => self.holding.sets_aside(key),
+                Wanted::OfKey(_) => self.holding.is_held(key),
+            });
             if let Some(held) = held {
                 let parking = Parking { attempts: Attempts { due_ms: 0, ..attempts }, held: Some(held.into()) };
                 self.unsaved.park(position, parking);

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use weft_core::id::new_id;
 
 use super::session::Session;
-use super::statement::{execute, portable};
+use super::statement::{execute, expect_rows, portable};
 use crate::outbox::OutboxEvent;
 use crate::sql::error::SqlError;
 use crate::sql::types::{Commit, Committed, OperationKey, OutgoingEvent, Revocation, Statement};
@@ -83,11 +83,9 @@ impl Effects<'_> {
     fn run(&self, statements: &[Statement]) -> Result<(), SqlError> {
         let sandbox = self.session.guest(self.limit);
         for (index, statement) in statements.iter().enumerate() {
-            let actual = execute(sandbox.connection(), &statement.sql, &statement.parameters)
-                .map_err(|error| error.at_statement(index))?;
-            if let Some(expected) = statement.expected_rows.filter(|expected| *expected != actual) {
-                return Err(SqlError::UnexpectedRows { statement: 0, expected, actual }.at_statement(index));
-            }
+            let counted = execute(sandbox.connection(), &statement.sql, &statement.parameters)
+                .and_then(|actual| expect_rows(statement.expected_rows, actual));
+            counted.map_err(|error| error.at_statement(index))?;
         }
         Ok(())
     }

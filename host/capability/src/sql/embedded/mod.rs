@@ -31,6 +31,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{Notify, oneshot, watch};
 
 use weft_core::failpoint::Failpoints;
+use weft_core::id::new_id;
 use weft_core::{Clock, Failure, Reason};
 
 pub use migrations::MigrationError;
@@ -85,6 +86,8 @@ impl Shared {
 /// The database of one context.
 struct Embedded {
     shared: Arc<Shared>,
+    /// Begins the statements of projections; made anew at each start.
+    mark: String,
     writer: Mutex<Option<JoinHandle<()>>>,
     stop: Mutex<Option<oneshot::Sender<()>>>,
 }
@@ -121,7 +124,7 @@ impl Embedded {
             let _runtime = its.enter_runtime();
             writer::Writer::new(session, Arc::clone(&its), newest.time_ms).run();
         })?;
-        Ok(Self { shared, writer: Mutex::new(Some(writer)), stop: Mutex::new(Some(stop)) })
+        Ok(Self { shared, mark: new_id(), writer: Mutex::new(Some(writer)), stop: Mutex::new(Some(stop)) })
     }
 
     /// Takes nothing in any more and ends transactions and cursors.

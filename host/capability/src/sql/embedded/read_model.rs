@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::keyed::{Effects, signed, unsigned};
-use super::statement::{Repeated, execute, portable};
+use super::statement::{Repeated, execute, expect_rows, portable};
 use super::write_error::WriteError;
 use super::writer::Operation;
 use super::{Embedded, shadow};
@@ -41,7 +41,7 @@ pub(super) struct Step {
 
 impl Step {
     /// Checks each text once: a projection has few, and many rows for them.
-    fn new(advance: Advance) -> Result<Self, ReadModelError> {
+    fn new(advance: Advance, mark: &str) -> Result<Self, ReadModelError> {
         let Advance { reader, model, expected, next, statements } = advance;
         check_reader(&reader)?;
         if statements.len() > limits::STATEMENTS {
@@ -57,7 +57,7 @@ impl Step {
                 None => {
                     let wanted = lexer::check(&sql).map_err(|error| error.at_statement(index))?;
                     bytes += sql.len();
-                    texts.push(text_for(&sql, &reader, model)?);
+                    texts.push(text_for(&sql, &reader, model, mark)?);
                     let found = (texts.len() - 1, wanted);
                     known.insert(sql, found);
                     found
@@ -89,22 +89,20 @@ impl Step {
                 }
                 None => execute(connection, sql, parameters),
             };
-            let actual = actual.map_err(|error| error.at_statement(index))?;
-            if let Some(expected) = expected.filter(|expected| *expected != actual) {
-                return Err(SqlError::UnexpectedRows { statement: 0, expected, actual }.at_statement(index));
-            }
+            let counted = actual.and_then(|actual| expect_rows(*expected, actual));
+            counted.map_err(|error| error.at_statement(index))?;
         }
         Ok(())
     }
 }
 
-/// The text as it is run. Its beginning says whose it is: what a statement may do is decided when it is prepared, and
-/// no other function may find it prepared.
-fn text_for(sql: &str, reader: &Reader, model: Model) -> Result<String, SqlError> {
-    let id = &reader.id;
+/// The text as it is run. What a statement may do is decided when it is prepared, so it begins with whose it is, on which
+/// tables, and a mark that no function knows: nobody else finds it prepared, nor prepares it for another.
+fn text_for(sql: &str, reader: &Reader, model: Model, mark: &str) -> Result<String, SqlError> {
+    let whose = format!("/*{mark} {} {}*/", reader.id, reader.tables.join(" "));
     Ok(match model {
-        Model::Live => format!("/*weft_ {id}*/{sql}"),
-        Model::Rebuild => format!("/*weft_ {id}*/{}", shadow::renamed(sql, &reader.tables)?),
+        Model::Live => whose + sql,
+        Model::Rebuild => whose + &shadow::renamed(sql, &reader.tables)?,
     })
 }
 
@@ -216,7 +214,7 @@ impl ReadModels for Embedded {
     }
 
     fn advance(&self, advance: Advance) -> BoxFuture<'_, Result<(), ReadModelError>> {
-        Box::pin(async move { self.change(Change::Advance(Step::new(advance)?)).await })
+        Box::pin(async move { self.change(Change::Advance(Step::new(advance, &self.mark)?)).await })
     }
 
     fn begin_rebuild(&self, reader: Reader, position: u64) -> BoxFuture<'_, Result<(), ReadModelError>> {

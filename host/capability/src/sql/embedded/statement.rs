@@ -10,6 +10,14 @@ use crate::sql::error::{ConstraintKind, SqlError};
 use crate::sql::limits;
 use crate::sql::types::{Row, Rows, Value};
 
+/// That a statement has changed as many rows as it has to.
+pub(super) fn expect_rows(expected: Option<u64>, actual: u64) -> Result<(), SqlError> {
+    match expected.filter(|expected| *expected != actual) {
+        Some(expected) => Err(SqlError::UnexpectedRows { statement: 0, expected, actual }),
+        None => Ok(()),
+    }
+}
+
 /// Runs a statement; answers the number of rows it changed.
 pub(super) fn execute(connection: &Connection, sql: &str, parameters: &[Value]) -> Result<u64, SqlError> {
     Repeated::prepare(connection, sql)?.execute(parameters)

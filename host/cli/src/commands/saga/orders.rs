@@ -7,7 +7,7 @@ use crate::control::client::Client;
 use crate::exit::{Exit, UsageError};
 use crate::output;
 
-use super::super::arguments::actor;
+use super::super::arguments::{Why, actor};
 
 /// What `weft saga signal` takes.
 #[derive(Debug, clap::Args)]
@@ -38,9 +38,8 @@ pub struct QueryArgs {
 pub struct ReasonArgs {
     /// The saga's id
     id: String,
-    /// Why, for the audit log
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
+    #[command(flatten)]
+    why: Why,
 }
 
 /// What `weft saga retry` takes.
@@ -51,9 +50,8 @@ pub struct RetryArgs {
     /// Forget this step and all after it, and go on from there: name or name#occurrence
     #[arg(long, value_name = "STEP")]
     from: Option<String>,
-    /// Why, for the audit log
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
+    #[command(flatten)]
+    why: Why,
 }
 
 /// What `weft saga resolve` takes.
@@ -84,9 +82,8 @@ pub struct MigrateArgs {
     /// Only try whether the component's current code fits the saga's journal
     #[arg(long)]
     dry_run: bool,
-    /// Why, for the audit log
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
+    #[command(flatten)]
+    why: Why,
 }
 
 pub(super) async fn signal(args: SignalArgs, client: &Client) -> anyhow::Result<Exit> {
@@ -103,19 +100,19 @@ pub(super) async fn query(args: &QueryArgs, client: &Client) -> anyhow::Result<E
 }
 
 pub(super) async fn cancel(args: ReasonArgs, client: &Client) -> anyhow::Result<Exit> {
-    tell(client, &args.id, args.reason, Order::Cancel).await
+    tell(client, &args.id, args.why.reason, Order::Cancel).await
 }
 
 pub(super) async fn pause(args: ReasonArgs, client: &Client) -> anyhow::Result<Exit> {
-    tell(client, &args.id, args.reason, Order::Pause).await
+    tell(client, &args.id, args.why.reason, Order::Pause).await
 }
 
 pub(super) async fn resume(args: ReasonArgs, client: &Client) -> anyhow::Result<Exit> {
-    tell(client, &args.id, args.reason, Order::Resume).await
+    tell(client, &args.id, args.why.reason, Order::Resume).await
 }
 
 pub(super) async fn retry(args: RetryArgs, client: &Client) -> anyhow::Result<Exit> {
-    tell(client, &args.id, args.reason, Order::Retry { from: args.from }).await
+    tell(client, &args.id, args.why.reason, Order::Retry { from: args.from }).await
 }
 
 pub(super) async fn resolve(args: ResolveArgs, client: &Client) -> anyhow::Result<Exit> {
@@ -128,7 +125,7 @@ pub(super) async fn resolve(args: ResolveArgs, client: &Client) -> anyhow::Resul
 }
 
 pub(super) async fn migrate(args: MigrateArgs, client: &Client) -> anyhow::Result<Exit> {
-    let migrated = client.migrate(&args.id, actor(), args.reason, args.dry_run).await;
+    let migrated = client.migrate(&args.id, actor(), args.why.reason, args.dry_run).await;
     let migrated = migrated.with_context(|| format!("saga {} stays on its code", args.id))?;
     let what = if migrated.dry_run { "fits its journal; nothing was changed" } else { "is its code now" };
     output::line(&format!("saga {}: sha256:{} {what}", args.id, migrated.digest))?;

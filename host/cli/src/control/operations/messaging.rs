@@ -1,5 +1,6 @@
 //! Events, subscriptions and dead letters of a running host, asked about and acted on by hand.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -62,11 +63,9 @@ impl MessagingOperations for Running {
         let (broker, audit) = (self.broker(), self.audit.clone());
         let now_ms = self.host.parts().clock.now_ms();
         to_its_end(async move {
-            let topics = publish.events.iter().map(|event| event.topic.as_str());
-            let mut topics: Vec<&str> = topics.collect();
-            topics.sort_unstable();
-            topics.dedup();
-            let detail = format!("{} to {}", count(publish.events.len(), "event"), topics.join(", "));
+            let topics: BTreeSet<&str> = publish.events.iter().map(|event| event.topic.as_str()).collect();
+            let topics = topics.into_iter().collect::<Vec<_>>().join(", ");
+            let detail = format!("{} to {topics}", count(publish.events.len()));
             let action = Action { actor: publish.actor, action: "publish".to_owned(), detail, ..Action::default() };
             let events: Vec<Event> = publish.events.into_iter().map(|event| outgoing(event, now_ms)).collect();
             let ids = events.iter().map(|event| event.id.clone()).collect();
@@ -201,16 +200,16 @@ async fn absent(broker: &dyn Broker, id: i64) -> Problem {
 
 fn outgoing(event: NewEvent, now_ms: u64) -> Event {
     Event {
-        id: event.id.clone().unwrap_or_else(id::new_id),
-        source: event.source.clone().unwrap_or_else(|| SOURCE.to_owned()),
-        kind: event.kind.clone(),
-        subject: event.subject.clone(),
+        id: event.id.unwrap_or_else(id::new_id),
+        source: event.source.unwrap_or_else(|| SOURCE.to_owned()),
+        kind: event.kind,
+        subject: event.subject,
         time_ms: now_ms,
-        topic: event.topic.clone(),
-        ordering_key: event.partitionkey.clone(),
-        correlation_id: event.correlationid.clone(),
+        topic: event.topic,
+        ordering_key: event.partitionkey,
+        correlation_id: event.correlationid,
         traceparent: None,
-        dataschema: event.dataschema.clone(),
+        dataschema: event.dataschema,
         handling: Handling {
             delay_ms: event.delay_ms,
             ttl_ms: event.ttl_ms,
@@ -228,8 +227,8 @@ fn which(filter: &DeadLetterFilter) -> String {
     }
 }
 
-fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+fn count(events: usize) -> String {
+    if events == 1 { "1 event".to_owned() } else { format!("{events} events") }
 }
 
 fn no_letter(id: i64) -> Problem {

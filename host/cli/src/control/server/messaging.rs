@@ -12,7 +12,7 @@ use super::super::api::{
     DeadLetterEntry, DeadLetterOrder, EventEntry, EventList, Problem, Publish, Published, Reached, SubscriptionEntry,
     SubscriptionOrder,
 };
-use super::{Body, Query, bad, body, json, lines, nothing_at, parsed};
+use super::{Body, Query, bad, body, json, lines, named, nothing_at, parsed};
 
 /// How many entries one page has if it is not said, and the most.
 const DEFAULT_PAGE: usize = 50;
@@ -134,10 +134,6 @@ pub(super) async fn route(
         }
         _ => Err(nothing_at(request.method(), request.uri().path())),
     }
-}
-
-pub(super) fn named(actor: &str) -> Result<(), Problem> {
-    if actor.is_empty() { Err(bad("the actor is empty: say who does it")) } else { Ok(()) }
 }
 
 fn page(query: &Query) -> Result<usize, Problem> {

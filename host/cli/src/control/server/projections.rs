@@ -5,7 +5,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::super::api::{Problem, ProjectionEntry, ProjectionOrder};
-use super::{Body, bad, body, decoded, json, nothing_at, parsed, problem};
+use super::{Body, body, decoded, json, named, nothing_at, parsed, problem};
 
 /// What a host can be asked about its projections.
 pub trait ProjectionOperations: Send + Sync + 'static {
@@ -37,9 +37,7 @@ pub(super) async fn route(
                 return Err(problem(StatusCode::NOT_FOUND, text));
             }
             let ordered: ProjectionOrder = parsed(&body(request).await?, &order)?;
-            if ordered.actor.is_empty() {
-                return Err(bad("the actor is empty: say who does it"));
-            }
+            named(&ordered.actor)?;
             Ok(json(&projections.order(id, order, ordered).await?))
         }
         (method, _) => Err(nothing_at(method, &format!("/v1/projections{rest}"))),

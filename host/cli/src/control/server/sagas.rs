@@ -11,7 +11,7 @@ use weft_durable::{SagaFilter, Status};
 use super::super::api::{
     Begun, Migrated, Order, Ordered, Problem, Saga, SagaEntry, SagaList, Start, Timeline, Transition,
 };
-use super::{Body, Query, bad, body, decoded, json, lines, nothing_at, parsed};
+use super::{Body, Query, bad, body, decoded, json, lines, named, nothing_at, parsed};
 
 /// How many sagas one page has if it is not said.
 const DEFAULT_PAGE: usize = 50;
@@ -98,9 +98,7 @@ pub(super) async fn route(
 }
 
 fn check(ordered: &Ordered) -> Result<(), Problem> {
-    if ordered.actor.is_empty() {
-        return Err(bad("the actor is empty: say who does it"));
-    }
+    named(&ordered.actor)?;
     if ordered.order.needs_reason() && ordered.reason.trim().is_empty() {
         return Err(bad("this takes a reason"));
     }

@@ -5,8 +5,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 
 use super::super::api::{Deprecate, Problem, RegisterSchema, SchemaEntry, SetMode};
-use super::messaging::named;
-use super::{Body, bad, body, json, nothing_at, parsed};
+use super::{Body, bad, body, json, named, nothing_at, parsed};
 
 /// What a host can be asked about schemas. Problems are 404 if there is no such type or version, 409 if the rules refuse.
 pub trait SchemaOperations: Send + Sync + 'static {
