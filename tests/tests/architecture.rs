@@ -9,8 +9,9 @@ use serde_json::Value;
 use weft_tests::repository::{files, relative, root};
 
 /// Each crate may depend on those before it.
-const CHAIN: [&str; 8] = [
+const CHAIN: [&str; 9] = [
     "weft-core",
+    "weft-compose",
     "weft-durable",
     "weft-capability",
     "weft-engine",
@@ -27,7 +28,7 @@ const BACKEND_MAY_USE: [&str; 3] = ["weft-core", "weft-durable", "weft-capabilit
 const ASSEMBLES: &str = "weft-cli";
 
 /// Libraries of which two incompatible versions are built into `weft`, and why that cannot be helped yet.
-const TWICE: [(&str, &str); 7] = [
+const TWICE: [(&str, &str); 10] = [
     ("cpufeatures", "sha2 0.10 beside rand 0.10, through chacha20"),
     ("embedded-io", "postcard, which wasmtime uses, asks for both"),
     ("getrandom", "as rand_core; uuid takes the newer"),
@@ -35,6 +36,9 @@ const TWICE: [(&str, &str); 7] = [
     ("io-lifetimes", "fs-set-times beside cap-std, both through wasmtime-wasi"),
     ("rand", "jsonwebtoken's rsa has not moved from 0.8"),
     ("rand_core", "ed25519-dalek 2 and jsonwebtoken's rsa have not moved from 0.6"),
+    ("thiserror", "wac-graph has not moved from 1"),
+    ("wasm-encoder", "wac-graph is ahead of wasmtime"),
+    ("wasmparser", "wac-graph is ahead of wasmtime"),
 ];
 
 fn metadata(options: &[&str]) -> Value {

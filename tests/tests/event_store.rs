@@ -90,3 +90,26 @@ fn snapshots_are_kept_and_events_arrive_in_order_once() {
     expected.push("ledger.withdrawn {\"amount\":8}".to_owned());
     assert_eq!(statement(&platform, "long", 13), expected);
 }
+
+/// When and by what chance each event was projected, once there are so many.
+fn moments(platform: &Platform, count: usize) -> Vec<(String, i64, String)> {
+    eventually("the projection has taken all", || {
+        let file = rusqlite::Connection::open(platform.data().join("sql/ledger.db")).expect("the database is there");
+        let mut rows =
+            file.prepare("SELECT event_id, at_ms, chance FROM ledger_moments ORDER BY event_id").expect("rows");
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).expect("rows");
+        let moments: Vec<_> = rows.collect::<Result<_, _>>().expect("a row");
+        if moments.len() < count { Err(format!("{} of {count} rows", moments.len())) } else { Ok(moments) }
+    })
+}
+
+#[test]
+fn a_projection_sees_neither_time_nor_chance() {
+    let platform = start();
+    assert_eq!(book(&platform, "a", "1", 1).0, 200);
+    let first = moments(&platform, 1);
+    assert_eq!(book(&platform, "a", "2", 1).0, 200);
+    let both = moments(&platform, 2);
+    assert!(both.contains(&first[0]), "{both:?}");
+    assert!(both.iter().all(|(_, at_ms, chance)| *at_ms == 0 && *chance == first[0].2), "{both:?}");
+}

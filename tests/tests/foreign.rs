@@ -41,3 +41,45 @@ fn an_application_of_spin_runs_unchanged() {
     assert_eq!(platform.get("/notes/milk").send().text(), "Servus! buy more (written 2 times)\n");
     assert!(platform.stop().success());
 }
+
+fn parts() -> Options {
+    Options { manifest: repository::root().join("tests/applications/spin/spin.toml"), ..Options::default() }
+}
+
+#[test]
+fn dependencies_have_what_they_inherit_and_nothing_else() {
+    let platform = Platform::start_with(&parts());
+    let keep = |path: &str| {
+        let answer = platform.request("PUT", path).body("text").send();
+        (answer.status, answer.text())
+    };
+    assert_eq!(keep("/open/x"), (201, "kept 1 times\n".to_owned()));
+    assert_eq!(keep("/open/x"), (201, "kept 2 times\n".to_owned()));
+    let (status, why) = keep("/closed/x");
+    assert_eq!(status, 403);
+    assert!(why.contains("AccessDenied"), "{why}");
+}
+
+#[test]
+fn files_and_environment_of_spin_are_there_and_no_more() {
+    let platform = Platform::start_with(&parts());
+    let get = |path: &str| {
+        let answer = platform.get(path).send();
+        (answer.status, answer.text())
+    };
+    assert_eq!(get("/open/pages/one.txt"), (200, "a page\n".to_owned()));
+    assert_eq!(get("/open/other/one.txt"), (200, "a page\n".to_owned()));
+    assert_eq!(get("/open/env"), (200, "COLOUR=green\n".to_owned()));
+    for hidden in ["/open/pages/two.key", "/open/spin.toml", "/closed/pages/one.txt"] {
+        assert_eq!(get(hidden).0, 404, "{hidden}");
+    }
+}
+
+#[test]
+fn middleware_stands_before_its_component() {
+    let platform = Platform::start_with(&parts());
+    assert_eq!(platform.get("/guarded/env").send().status, 403);
+    assert_eq!(platform.get("/guarded/env").header("x-word", "sesame").send().status, 200);
+    let kept = platform.request("PUT", "/guarded/x").header("x-word", "sesame").body("text").send();
+    assert_eq!((kept.status, kept.text()), (201, "kept 1 times\n".to_owned()));
+}

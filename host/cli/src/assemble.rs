@@ -24,6 +24,7 @@ use weft_mesh::Mesh;
 use weft_telemetry::GuestLogs;
 
 use crate::faults;
+use crate::guest_files;
 use crate::host::{Host, Parts};
 use crate::keys;
 use crate::specs;
@@ -54,6 +55,7 @@ pub fn assemble(place: &Place) -> anyhow::Result<Host> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let data = &place.data;
 
+    guest_files::clear(data).with_context(|| format!("cannot remove old files in {}", data.display()))?;
     let logs = GuestLogs::open(data, clock.clone()).with_context(|| cannot_open("the functions' output", data))?;
     // What the steps of a saga have recorded is kept as long as the saga: until the journal is read, all of it.
     let journal: Arc<OnceLock<Sagas>> = Arc::default();

@@ -10,8 +10,8 @@ use weft_telemetry::{HostLog, HostLogError, LogFormat};
 
 use crate::assemble::Place;
 use crate::commands::{
-    admin, audit, build, check, completions, dlq, events, import, invoke, logs, new, projections, routes, saga, schema,
-    subscriptions, test, up,
+    admin, audit, build, check, completions, compose, dlq, events, import, invoke, logs, new, projections, routes,
+    saga, schema, subscriptions, test, up,
 };
 use crate::exit::{self, Exit};
 
@@ -50,6 +50,8 @@ pub enum Command {
     Build(build::Args),
     /// Check manifest, grants and imports without running anything
     Check(check::Args),
+    /// Make one component of a function and all that it calls
+    Compose(compose::Args),
     /// Make something new
     #[command(subcommand)]
     New(new::Command),
@@ -136,6 +138,7 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
         }
         Command::Build(args) => build::run(args, &place).await,
         Command::Check(args) => check::run(&args, &place),
+        Command::Compose(args) => compose::run(&args, &place),
         Command::New(new::Command::Function(args)) => new::run(&args, &place),
         Command::Invoke(args) => invoke::run(&args, &place).await,
         Command::Saga(command) => saga::run(command, &place).await,

@@ -24,8 +24,10 @@ use weft_telemetry::GuestLogs;
 
 use crate::assemble::{self, Place};
 use crate::choreographing::Choreographing;
+use crate::composing;
+use crate::guest_files;
 use crate::schemas;
-use crate::specs;
+use crate::specs::{self, Made};
 use crate::wiring::{Delivering, Projecting, Resuming, Scheduling};
 
 /// How long the deliveries in work may take to finish when the host goes down.
@@ -98,7 +100,12 @@ impl Host {
     /// Components that are missing or refused, with their places in the manifest; schemas that may not change so.
     pub fn deploy(&self, manifest: Manifest, variables: &Variables) -> anyhow::Result<()> {
         let _one_at_a_time = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
-        let functions = specs::functions(&manifest, variables).map_err(assemble::refused)?;
+        let made = composing::composed(&manifest).and_then(|composed| {
+            let files = guest_files::prepare(&manifest, &self.parts.place.data)?;
+            Ok(Made { composed, files })
+        });
+        let functions =
+            made.and_then(|made| specs::functions(&manifest, variables, &made)).map_err(assemble::refused)?;
         let schemas = schemas::planned(&self.parts.schemas, &manifest)?;
         self.parts.engine.deploy(functions).map_err(|error| assemble::engine_refused(&manifest, error))?;
         schemas::register(&self.parts.schemas, schemas, &manifest)?;

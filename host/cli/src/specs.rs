@@ -10,9 +10,11 @@ use weft_capability::projection::Projection;
 use weft_capability::projection::glue::PROJECTION;
 use weft_core::manifest::{self, Component, Diagnostic, Manifest, Variables};
 use weft_durable::{Limit, Limits, Rate, SagaOptions, Schedule};
-use weft_engine::{FunctionSpec, Grants, InstanceSpec, Problem, ReuseSpec};
+use weft_engine::{FunctionSpec, Grants, InstanceSpec, Problem, ReuseSpec, Source};
 use weft_mesh::CalleePolicy;
 
+use crate::composing::Composed;
+use crate::guest_files::GuestFiles;
 use crate::wiring::ScheduledFunction;
 
 /// What a startup function exports.
@@ -21,11 +23,24 @@ pub const STARTUP: &str = "weft:control/startup@0.1.0";
 /// Who handles the events that the host has subscribed to itself; no component is called so.
 pub const HOST: &str = "#host";
 
+/// What was made of the manifest's files for the components to run.
+#[derive(Clone, Debug, Default)]
+pub struct Made {
+    /// Components that are made of several.
+    pub composed: Composed,
+    /// Folders that components may read.
+    pub files: GuestFiles,
+}
+
 /// What the engine runs.
 ///
 /// # Errors
 /// Every variable or host of a component that has no value.
-pub fn functions(manifest: &Manifest, variables: &Variables) -> Result<Vec<FunctionSpec>, Vec<Diagnostic>> {
+pub fn functions(
+    manifest: &Manifest,
+    variables: &Variables,
+    made: &Made,
+) -> Result<Vec<FunctionSpec>, Vec<Diagnostic>> {
     let routed: BTreeSet<&str> = manifest.routes.iter().map(|route| &*route.component).collect();
     let startup: BTreeSet<&str> = manifest.startup.iter().map(|id| &*id.value).collect();
     let mut problems = Vec::new();
@@ -48,7 +63,7 @@ pub fn functions(manifest: &Manifest, variables: &Variables) -> Result<Vec<Funct
                     required_exports.push(PROJECTION);
                 }
                 let serves_http = routed.contains(&*component.id);
-                specs.push(function(component, grants, serves_http, required_exports));
+                specs.push(function(component, made, grants, serves_http, required_exports));
             }
             Err(found) => problems.extend(found),
         }
@@ -58,6 +73,7 @@ pub fn functions(manifest: &Manifest, variables: &Variables) -> Result<Vec<Funct
 
 fn function(
     component: &Component,
+    made: &Made,
     grants: Grants,
     serves_http: bool,
     required_exports: Vec<&'static str>,
@@ -69,12 +85,13 @@ fn function(
     };
     FunctionSpec {
         id: component.id.clone(),
-        source: component.source.value.clone(),
+        source: Source { path: component.source.value.clone(), composed: made.composed.get(&component.id).cloned() },
         calls: own.calls.iter().map(|(interface, target)| (interface.to_string(), target.value.clone())).collect(),
         grants,
         durable: component.durable,
         serves_http,
         required_exports,
+        files: made.files.get(&component.id).cloned(),
         environment: own.environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
         limits: InstanceSpec {
             memory_bytes: to_usize(component.limits.memory_mb).saturating_mul(1 << 20),

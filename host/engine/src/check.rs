@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, types::ComponentFunc};
 
+use crate::denied;
 use crate::engine::RESUMABLE;
 use crate::function::Exports;
 use crate::loader::Loaded;
@@ -83,7 +84,7 @@ fn check_imports(
             report.add(format!("imports `{name}`, which is not an interface; the host links interfaces only"), None);
             continue;
         };
-        if !has_functions(engine, &instance) {
+        if !has_functions(engine, &instance) || denied::is_denied(name) {
             continue;
         }
         match package(name) {

@@ -107,7 +107,7 @@ impl Engine {
         let mut functions = Functions::with_capacity(loaded.len());
         for (spec, loaded) in loaded {
             if spec.durable {
-                self.inner.loader.keep(&spec.source, &loaded.digest)?;
+                self.inner.loader.keep(&spec.source.path, &loaded.digest)?;
             }
             let function = self.link(Arc::new(spec), &loaded)?;
             functions.insert(function.spec.id.clone(), function);

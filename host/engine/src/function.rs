@@ -93,9 +93,9 @@ impl Function {
         store
     }
 
-    /// A store for an instance that runs once as a projection, without effects.
+    /// A store for an instance that runs once as a projection, without effects, and sees no time and no chance.
     pub fn projection_store(&self, context: CallContext) -> Store<StoreData> {
-        let mut store = self.bare_store(Gate::of_projection(), None, None, Some(&context));
+        let mut store = self.bare_store(Gate::of_projection(), None, Some(&self.spec.id), Some(&context));
         store.data_mut().calling = Calling::one(context);
         store
     }
@@ -109,11 +109,11 @@ impl Function {
         &self,
         gate: Gate,
         trace_id: Option<Arc<str>>,
-        durable_key: Option<&str>,
+        seed: Option<&str>,
         context: Option<&CallContext>,
     ) -> Store<StoreData> {
         let capabilities = CapabilityStates::new(self, &gate, context);
-        let wasi = wasi::context(self, trace_id, durable_key, &capabilities);
+        let wasi = wasi::context(self, trace_id, seed, &capabilities);
         let spec = &self.spec.limits;
         let data = StoreData {
             function: self.spec.clone(),

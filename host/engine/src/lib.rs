@@ -6,6 +6,7 @@ mod calls;
 mod capabilities;
 mod check;
 mod config;
+mod denied;
 mod engine;
 mod function;
 mod http;
@@ -29,7 +30,7 @@ pub use engine::{Engine, EngineError, check_functions};
 pub use invoke::{InvokeAnswer, InvokeError, MAX_ARGUMENTS_BYTES, Signature};
 pub use loader::LoadError;
 pub use output::{LogSink, OutputStream, OutputWriter};
-pub use spec::{FunctionSpec, Grants, InstanceSpec, ReuseSpec};
+pub use spec::{FunctionSpec, Grants, InstanceSpec, ReuseSpec, Source};
 
 /// A value of a call: a WIT value.
 pub type Value = wasmtime::component::Val;

@@ -1,5 +1,6 @@
 //! What is linked to a component: the base that every component gets (WASI and Spin's interfaces, denied at the call
-//! where nothing is granted), `weft:*` capabilities, and the domain interfaces that the manifest maps to components.
+//! where nothing is granted), `weft:*` capabilities, the domain interfaces that the manifest maps to components, and
+//! what is denied to dependencies.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use wasmtime::component::{Component, InstancePre, Linker};
 
 use crate::calls;
 use crate::capabilities;
+use crate::denied;
 use crate::spec::FunctionSpec;
 use crate::state::StoreData;
 use crate::wasi;
@@ -40,11 +42,18 @@ impl BaseLinkers {
         spec: &FunctionSpec,
     ) -> wasmtime::Result<InstancePre<StoreData>> {
         let mut linker = if spec.durable { self.durable.clone() } else { self.common.clone() };
+        let mut resources = Vec::new();
         for (name, item) in component.component_type().imports(engine) {
-            let Some(target) = spec.calls.get(name) else { continue };
-            if let ComponentItem::ComponentInstance(instance) = item.ty {
+            let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
+            if let Some(target) = spec.calls.get(name) {
                 calls::link_interface(&mut linker, engine, name, &Arc::clone(target), &instance)?;
+            } else if denied::is_denied(name) {
+                denied::link_interface(&mut linker, engine, name, &instance, &resources)?;
             }
+            resources.extend(instance.exports(engine).filter_map(|(_, item)| match item.ty {
+                ComponentItem::Resource(ty) => Some(ty),
+                _ => None,
+            }));
         }
         linker.instantiate_pre(component)
     }

@@ -11,6 +11,8 @@ use wasmtime::component::Component;
 
 use weft_core::id;
 
+use crate::spec::Source;
+
 /// A component, compiled, with the SHA-256 of its file.
 #[derive(Clone)]
 pub(crate) struct Loaded {
@@ -65,8 +67,15 @@ impl Loader {
         Ok(Self { engine, cache, kept, compatibility })
     }
 
-    /// Loads the component at `path`; compiles it only if its digest is new.
-    pub fn load(&self, path: &Path) -> Result<Loaded, LoadError> {
+    /// Loads a component; compiles it only if its digest is new.
+    pub fn load(&self, source: &Source) -> Result<Loaded, LoadError> {
+        let Some(bytes) = &source.composed else { return self.load_file(&source.path) };
+        let digest: Arc<str> = id::digest(bytes).into();
+        let component = self.compiled(&digest, bytes, &source.path)?;
+        Ok(Loaded { component, digest })
+    }
+
+    fn load_file(&self, path: &Path) -> Result<Loaded, LoadError> {
         let size = fs::metadata(path).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => LoadError::Missing(path.to_owned()),
             _ => LoadError::Io { path: path.to_owned(), source },
@@ -83,7 +92,7 @@ impl Loader {
 
     /// Loads a component that was kept by [`Loader::keep`].
     pub fn load_kept(&self, digest: &str) -> Result<Loaded, LoadError> {
-        self.load(&self.kept_path(digest))
+        self.load_file(&self.kept_path(digest))
     }
 
     /// Keeps the bytes of a component by digest, for durable functions that began with it.

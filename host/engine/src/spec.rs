@@ -11,8 +11,8 @@ use std::time::Duration;
 pub struct FunctionSpec {
     /// The component's id in the manifest.
     pub id: Arc<str>,
-    /// The component's file.
-    pub source: PathBuf,
+    /// Its code.
+    pub source: Source,
     /// Which component serves which imported interface.
     pub calls: BTreeMap<String, Arc<str>>,
     /// What it may use besides calls.
@@ -23,12 +23,23 @@ pub struct FunctionSpec {
     pub serves_http: bool,
     /// Interfaces that its role in the manifest needs (a subscription, a startup function).
     pub required_exports: Vec<&'static str>,
+    /// A folder that it sees at `/` and may read.
+    pub files: Option<PathBuf>,
     /// Environment variables.
     pub environment: Vec<(String, String)>,
     /// Bounds of one instance.
     pub limits: InstanceSpec,
     /// How often one instance is used; `None` for a fresh one each time.
     pub reuse: Option<ReuseSpec>,
+}
+
+/// Where the code of a function is.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The component's file.
+    pub path: PathBuf,
+    /// What it was composed to with others, if it was: these bytes run, and the file is named in messages.
+    pub composed: Option<Arc<[u8]>>,
 }
 
 /// What a function may use.

@@ -1,6 +1,7 @@
-//! The WASI context of an instance. Nothing is inherited from the host: no file system, no sockets, no arguments.
+//! The WASI context of an instance. Nothing is inherited from the host: no file system but the files that the manifest
+//! names, no sockets, no arguments.
 //! A durable function sees the time of the last record of its journal and random bytes derived from its key, so that
-//! a replay sees the same.
+//! a replay sees the same; a projection, whose clock stands still, sees the same at every rebuild.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use wasmtime::component::Linker;
 use wasmtime_wasi::clocks::{HostMonotonicClock, HostWallClock};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use weft_durable::SagaClock;
 
@@ -18,10 +19,12 @@ use crate::function::Function;
 use crate::output::{GuestOutput, OutputStream};
 use crate::state::StoreData;
 
+/// `seed` is said if the function is to see nothing but what is determined: random bytes come from it, and the clock is
+/// that of its saga.
 pub(crate) fn context(
     function: &Function,
     trace_id: Option<Arc<str>>,
-    durable_key: Option<&str>,
+    seed: Option<&str>,
     capabilities: &CapabilityStates,
 ) -> WasiCtx {
     let output = |stream| GuestOutput {
@@ -33,8 +36,14 @@ pub(crate) fn context(
     };
     let mut builder = WasiCtxBuilder::new();
     builder.stdout(output(OutputStream::Stdout)).stderr(output(OutputStream::Stderr)).envs(&function.spec.environment);
-    if let Some(key) = durable_key {
-        let seed = weft_durable::seed(key);
+    if let Some(folder) = &function.spec.files
+        && let Err(error) = builder.preopened_dir(folder, "/", FsPerms::ReadOnly)
+    {
+        // Its files are not there for it, which it sees itself.
+        tracing::error!(component = %function.spec.id, folder = %folder.display(), %error, "cannot open its files");
+    }
+    if let Some(seed) = seed {
+        let seed = weft_durable::seed(seed);
         let clock = ShownTime(capabilities.saga_clock());
         let mut low = [0_u8; 16];
         low.iter_mut().zip(seed).for_each(|(to, from)| *to = from);
@@ -48,7 +57,7 @@ pub(crate) fn context(
     builder.build()
 }
 
-/// The clock of a durable function.
+/// The clock of a durable function or a projection.
 #[derive(Clone)]
 struct ShownTime(SagaClock);
 

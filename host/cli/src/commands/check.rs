@@ -5,8 +5,10 @@ use weft_core::manifest::{Diagnostic, Manifest};
 use weft_engine::{EngineError, EngineOptions, FunctionSpec, LoadError};
 
 use crate::assemble::Place;
+use crate::composing::{self, Composed};
 use crate::exit::{Exit, UsageError};
-use crate::{keys, output, specs};
+use crate::specs::{self, Made};
+use crate::{keys, output};
 
 /// What `weft check` takes.
 #[derive(Debug, clap::Args)]
@@ -67,8 +69,12 @@ fn check(place: &Place) -> anyhow::Result<Checked> {
         Ok(manifest) => manifest,
         Err(problems) => return Ok(Err(problems)),
     };
-    let functions = keys::resolve(&manifest, &place.data).and_then(|variables| specs::functions(&manifest, &variables));
     let missing = manifest.missing_sources();
+    let composed = if missing.is_empty() { composing::composed(&manifest) } else { Ok(Composed::new()) };
+    let functions = composed.and_then(|composed| {
+        let variables = keys::resolve(&manifest, &place.data)?;
+        specs::functions(&manifest, &variables, &Made { composed, ..Made::default() })
+    });
     let functions = match functions {
         Ok(functions) if missing.is_empty() => functions,
         Ok(_) => return Ok(Err(missing)),

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod build;
 pub mod check;
 pub mod completions;
+pub mod compose;
 pub mod dlq;
 pub mod events;
 pub mod import;

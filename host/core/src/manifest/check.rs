@@ -6,6 +6,7 @@ use super::Manifest;
 use super::auth::KeySource;
 use super::component::Component;
 use super::cycle;
+use super::dependency::{Dependency, DependencySource};
 use super::diagnostic::Located;
 use super::names;
 use super::problems::Problems;
@@ -96,13 +97,7 @@ impl<'m> Check<'m> {
                 self.find("trigger", &trigger.component);
             }
             for middleware in &trigger.middleware {
-                if self.find("middleware", middleware).is_some() && !self.manifest.is_replaced(middleware) {
-                    self.problems.report_with_help(
-                        middleware.line,
-                        format!("middleware {:?} is not supported yet", &*middleware.value),
-                        "if the host does the same, add it to [application.tool.weft] replaced_by_host",
-                    );
-                }
+                self.find("middleware", &middleware.component);
             }
             let Some(pattern) = &trigger.pattern else { continue };
             let same = |other: &&super::HttpTrigger| other.pattern.as_ref().is_some_and(|o| o.same_paths(pattern));
@@ -138,6 +133,9 @@ impl<'m> Check<'m> {
             self.context(&who, context);
         }
         self.projections(&who, component);
+        for dependency in &component.dependencies {
+            self.dependency(&who, dependency);
+        }
         for callee in grants.calls.values() {
             self.running(&format!("{who}: calls"), callee);
         }
@@ -154,6 +152,30 @@ impl<'m> Check<'m> {
             for name in template.variables() {
                 self.variable(&who, template.line, name);
             }
+        }
+    }
+
+    /// What is composed into another has only what that lets it have, so it must need nothing of its own (Spin's rule).
+    fn dependency(&self, who: &str, dependency: &Dependency) {
+        let DependencySource::Component(id) = &dependency.source else { return };
+        let who = format!("{who}: dependency {:?}", dependency.name.as_str());
+        let Some(target) = self.find(&who, id) else { return };
+        let grants = &target.grants;
+        let own = [
+            ("allowed_outbound_hosts", grants.allowed_outbound_hosts.is_empty()),
+            ("dependencies", target.dependencies.is_empty()),
+            ("environment", grants.environment.is_empty()),
+            ("files", grants.files.is_empty()),
+            ("key_value_stores", grants.key_value_stores.is_empty()),
+            ("sqlite_databases", grants.sqlite_databases.is_empty()),
+            ("variables", grants.variables.is_empty()),
+        ];
+        for (key, _) in own.into_iter().filter(|(_, empty)| !empty) {
+            self.problems.report_with_help(
+                id.line,
+                format!("{who}: component {:?} has `{key}` of its own, which a dependency cannot have", &*id.value),
+                format!("give `{key}` to the component that depends on it, and say `inherit_configuration` here"),
+            );
         }
     }
 

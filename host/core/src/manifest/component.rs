@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::build::Build;
+use super::dependency::{self, Dependency};
 use super::diagnostic::Located;
 use super::grants::Grants;
 use super::limits::{DEADLINE_MS, DEFAULT_CALL_DEADLINE_MS, Limits, Reuse};
@@ -48,6 +49,8 @@ pub struct Component {
     pub build: Option<Build>,
     /// What it may use: with a `tool.weft` table exactly what that grants, else what Spin's keys grant.
     pub grants: Grants,
+    /// What is composed into it; nothing where there is a `tool.weft` table, whose components are linked live.
+    pub dependencies: Vec<Dependency>,
     /// What Spin's keys grant to the closed form, where there is a `tool.weft` table.
     pub closed_form_grants: Option<Grants>,
     /// Whether it exports `weft:durable/resumable`: its functions are sagas.
@@ -93,7 +96,8 @@ impl Component {
         let build = section.section("build").map(|table| Build::read(table, files));
         let description = section.string("description").map(|text| text.value).unwrap_or_default();
         let tool = section.section("tool").and_then(|tool| tool.section("weft"));
-        refuse_unsupported(&section, tool.is_some());
+        let dependencies = dependency::read(&section, files);
+        refuse_unsupported(&section);
         let mut component = Self {
             id: id.value.clone(),
             description,
@@ -101,6 +105,7 @@ impl Component {
             closed_form: None,
             build,
             grants: Grants::default(),
+            dependencies,
             closed_form_grants: None,
             durable: false,
             schedules: Vec::new(),
@@ -114,6 +119,7 @@ impl Component {
         };
         let weft_source = match tool {
             Some(tool) => {
+                component.dependencies.clear();
                 component.closed_form_grants = Some(spin_grants);
                 component.read_weft(tool, files)
             }
@@ -210,7 +216,7 @@ fn source(section: &Section<'_>, files: &Files) -> Option<Located<PathBuf>> {
 }
 
 /// Keys of Spin that would change what the component does and that Weft does not have.
-fn refuse_unsupported(section: &Section<'_>, is_weft: bool) {
+fn refuse_unsupported(section: &Section<'_>) {
     let refuse = |key: &'static str, message: &str, help: &str| {
         if let Some(entry) = section.get(key).filter(|entry| !entry.is_empty()) {
             entry.report_with_help(message, help);
@@ -218,15 +224,5 @@ fn refuse_unsupported(section: &Section<'_>, is_weft: bool) {
     };
     refuse("allowed_http_hosts", "is deprecated", "write allowed_outbound_hosts = [\"https://example.com\"]");
     refuse("ai_models", "is not supported yet: Weft has no AI models", "remove it");
-    if is_weft {
-        // They make the closed form for Spin; Weft links live by `calls`.
-        section.ignore(&["dependencies"]);
-    } else {
-        refuse(
-            "dependencies",
-            "is not supported yet for a component without a tool.weft table",
-            "name the provider under [component.<id>.tool.weft] calls, or compose the component ahead of time",
-        );
-    }
-    section.ignore(&["dependencies_inherit_configuration", "targets", "profile"]);
+    section.ignore(&["targets", "profile"]);
 }

@@ -11,6 +11,7 @@ mod closed_form;
 mod component;
 mod context;
 mod cycle;
+mod dependency;
 mod diagnostic;
 mod gateway;
 mod grants;
@@ -41,6 +42,7 @@ pub use auth::{Auth, KeySource};
 pub use build::Build;
 pub use component::Component;
 pub use context::{Context, Migration};
+pub use dependency::{Configuration, Dependency, DependencyName, DependencySource, Inherits};
 pub use diagnostic::{Diagnostic, Located};
 pub use gateway::Gateway;
 pub use grants::{FileMount, Grants};
@@ -53,7 +55,7 @@ pub use sagas::{Choreography, Overlap, SagaSettings, Schedule, StepLimit};
 pub use schemas::Schemas;
 pub use subscription::{MessagingSettings, Order, Overflow, Start, Subscription, WhenDead, WorkQueue};
 pub use template::{Template, TemplateError};
-pub use trigger::HttpTrigger;
+pub use trigger::{HttpTrigger, Middleware};
 pub use values::{ComponentVariables, Variables};
 pub use variable::Variable;
 
@@ -130,7 +132,21 @@ impl Manifest {
 
     /// The components that Weft runs.
     pub fn running(&self) -> impl Iterator<Item = &Component> {
-        self.components.values().filter(|component| !self.is_replaced(&component.id))
+        self.components.values().filter(|component| !self.is_replaced(&component.id) && !self.is_part(component))
+    }
+
+    /// Whether a component only stands there to be composed into others.
+    #[must_use]
+    pub fn is_part(&self, component: &Component) -> bool {
+        let is_it = |id: &Located<Arc<str>>| id.value == component.id;
+        let is_dependency = |dependency: &Dependency| match &dependency.source {
+            DependencySource::Component(id) => is_it(id),
+            DependencySource::File(_) => false,
+        };
+        !component.is_weft()
+            && !self.triggers.iter().any(|trigger| is_it(&trigger.component))
+            && (self.triggers.iter().flat_map(|trigger| &trigger.middleware).any(|layer| is_it(&layer.component))
+                || self.components.values().flat_map(|component| &component.dependencies).any(is_dependency))
     }
 
     /// Whether the host does what this component does, so that it is left out.

@@ -240,6 +240,10 @@ impl<'a> Entry<'a> {
         matches!(self.node, Node::Table(_))
     }
 
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.node, Node::Tables(_) | Node::Value(Value::Array(_)))
+    }
+
     /// Whether nothing is in it: an empty array, table or string, or `false`.
     pub(super) fn is_empty(&self) -> bool {
         match self.node {
@@ -259,7 +263,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    fn flag(&self) -> Option<bool> {
+    pub(super) fn flag(&self) -> Option<bool> {
         match self.node {
             Node::Value(Value::Boolean(flag)) => Some(*flag.value()),
             _ => self.expected("true or false"),

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::dependency::{self, Inherits};
 use super::diagnostic::Located;
 use super::pattern::RoutePattern;
 use super::section::{Entry, Section};
@@ -17,9 +18,18 @@ pub struct HttpTrigger {
     /// The path below the application's base; `None` for a private one, which no request from outside reaches.
     pub pattern: Option<RoutePattern>,
     /// Components in front of it, the outermost first.
-    pub middleware: Vec<Located<Arc<str>>>,
+    pub middleware: Vec<Middleware>,
     /// The line of the table.
     pub line: usize,
+}
+
+/// A component in front of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Middleware {
+    /// Its id.
+    pub component: Located<Arc<str>>,
+    /// What it may use of what the component behind it may.
+    pub inherits: Inherits,
 }
 
 /// The HTTP triggers of `[trigger]`, in the order of the file.
@@ -101,15 +111,15 @@ fn component(section: &Section<'_>) -> Option<Located<Arc<str>>> {
     entry.string()
 }
 
-fn middleware(section: &Section<'_>) -> Vec<Located<Arc<str>>> {
+fn middleware(section: &Section<'_>) -> Vec<Middleware> {
     let Some(table) = section.section("dependencies") else { return Vec::new() };
     let entries = table.get("middleware").and_then(|entry| entry.items()).unwrap_or_default();
     let component = |entry: Entry<'_>| {
         let table = entry.section()?;
         let component = table.required_string("component");
-        table.ignore(&["inherit_configuration"]);
+        let inherits = dependency::inherits(&table, false);
         table.finish();
-        component
+        Some(Middleware { component: component?, inherits })
     };
     let middleware = entries.into_iter().filter_map(component).collect();
     table.finish();

@@ -1,0 +1,119 @@
+//! Imports that a dependency is denied: what the host has, but the component that it is composed into does not let it
+//! use. Composition gives them a name of their own; here they are answered by a refusal, as far as their types allow,
+//! and nothing is reached.
+
+use wasmtime::Engine;
+use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
+use wasmtime::component::{Accessor, Linker, LinkerInstance, ResourceType, Type, Val};
+use wasmtime::{StoreContextMut, format_err};
+
+use weft_compose::DENIED;
+
+use crate::state::StoreData;
+
+/// Cases of error types that say just this, in the interfaces of Spin and WASI.
+const REFUSALS: [&str; 3] = ["access-denied", "HTTP-request-denied", "not-permitted"];
+/// Cases that say what they say in words.
+const WORDS: [&str; 3] = ["other", "internal-error", "undefined"];
+
+/// A resource that nobody ever gets.
+struct Nothing;
+
+/// Whether an import was denied when its component was composed.
+pub(crate) fn is_denied(import: &str) -> bool {
+    import.starts_with(DENIED)
+}
+
+/// Links an import that was denied. `resources` are those of imports before it, which it may speak of.
+pub(crate) fn link_interface(
+    linker: &mut Linker<StoreData>,
+    engine: &Engine,
+    interface: &str,
+    item: &ComponentInstance,
+    resources: &[ResourceType],
+) -> wasmtime::Result<()> {
+    // `denied-d<part>-spin:key-value/...`
+    let plain =
+        interface.strip_prefix(DENIED).and_then(|rest| rest.split_once('-')).map_or(interface, |(_, name)| name);
+    let mut instance = linker.instance(interface)?;
+    for (name, export) in item.exports(engine) {
+        match export.ty {
+            ComponentItem::ComponentFunc(func) => {
+                let message = format!(
+                    "{plain}#{name} is denied to a dependency: `inherit_configuration` does not have what it needs"
+                );
+                link_function(&mut instance, name, &func, message)?;
+            }
+            ComponentItem::Resource(ty) if !resources.contains(&ty) => {
+                instance.resource(name, ResourceType::host::<Nothing>(), |_, _| Ok(()))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn link_function(
+    instance: &mut LinkerInstance<'_, StoreData>,
+    name: &str,
+    func: &ComponentFunc,
+    message: String,
+) -> wasmtime::Result<()> {
+    let answers: Option<Vec<Val>> = func.results().map(|ty| refusal(&ty, &message)).collect();
+    let answer = move |results: &mut [Val]| {
+        let answers = answers.as_ref().ok_or_else(|| format_err!("{message}"))?;
+        for (slot, value) in results.iter_mut().zip(answers) {
+            *slot = value.clone();
+        }
+        Ok(())
+    };
+    if func.async_() {
+        instance.func_new_concurrent(name, move |_: &Accessor<StoreData>, _, _, results| {
+            let answered = answer(results);
+            Box::pin(async { answered })
+        })
+    } else {
+        instance.func_new(name, move |_: StoreContextMut<'_, StoreData>, _, _, results| answer(results))
+    }
+}
+
+/// What a function with this result says when it refuses; nothing if it cannot but trap.
+fn refusal(ty: &Type, message: &str) -> Option<Val> {
+    match ty {
+        Type::Result(result) => match result.err() {
+            Some(error) => Some(Val::Result(Err(Some(Box::new(error_value(&error, message)?))))),
+            None => Some(Val::Result(Err(None))),
+        },
+        Type::Option(_) => Some(Val::Option(None)),
+        Type::List(_) => Some(Val::List(Vec::new())),
+        _ => None,
+    }
+}
+
+fn error_value(ty: &Type, message: &str) -> Option<Val> {
+    match ty {
+        Type::String => Some(Val::String(message.to_owned())),
+        Type::Enum(cases) => {
+            let named = |wanted: &&&str| cases.names().any(|name| name == **wanted);
+            REFUSALS.iter().find(named).map(|name| Val::Enum((*name).to_owned()))
+        }
+        Type::Variant(variant) => {
+            let payload_of = |wanted: &str| variant.cases().find(|case| case.name == wanted).map(|case| case.ty);
+            let plain = REFUSALS.iter().find(|name| matches!(payload_of(name), Some(None)));
+            if let Some(name) = plain {
+                return Some(Val::Variant((*name).to_owned(), None));
+            }
+            WORDS.iter().find_map(|name| {
+                let payload = match payload_of(name)?? {
+                    Type::String => Val::String(message.to_owned()),
+                    Type::Option(inner) if matches!(inner.ty(), Type::String) => {
+                        Val::Option(Some(Box::new(Val::String(message.to_owned()))))
+                    }
+                    _ => return None,
+                };
+                Some(Val::Variant((*name).to_owned(), Some(Box::new(payload))))
+            })
+        }
+        _ => None,
+    }
+}
