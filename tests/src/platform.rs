@@ -2,7 +2,7 @@
 //! same data. Owns the process and its data directory; nothing of it outlives the value.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -276,12 +276,23 @@ impl Platform {
     /// If it cannot be started.
     #[must_use]
     pub fn weft(&self, arguments: &[&str]) -> (ExitStatus, String, String) {
+        self.weft_given(arguments, "")
+    }
+
+    /// As [`Platform::weft`], with something on standard input.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn weft_given(&self, arguments: &[&str], input: &str) -> (ExitStatus, String, String) {
+        let mut given = tempfile::tempfile().expect("a file for the input");
+        given.write_all(input.as_bytes()).and_then(|()| given.rewind()).expect("the input is written");
         let output = Command::new(repository::weft())
-            .args(arguments)
             .arg("--data")
             .arg(&self.data)
+            .args(arguments)
             .current_dir(repository::root())
-            .stdin(Stdio::null())
+            .stdin(Stdio::from(given))
             .output()
             .expect("weft can be started");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -22,14 +22,25 @@ fn a_component_of_wasi_0_2_is_served() {
     assert_eq!(platform.get("/visits/here").send().text(), "/visits/here was asked for 4 times\n");
 }
 
-fn notes() -> Options {
-    let manifest = repository::root().join("components/examples/spin-app/spin.toml");
+fn notes(application: &str) -> Options {
+    let manifest = repository::root().join(format!("components/examples/{application}/spin.toml"));
     Options { manifest, ..Options::default() }.env("SPIN_VARIABLE_GREETING", "Servus")
 }
 
+/// Built with the newest SDK: WASI 0.3 and Spin's interfaces of version 3.
 #[test]
 fn an_application_of_spin_runs_unchanged() {
-    let mut platform = Platform::start_with(&notes());
+    keeps_notes(&notes("spin-app"));
+}
+
+/// Built with version 3 of the SDK: WASI 0.2 and `fermyon:spin@2.0.0`.
+#[test]
+fn an_older_application_of_spin_runs_unchanged() {
+    keeps_notes(&notes("spin-app-sdk3"));
+}
+
+fn keeps_notes(options: &Options) {
+    let mut platform = Platform::start_with(options);
     assert_eq!(platform.get("/notes/milk").send().status, 404);
     assert_eq!(platform.request("PUT", "/notes/milk").body("buy some").send().status, 201);
     assert_eq!(platform.request("PUT", "/notes/milk").body("buy more").send().status, 201);
@@ -37,7 +48,7 @@ fn an_application_of_spin_runs_unchanged() {
     assert_eq!((note.status, note.text()), (200, "Servus! buy more (written 2 times)\n".to_owned()));
     assert_eq!(note.header("content-type"), Some("text/plain"));
     platform.kill();
-    platform.run(&notes()).expect("the host starts on what it left");
+    platform.run(options).expect("the host starts on what it left");
     assert_eq!(platform.get("/notes/milk").send().text(), "Servus! buy more (written 2 times)\n");
     assert!(platform.stop().success());
 }
@@ -73,6 +84,27 @@ fn files_and_environment_of_spin_are_there_and_no_more() {
     for hidden in ["/open/pages/two.key", "/open/spin.toml", "/closed/pages/one.txt"] {
         assert_eq!(get(hidden).0, 404, "{hidden}");
     }
+}
+
+#[test]
+fn a_command_runs_as_a_job() {
+    let mut platform = Platform::start_with(&parts());
+    let manifest = parts().manifest.display().to_string();
+    let run = |platform: &Platform, input: &str| {
+        let (status, stdout, stderr) =
+            platform.weft_given(&["--manifest", &manifest, "run", "count", "--", "a", "b"], input);
+        (status.code(), stdout, stderr)
+    };
+    let with_and_without_a_host = |platform: &Platform| {
+        assert_eq!(run(platform, "a c b a"), (Some(0), "3\n".to_owned(), String::new()));
+        assert_eq!(run(platform, "c d"), (Some(1), String::new(), "none of 2 words\n".to_owned()));
+        let (status, _, stderr) = platform.weft_given(&["--manifest", &manifest, "run", "open"], "");
+        assert_eq!(status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("component open is no command"), "{stderr}");
+    };
+    with_and_without_a_host(&platform);
+    assert!(platform.stop().success());
+    with_and_without_a_host(&platform);
 }
 
 #[test]

@@ -10,8 +10,8 @@ use weft_telemetry::{HostLog, HostLogError, LogFormat};
 
 use crate::assemble::Place;
 use crate::commands::{
-    admin, audit, build, check, completions, compose, dlq, events, import, invoke, logs, new, projections, routes,
-    saga, schema, subscriptions, test, up,
+    self, admin, audit, build, check, completions, compose, dlq, events, import, invoke, logs, new, projections,
+    routes, saga, schema, subscriptions, test, up,
 };
 use crate::exit::{self, Exit};
 
@@ -57,6 +57,8 @@ pub enum Command {
     New(new::Command),
     /// Call a function of a component by hand
     Invoke(invoke::Args),
+    /// Run a command component of the application once
+    Run(commands::run::Args),
     /// Look at sagas of a running host, start them, and tell them what to do
     #[command(subcommand)]
     Saga(saga::Command),
@@ -141,6 +143,7 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
         Command::Compose(args) => compose::run(&args, &place),
         Command::New(new::Command::Function(args)) => new::run(&args, &place),
         Command::Invoke(args) => invoke::run(&args, &place).await,
+        Command::Run(args) => commands::run::run(args, &place).await,
         Command::Saga(command) => saga::run(command, &place).await,
         Command::Events(command) => events::run(command, &place).await,
         Command::Dlq(command) => dlq::run(command, &place).await,

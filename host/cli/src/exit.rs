@@ -5,19 +5,33 @@ use std::process::ExitCode;
 
 /// Exit codes. clap ends with [`Exit::Usage`] by itself when the command line cannot be parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Exit {
-    /// Done.
-    Success = 0,
-    /// Something failed.
-    Failure = 1,
-    /// What was asked for makes no sense; asking again the same way will not help.
-    Usage = 2,
+    /// Done: 0.
+    Success,
+    /// Something failed: 1.
+    Failure,
+    /// What was asked for makes no sense; asking again the same way will not help: 2.
+    Usage,
+    /// As the command ended that was run.
+    Of(u8),
+}
+
+impl Exit {
+    /// The number.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Failure => 1,
+            Self::Usage => 2,
+            Self::Of(code) => code,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(exit.code())
     }
 }
 

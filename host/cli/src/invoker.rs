@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use weft_engine::{InvokeAnswer, InvokeError};
+use weft_core::{Failure, Fault};
+use weft_engine::{InvokeAnswer, InvokeError, Job};
 
 use crate::assemble::{self, Place};
-use crate::control::api::Answer;
+use crate::control::api::{Answer, Ran, Run};
 use crate::control::client::Client;
 use crate::exit::UsageError;
 use crate::host::Host;
@@ -73,6 +74,20 @@ impl Invoker {
         }
     }
 
+    /// Runs a command, as [`weft_engine::Engine::run_command`].
+    ///
+    /// # Errors
+    /// [`UsageError`] if there is no such command, [`NoAnswer`] if it does not end; else why the host cannot be asked.
+    pub async fn run(&self, run: Run) -> anyhow::Result<Ran> {
+        match self {
+            Self::Running(client) => client.run(&run).await,
+            Self::Here(host) => run_in(host, run).await.map_err(|failure| match failure.fault {
+                Fault::Client => UsageError(failure.message).into(),
+                _ => NoAnswer(failure.message).into(),
+            }),
+        }
+    }
+
     /// Leaves everything flushed. To be called when the last answer is there.
     ///
     /// # Errors
@@ -98,6 +113,16 @@ pub async fn invoke_in(
 ) -> Result<InvokeAnswer, InvokeError> {
     let parts = host.parts();
     parts.engine.invoke(&parts.mesh, component, function, arguments, timeout).await
+}
+
+/// Runs a command of `host`.
+///
+/// # Errors
+/// As [`weft_engine::Engine::run_command`].
+pub async fn run_in(host: &Host, run: Run) -> Result<Ran, Failure> {
+    let Run { component, arguments, stdin, timeout_ms } = run;
+    let job = Job { arguments, stdin: stdin.into(), timeout: Duration::from_millis(timeout_ms) };
+    host.parts().engine.run_command(&component, job).await.map(Ran::from)
 }
 
 fn explained(error: InvokeError) -> anyhow::Error {

@@ -55,6 +55,12 @@ pub(crate) fn check(engine: &wasmtime::Engine, functions: &[(FunctionSpec, Loade
     problems
 }
 
+/// A component that needs what this host does not have, or has in another form: an interface of WASI or Spin, say.
+pub(crate) fn unlinkable(spec: &FunctionSpec, error: &wasmtime::Error) -> Problem {
+    let message = format!("cannot be linked: {error:#}");
+    Problem { component: spec.id.to_string(), message, help: None }
+}
+
 struct Report<'a> {
     component: &'a str,
     problems: &'a mut Vec<Problem>,

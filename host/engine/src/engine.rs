@@ -119,7 +119,8 @@ impl Engine {
     fn link(&self, spec: Arc<FunctionSpec>, loaded: &Loaded) -> Result<Arc<Function>, EngineError> {
         let wasmtime = &self.inner.shared.wasmtime;
         let refused = |error: wasmtime::Error| EngineError::Wasmtime(format!("component {}: {error:#}", spec.id));
-        let pre = self.inner.linkers.link(wasmtime, &loaded.component, &spec).map_err(refused)?;
+        let pre = self.inner.linkers.link(wasmtime, &loaded.component, &spec);
+        let pre = pre.map_err(|error| EngineError::Refused(vec![check::unlinkable(&spec, &error)]))?;
         let http = http::proxy(&loaded.component, &pre).map_err(refused)?;
         let exports = Exports::of(&loaded.component, wasmtime);
         let shared = self.inner.shared.clone();
@@ -249,7 +250,15 @@ impl Engine {
 pub fn check_functions(options: &EngineOptions, data: &Path, specs: Vec<FunctionSpec>) -> Result<(), EngineError> {
     let wasmtime = wasmtime::Engine::new(&wasmtime_config(options)).map_err(wasmtime_error)?;
     let loaded = load_all(&Loader::new(wasmtime.clone(), data)?, specs)?;
-    let problems = check::check(&wasmtime, &loaded);
+    let mut problems = check::check(&wasmtime, &loaded);
+    if problems.is_empty() {
+        let linkers = BaseLinkers::new(&wasmtime).map_err(wasmtime_error)?;
+        let unlinkable = |(spec, loaded): &(FunctionSpec, Loaded)| {
+            let linked = linkers.link(&wasmtime, &loaded.component, spec);
+            linked.err().map(|error| check::unlinkable(spec, &error))
+        };
+        problems.extend(loaded.iter().filter_map(unlinkable));
+    }
     if problems.is_empty() { Ok(()) } else { Err(EngineError::Refused(problems)) }
 }
 

@@ -18,7 +18,7 @@ use crate::limits::{self, InstanceLimits};
 use crate::shared::Shared;
 use crate::spec::FunctionSpec;
 use crate::state::StoreData;
-use crate::wasi;
+use crate::wasi::{self, Terminal};
 
 /// A component of the manifest, ready to run.
 pub(crate) struct Function {
@@ -88,21 +88,28 @@ impl Function {
     pub fn store(&self, context: CallContext, durable_key: Option<&str>) -> Store<StoreData> {
         let trace_id = context.trace.as_ref().map(|trace| trace.trace_id.clone());
         let gate = Gate::new(self.spec.durable);
-        let mut store = self.bare_store(gate, trace_id, durable_key, Some(&context));
+        let mut store = self.bare_store(gate, trace_id, durable_key, None, Some(&context));
         store.data_mut().calling = Calling::one(context);
         store
     }
 
     /// A store for an instance that runs once as a projection, without effects, and sees no time and no chance.
     pub fn projection_store(&self, context: CallContext) -> Store<StoreData> {
-        let mut store = self.bare_store(Gate::of_projection(), None, Some(&self.spec.id), Some(&context));
+        let mut store = self.bare_store(Gate::of_projection(), None, Some(&self.spec.id), None, Some(&context));
+        store.data_mut().calling = Calling::one(context);
+        store
+    }
+
+    /// A store for an instance that runs once as a command.
+    pub fn command_store(&self, context: CallContext, terminal: &Terminal) -> Store<StoreData> {
+        let mut store = self.bare_store(Gate::new(self.spec.durable), None, None, Some(terminal), Some(&context));
         store.data_mut().calling = Calling::one(context);
         store
     }
 
     /// A store for an instance that serves requests one after another; each brings its own context.
     pub fn reusable_store(&self) -> Store<StoreData> {
-        self.bare_store(Gate::new(self.spec.durable), None, None, None)
+        self.bare_store(Gate::new(self.spec.durable), None, None, None, None)
     }
 
     fn bare_store(
@@ -110,10 +117,11 @@ impl Function {
         gate: Gate,
         trace_id: Option<Arc<str>>,
         seed: Option<&str>,
+        terminal: Option<&Terminal>,
         context: Option<&CallContext>,
     ) -> Store<StoreData> {
         let capabilities = CapabilityStates::new(self, &gate, context);
-        let wasi = wasi::context(self, trace_id, seed, &capabilities);
+        let wasi = wasi::context(self, trace_id, seed, terminal, &capabilities);
         let spec = &self.spec.limits;
         let data = StoreData {
             function: self.spec.clone(),

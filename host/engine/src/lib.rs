@@ -5,6 +5,7 @@ mod calling;
 mod calls;
 mod capabilities;
 mod check;
+mod command;
 mod config;
 mod denied;
 mod engine;
@@ -25,6 +26,7 @@ mod wasi;
 
 pub use capabilities::Services;
 pub use check::Problem;
+pub use command::{Job, JobEnd};
 pub use config::EngineOptions;
 pub use engine::{Engine, EngineError, check_functions};
 pub use invoke::{InvokeAnswer, InvokeError, MAX_ARGUMENTS_BYTES, Signature};

@@ -6,18 +6,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use wasmtime::component::Linker;
 use wasmtime_wasi::clocks::{HostMonotonicClock, HostWallClock};
+use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use weft_durable::SagaClock;
 
 use crate::capabilities::CapabilityStates;
 use crate::function::Function;
-use crate::output::{GuestOutput, OutputStream};
+use crate::output::{GuestOutput, LogSink, OutputStream};
 use crate::state::StoreData;
+
+/// What a command has in place of the terminal that it would have elsewhere.
+pub(crate) struct Terminal {
+    /// Takes what it writes.
+    pub sink: Arc<dyn LogSink>,
+    pub arguments: Vec<String>,
+    pub stdin: Bytes,
+}
 
 /// `seed` is said if the function is to see nothing but what is determined: random bytes come from it, and the clock is
 /// that of its saga.
@@ -25,10 +35,11 @@ pub(crate) fn context(
     function: &Function,
     trace_id: Option<Arc<str>>,
     seed: Option<&str>,
+    terminal: Option<&Terminal>,
     capabilities: &CapabilityStates,
 ) -> WasiCtx {
     let output = |stream| GuestOutput {
-        sink: function.shared.logs.clone(),
+        sink: terminal.map_or_else(|| function.shared.logs.clone(), |terminal| terminal.sink.clone()),
         component: function.spec.id.clone(),
         stream,
         trace_id: trace_id.clone(),
@@ -36,6 +47,9 @@ pub(crate) fn context(
     };
     let mut builder = WasiCtxBuilder::new();
     builder.stdout(output(OutputStream::Stdout)).stderr(output(OutputStream::Stderr)).envs(&function.spec.environment);
+    if let Some(terminal) = terminal {
+        builder.arg(&*function.spec.id).args(&terminal.arguments).stdin(MemoryInputPipe::new(terminal.stdin.clone()));
+    }
     if let Some(folder) = &function.spec.files
         && let Err(error) = builder.preopened_dir(folder, "/", FsPerms::ReadOnly)
     {

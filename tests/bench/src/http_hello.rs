@@ -5,7 +5,7 @@ use hyper::{Method, StatusCode};
 use weft_tests::platform::Platform;
 
 use crate::load::{Exchange, Server, drive};
-use crate::peers;
+use crate::peers::{self, Served};
 use crate::report::{Label, Row, Settings};
 use crate::rounds::{Contender, alternate};
 use crate::target;
@@ -22,7 +22,13 @@ const REUSED: &str = "128x16";
 pub fn measure(with_peers: bool) -> anyhow::Result<Vec<Row>> {
     let platform: Platform = target::examples();
     let weft = target::server(&platform, false)?;
-    let peers = if with_peers { peers::wasmtime_serve()? } else { Vec::new() };
+    let mut peers = Vec::new();
+    if with_peers {
+        let wasmtime = peers::wasmtime()?;
+        for reused in [false, true] {
+            peers.push(peers::wasmtime_serve(&wasmtime, &Served { component: "example_hello.wasm", reused })?);
+        }
+    }
     let mut contenders = Vec::new();
     for concurrency in CONCURRENCY {
         contenders.push(contender("weft", "fresh", "manifest", concurrency, weft.clone(), "/hello"));

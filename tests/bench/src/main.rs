@@ -13,6 +13,7 @@ mod peers;
 mod process;
 mod report;
 mod rounds;
+mod runtime;
 mod sagas;
 mod startup;
 mod target;
@@ -38,6 +39,8 @@ enum Name {
     Eventstore,
     /// Events in and out of the message log, from the host's own API and from functions.
     Messaging,
+    /// Components through HTTP, cold and idle ones, and calls between them.
+    Runtime,
     /// Sagas of five steps that write nothing, ask a service outside, or make a keyed commit each.
     Sagas,
     /// From exec to the first answered request of the education platform.
@@ -50,11 +53,11 @@ enum Name {
 struct Arguments {
     /// The one benchmark to run; all of them if it is left out.
     name: Option<Name>,
-    /// Also measures peers: `wasmtime serve` if it is installed; NATS, Redis, Restate and DBOS, which are installed into
+    /// Also measures peers: `wasmtime serve`, NATS, Redis, Restate and DBOS, which are installed into
     /// `target/peers`.
     #[arg(long)]
     peers: bool,
-    /// Of the benchmark `messaging` only the benches whose names begin so.
+    /// Of the benchmarks `messaging` and `runtime` only the benches whose names begin so.
     #[arg(long, default_value = "")]
     only: String,
     /// Prints one JSON object on each line.
@@ -104,6 +107,7 @@ fn measure(name: Name, arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
         Name::MeshCall => mesh_call::measure(),
         Name::Eventstore => event_store::measure(),
         Name::Messaging => messaging::measure(peers, &arguments.only),
+        Name::Runtime => runtime::measure(peers, &arguments.only),
         Name::Sagas => sagas::measure(peers),
         Name::Startup => startup::measure(),
     }

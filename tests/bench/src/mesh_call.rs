@@ -47,7 +47,10 @@ fn bare_error(error: wasmtime::Error) -> anyhow::Error {
 }
 
 /// How long each of a batch of calls took, from inside the calling function.
-fn batch(client: &Client) -> anyhow::Result<Vec<Duration>> {
+///
+/// # Errors
+/// If an answer is wrong.
+pub fn batch(client: &Client) -> anyhow::Result<Vec<Duration>> {
     let answer = client.get(&format!("/call-loop?n={BATCH}")).try_send()?;
     ensure!(answer.status == 200, "/call-loop was answered {}: {}", answer.status, answer.text());
     let body = answer.json();
@@ -59,7 +62,10 @@ fn batch(client: &Client) -> anyhow::Result<Vec<Duration>> {
 }
 
 /// Batches for a fixed time, after a warm-up.
-fn timed(process: Process, mut batch: impl FnMut() -> anyhow::Result<Vec<Duration>>) -> anyhow::Result<Run> {
+///
+/// # Errors
+/// Of the first batch that fails.
+pub fn timed(process: Process, mut batch: impl FnMut() -> anyhow::Result<Vec<Duration>>) -> anyhow::Result<Run> {
     let mut for_time = |duration| {
         let (start, mut latencies) = (Instant::now(), Vec::new());
         while start.elapsed() < duration {

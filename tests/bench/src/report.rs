@@ -41,6 +41,8 @@ pub struct Run {
     pub count: u64,
     /// How long each took, sorted; empty where only the rate is measured.
     pub latencies: Vec<Duration>,
+    /// What a load generator says of the latencies, where it does not tell each.
+    pub stated: Option<Stated>,
     /// Processor time of the measured processes.
     pub cpu: Duration,
     /// Bytes that they have caused to be written to the disk, where that matters.
@@ -51,6 +53,17 @@ pub struct Run {
     pub resident_before: Option<[u64; 2]>,
     /// From the restart after a kill to the end of all sagas that were in flight.
     pub recovery: Option<Duration>,
+}
+
+/// Latencies as a load generator sums them up, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Stated {
+    /// On average.
+    pub avg_ms: f64,
+    /// The median.
+    pub p50_ms: f64,
+    /// What 99 of 100 are not above.
+    pub p99_ms: f64,
 }
 
 /// One line of the report.
@@ -82,12 +95,18 @@ impl Run {
 
     /// The latency that `percent` of all are not above, in milliseconds.
     fn percentile_ms(&self, percent: usize) -> Option<f64> {
+        if let Some(stated) = self.stated {
+            return Some(if percent == 99 { stated.p99_ms } else { stated.p50_ms });
+        }
         let last = self.latencies.len().saturating_sub(1);
         self.latencies.get(last * percent / 100).map(|latency| latency.as_secs_f64() * 1e3)
     }
 
     #[allow(clippy::cast_precision_loss)]
     fn average_ms(&self) -> Option<f64> {
+        if let Some(stated) = self.stated {
+            return Some(stated.avg_ms);
+        }
         let sum: Duration = self.latencies.iter().sum();
         (!self.latencies.is_empty()).then(|| sum.as_secs_f64() * 1e3 / self.latencies.len() as f64)
     }
@@ -241,6 +260,7 @@ mod tests {
             resident_bytes: Some(64 << 20),
             resident_before: Some([16 << 20, 32 << 20]),
             recovery: Some(Duration::from_millis(250)),
+            stated: None,
         };
         let object = object(&Row { label, run });
         let times = [

@@ -1,6 +1,8 @@
 //! `spin:key-value@3.0.0` and `wasi:keyvalue@0.2.0-draft2` (store, atomics, batch; `watch` is left out) on a
 //! [`Store`]. Which stores a component may open is decided here, at `open`.
 
+mod v2;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -94,7 +96,7 @@ impl HasData for Glue {
     type Data<'a> = KvView<'a>;
 }
 
-/// Links both interfaces.
+/// Links all of them, `fermyon:spin/key-value@2.0.0` too.
 ///
 /// # Errors
 /// One of them is linked already.
@@ -105,7 +107,8 @@ pub fn add_to_linker<T: Send + 'static>(
     spin::add_to_linker::<T, Glue>(linker, view)?;
     wasi::add_to_linker::<T, Glue>(linker, view)?;
     atomics::add_to_linker::<T, Glue>(linker, view)?;
-    batch::add_to_linker::<T, Glue>(linker, view)
+    batch::add_to_linker::<T, Glue>(linker, view)?;
+    v2::add_to_linker(linker, view)
 }
 
 /// Why a store is not opened.

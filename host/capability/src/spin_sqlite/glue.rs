@@ -1,6 +1,8 @@
 //! The WIT interface `spin:sqlite@3.1.0` over [`Databases`]. Which databases a component may open is decided here, at
 //! `open`, as Spin does.
 
+mod v2;
+
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -65,17 +67,43 @@ impl SpinSqliteState {
         Ok(self.databases.clone())
     }
 
-    fn admitted(
-        &mut self,
-        opened: Result<Connection, Error>,
-    ) -> wasmtime::Result<Result<Resource<Connection>, wit::Error>> {
+    fn admitted(&mut self, opened: Result<Connection, Error>) -> wasmtime::Result<Result<Resource<Connection>, Error>> {
         match opened {
             Ok(connection) => Ok(Ok(self.table.push(connection)?)),
             Err(error) => {
                 self.open -= 1;
-                Ok(Err(error.into()))
+                Ok(Err(error))
             }
         }
+    }
+
+    async fn open_connection(&mut self, label: &str) -> wasmtime::Result<Result<Resource<Connection>, Error>> {
+        match self.admit(label) {
+            Ok(databases) => {
+                let opened = databases.open(label).await;
+                self.admitted(opened)
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    async fn run(
+        &mut self,
+        connection: &Resource<Connection>,
+        statement: String,
+        parameters: Vec<Value>,
+    ) -> wasmtime::Result<Result<QueryResult, Error>> {
+        let connection = self.connection(connection)?;
+        if let Err(closed) = self.check() {
+            return Ok(Err(closed));
+        }
+        Ok(connection.execute(statement, parameters).await)
+    }
+
+    fn close(&mut self, connection: Resource<Connection>) -> wasmtime::Result<()> {
+        self.table.delete(connection)?;
+        self.open -= 1;
+        Ok(())
     }
 
     fn connection(&self, connection: &Resource<Connection>) -> wasmtime::Result<Connection> {
@@ -83,7 +111,7 @@ impl SpinSqliteState {
     }
 }
 
-/// Links `spin:sqlite` into `linker`; `state` finds an instance's state.
+/// Links `spin:sqlite` and `fermyon:spin/sqlite@2.0.0` into `linker`; `state` finds an instance's state.
 ///
 /// # Errors
 /// If the interface is linked already.
@@ -91,7 +119,8 @@ pub fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     state: fn(&mut T) -> &mut SpinSqliteState,
 ) -> wasmtime::Result<()> {
-    wit::add_to_linker::<T, SpinSqlite>(linker, state)
+    wit::add_to_linker::<T, SpinSqlite>(linker, state)?;
+    v2::add_to_linker(linker, state)
 }
 
 /// Tells wasmtime what the host functions see of a store.
@@ -107,13 +136,7 @@ impl wit::Host for SpinSqliteState {}
 
 impl wit::HostConnection for SpinSqliteState {
     async fn open(&mut self, database: String) -> Answer<Resource<Connection>> {
-        match self.admit(&database) {
-            Ok(databases) => {
-                let opened = databases.open(&database).await;
-                self.admitted(opened)
-            }
-            Err(error) => Ok(Err(error.into())),
-        }
+        Ok(self.open_connection(&database).await?.map_err(wit::Error::from))
     }
 
     async fn execute(
@@ -122,13 +145,8 @@ impl wit::HostConnection for SpinSqliteState {
         statement: String,
         parameters: Vec<wit::Value>,
     ) -> Answer<wit::QueryResult> {
-        let connection = self.connection(&connection)?;
-        let permitted = self.check();
-        let execute = async {
-            permitted?;
-            connection.execute(statement, plain(parameters)).await
-        };
-        Ok(execute.await.map(wit::QueryResult::from).map_err(wit::Error::from))
+        let result = self.run(&connection, statement, plain(parameters)).await?;
+        Ok(result.map(wit::QueryResult::from).map_err(wit::Error::from))
     }
 
     async fn last_insert_rowid(&mut self, connection: Resource<Connection>) -> wasmtime::Result<i64> {
@@ -140,9 +158,7 @@ impl wit::HostConnection for SpinSqliteState {
     }
 
     async fn drop(&mut self, connection: Resource<Connection>) -> wasmtime::Result<()> {
-        self.table.delete(connection)?;
-        self.open -= 1;
-        Ok(())
+        self.close(connection)
     }
 }
 
@@ -155,7 +171,7 @@ impl<T: Send + 'static> wit::HostConnectionWithStore<T> for SpinSqlite {
         match store.with(|mut access| access.get().admit(&database)) {
             Ok(databases) => {
                 let opened = databases.open(&database).await;
-                store.with(|mut access| access.get().admitted(opened))
+                Ok(store.with(|mut access| access.get().admitted(opened))?.map_err(wit::Error::from))
             }
             Err(error) => Ok(Err(error.into())),
         }

@@ -1,6 +1,6 @@
-//! `spin:variables@3.0.0` and `wasi:config@0.2.0-draft-2024-09-27` on [`Variables`]. Reading a variable is no effect
-//! and answers the same at every replay of a saga run by one process, but a new start may change it: the gate stands
-//! before it as before all else.
+//! `spin:variables@3.0.0`, `fermyon:spin/variables@2.0.0` and `wasi:config@0.2.0-draft-2024-09-27` on [`Variables`].
+//! Reading a variable is no effect and answers the same at every replay of a saga run by one process, but a new start may
+//! change it: the gate stands before it as before all else.
 
 use wasmtime::component::{Accessor, HasData, Linker};
 
@@ -13,14 +13,20 @@ mod bindings {
             package weft:glue;
             world variables {
                 import spin:variables/variables@3.0.0;
+                import fermyon:spin/variables@2.0.0;
                 import wasi:config/store@0.2.0-draft-2024-09-27;
             }
         ",
-        path: ["../../wit/deps/spin-variables@3.0.0", "../../wit/deps/wasi-config@0.2.0-draft-2024-09-27"],
+        path: [
+            "../../wit/deps/spin-variables@3.0.0",
+            "../../wit/deps/fermyon-spin@2.0.0",
+            "../../wit/deps/wasi-config@0.2.0-draft-2024-09-27",
+        ],
         world: "weft:glue/variables",
     });
 }
 
+use bindings::fermyon::spin::variables as spin_v2;
 use bindings::spin::variables::variables as spin;
 use bindings::wasi::config::store as wasi;
 
@@ -56,7 +62,7 @@ impl HasData for Glue {
     type Data<'a> = &'a mut VariablesState;
 }
 
-/// Links both interfaces.
+/// Links all three.
 ///
 /// # Errors
 /// One of them is linked already.
@@ -65,6 +71,7 @@ pub fn add_to_linker<T: Send + 'static>(
     state: fn(&mut T) -> &mut VariablesState,
 ) -> wasmtime::Result<()> {
     spin::add_to_linker::<T, Glue>(linker, state)?;
+    spin_v2::add_to_linker::<T, Glue>(linker, state)?;
     wasi::add_to_linker::<T, Glue>(linker, state)
 }
 
@@ -73,6 +80,17 @@ impl spin::Host for &mut VariablesState {}
 impl<T: Send + 'static> spin::HostWithStore<T> for Glue {
     async fn get(accessor: &Accessor<T, Self>, name: String) -> Result<String, spin::Error> {
         accessor.with(|mut access| access.get().get(name))
+    }
+}
+
+impl spin_v2::Host for &mut VariablesState {
+    fn get(&mut self, name: String) -> Result<String, spin_v2::Error> {
+        VariablesState::get(self, name).map_err(|error| match error {
+            spin::Error::InvalidName(name) => spin_v2::Error::InvalidName(name),
+            spin::Error::Undefined(name) => spin_v2::Error::Undefined(name),
+            spin::Error::Provider(text) => spin_v2::Error::Provider(text),
+            spin::Error::Other(text) => spin_v2::Error::Other(text),
+        })
     }
 }
 

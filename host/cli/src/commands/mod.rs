@@ -15,6 +15,7 @@ pub mod logs;
 pub mod new;
 pub mod projections;
 pub mod routes;
+pub mod run;
 pub mod saga;
 pub mod schema;
 pub mod subscriptions;

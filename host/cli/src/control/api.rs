@@ -11,7 +11,7 @@ pub mod schemas;
 use serde::{Deserialize, Serialize};
 
 use weft_core::manifest::{Access, Manifest, Route};
-use weft_engine::InvokeAnswer;
+use weft_engine::{InvokeAnswer, JobEnd};
 
 pub use messaging::{
     DeadLetterEntry, DeadLetterOrder, EventEntry, EventList, NewEvent, Publish, Published, Reached, SubscriptionEntry,
@@ -81,6 +81,54 @@ pub struct Answer {
     pub json: serde_json::Value,
     /// Whether it is the error of the function's `result`.
     pub is_error: bool,
+}
+
+/// `POST /v1/run`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// The component.
+    pub component: String,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Its standard input, in base64.
+    #[serde(with = "in_base64")]
+    pub stdin: Vec<u8>,
+    /// How long it may take, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// What [`Run`] is answered with.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Ran {
+    /// The command's exit code.
+    pub code: i32,
+    /// Its standard output, in base64.
+    #[serde(with = "in_base64")]
+    pub stdout: Vec<u8>,
+    /// Its standard error, in base64.
+    #[serde(with = "in_base64")]
+    pub stderr: Vec<u8>,
+}
+
+mod in_base64 {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
+
+impl From<JobEnd> for Ran {
+    fn from(end: JobEnd) -> Self {
+        Self { code: end.code, stdout: end.stdout, stderr: end.stderr }
+    }
 }
 
 /// Why a request has no answer (RFC 9457, without a type).

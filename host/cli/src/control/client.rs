@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use weft_telemetry::LogLine;
 
 use super::MAX_BODY_BYTES;
-use super::api::{Answer, Call, Info, Problem, RouteEntry};
+use super::api::{Answer, Call, Info, Problem, Ran, RouteEntry, Run};
 use super::socket;
 use super::token::Token;
 use crate::exit::UsageError;
@@ -105,6 +105,15 @@ impl Client {
         };
         let body = serde_json::to_vec(&call)?;
         self.exchange(Method::POST, "/v1/invoke", body, timeout.saturating_add(GRACE)).await
+    }
+
+    /// Runs a command.
+    ///
+    /// # Errors
+    /// As [`crate::invoker::Invoker::run`].
+    pub async fn run(&self, run: &Run) -> anyhow::Result<Ran> {
+        let timeout = Duration::from_millis(run.timeout_ms);
+        self.exchange(Method::POST, "/v1/run", serde_json::to_vec(run)?, timeout.saturating_add(GRACE)).await
     }
 
     /// Hands each line of the functions' output to `each`, until the host has no more or `each` refuses.

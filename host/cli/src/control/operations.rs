@@ -19,16 +19,17 @@ use hyper::StatusCode;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use weft_core::Fault;
 use weft_durable::Sagas;
 use weft_telemetry::guest::files;
 use weft_telemetry::{AuditLog, GuestLogs, LogLine};
 
-use super::api::{Answer, Call, Info, Problem, RouteEntry, routes};
+use super::api::{Answer, Call, Info, Problem, Ran, RouteEntry, Run, routes};
 use super::server::{
     LogFilter, MessagingOperations, Operations, ProjectionOperations, SagaOperations, SchemaOperations, problem,
 };
 use crate::host::Host;
-use crate::invoker::invoke_in;
+use crate::invoker::{invoke_in, run_in};
 
 /// A host that serves.
 pub struct Running {
@@ -92,6 +93,16 @@ impl Operations for Running {
             Some(receiver) => past.chain(to_come(receiver, filter.component)).boxed(),
             None => past.boxed(),
         }
+    }
+
+    fn run(&self, run: Run) -> BoxFuture<'_, Result<Ran, Problem>> {
+        Box::pin(async move {
+            run_in(&self.host, run).await.map_err(|failure| {
+                let is_usage = failure.fault == Fault::Client;
+                let status = if is_usage { StatusCode::BAD_REQUEST } else { StatusCode::BAD_GATEWAY };
+                problem(status, failure.message)
+            })
+        })
     }
 
     fn invoke(&self, call: Call) -> BoxFuture<'_, Result<Answer, Problem>> {

@@ -33,7 +33,7 @@ use tokio::sync::Semaphore;
 use weft_telemetry::LogLine;
 
 use super::MAX_BODY_BYTES;
-use super::api::{Answer, Call, Info, Problem, RouteEntry};
+use super::api::{Answer, Call, Info, Problem, Ran, RouteEntry, Run};
 use super::socket;
 use super::token::Token;
 pub use messaging::{DeadLetterAct, MessagingOperations, SubscriptionAct, place};
@@ -47,6 +47,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest time that a call may wait for its answer, in milliseconds.
 const MAX_CALL_MS: u64 = 600_000;
+/// The longest a command may take, in milliseconds: a day.
+const MAX_RUN_MS: u64 = 24 * 60 * 60 * 1000;
 /// How many lines of output are answered if it is not said.
 const DEFAULT_LINES: usize = 100;
 
@@ -77,6 +79,8 @@ pub trait Operations: Send + Sync + 'static {
     fn schemas(&self) -> &dyn SchemaOperations;
     /// What functions wrote. Ends after the lines that there are, or never if it is to follow.
     fn logs(&self, filter: LogFilter) -> BoxStream<'static, LogLine>;
+    /// Runs a command. 502 if it does not end, 400 if there is no such command.
+    fn run(&self, run: Run) -> BoxFuture<'_, Result<Ran, Problem>>;
     /// Calls a function. 502 if it gives no answer, 400 if the call makes no sense.
     fn invoke(&self, call: Call) -> BoxFuture<'_, Result<Answer, Problem>>;
 }
@@ -181,6 +185,13 @@ async fn route(operations: &dyn Operations, request: Request<Incoming>) -> Resul
                 return Err(bad(format!("timeout_ms is {}; it may be {MAX_CALL_MS}", call.timeout_ms)));
             }
             Ok(json(&operations.invoke(call).await?))
+        }
+        (&Method::POST, "/v1/run") => {
+            let run: Run = parsed(&body(request).await?, "run")?;
+            if run.timeout_ms > MAX_RUN_MS {
+                return Err(bad(format!("timeout_ms is {}; it may be {MAX_RUN_MS}", run.timeout_ms)));
+            }
+            Ok(json(&operations.run(run).await?))
         }
         (method, path) => {
             if let Some(rest) = below("/v1/sagas", path) {

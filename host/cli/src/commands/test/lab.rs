@@ -151,7 +151,7 @@ impl Lab {
         }
         if !status.success() {
             let why = failed(status, &fs::read_to_string(&log).unwrap_or_default());
-            if status.code() == Some(Exit::Usage as i32) {
+            if status.code() == Some(i32::from(Exit::Usage.code())) {
                 return Err(UsageError(why).into());
             }
             bail!(why);

@@ -69,6 +69,15 @@ impl Operations for Fake {
         futures::stream::iter((0..filter.lines).map(entry)).boxed()
     }
 
+    fn run(&self, run: Run) -> BoxFuture<'_, Result<Ran, Problem>> {
+        Box::pin(async move {
+            match run.component.as_str() {
+                "echo" => Ok(Ran { code: 3, stdout: run.stdin, stderr: run.arguments.concat().into_bytes() }),
+                _ => Err(bad("no such command")),
+            }
+        })
+    }
+
     fn invoke(&self, call: Call) -> BoxFuture<'_, Result<Answer, Problem>> {
         Box::pin(async move {
             match call.function.as_str() {
@@ -352,6 +361,15 @@ async fn calls_are_answered_or_refused_by_kind() {
     let server = Server::start().await;
     let client = server.client().await;
     let second = Duration::from_secs(1);
+    let echo = |component: &str| Run {
+        component: component.to_owned(),
+        arguments: vec!["a".to_owned(), "b".to_owned()],
+        stdin: vec![0, 255],
+        timeout_ms: 1_000,
+    };
+    let ran = client.run(&echo("echo")).await.unwrap();
+    assert_eq!(ran, Ran { code: 3, stdout: vec![0, 255], stderr: b"ab".to_vec() });
+    assert!(client.run(&echo("nobody")).await.unwrap_err().is::<UsageError>());
     assert_eq!(client.invoke("a", "i#f", "(\"ä\")", second).await.unwrap().wave, "(\"ä\")");
     let wrong = client.invoke("a", "i#wrong", "()", second).await.unwrap_err();
     assert!(wrong.is::<UsageError>(), "{wrong}");

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use weft_telemetry::LogLine;
 
 use super::*;
-use crate::control::api::{Call, Info, Problem, RouteEntry};
+use crate::control::api::{Call, Info, Problem, Ran, RouteEntry, Run};
 use crate::control::client::Client;
 use crate::control::server::{
     LogFilter, MessagingOperations, Operations, ProjectionOperations, SagaOperations, SchemaOperations, serve,
@@ -91,6 +91,9 @@ impl Operations for Application {
     }
     fn logs(&self, _: LogFilter) -> BoxStream<'static, LogLine> {
         futures::stream::empty().boxed()
+    }
+    fn run(&self, _: Run) -> BoxFuture<'_, Result<Ran, Problem>> {
+        unreachable!("an import does not ask")
     }
     fn invoke(&self, call: Call) -> BoxFuture<'_, Result<Answer, Problem>> {
         Box::pin(async move {
