@@ -6,6 +6,7 @@ pub mod course;
 pub mod http;
 pub mod invariants;
 pub mod isolation;
+pub mod mutation;
 pub mod oulad;
 pub mod people;
 pub mod platform;

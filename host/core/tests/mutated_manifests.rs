@@ -1,0 +1,40 @@
+//! Manifests that are nearly right, and some that are nothing: each is read or refused, in little time, with lines that
+//! are in it.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::path::Path;
+
+use weft_core::manifest::Manifest;
+use weft_tests::mutation::mutated;
+use weft_tests::repository;
+
+const TRIES: u64 = 20_000;
+
+#[test]
+fn whatever_a_manifest_holds_it_is_read_or_refused() {
+    let mut seeds = vec![std::fs::read(repository::root().join("spin.toml")).unwrap()];
+    for folder in ["host/core/tests/manifests", "tests/applications", "components/examples"] {
+        let manifests =
+            repository::files(folder).into_iter().filter(|path| path.extension().is_some_and(|end| end == "toml"));
+        seeds.extend(manifests.map(|path| std::fs::read(path).unwrap()));
+    }
+    assert!(seeds.len() > 20, "{}", seeds.len());
+    let (mut read, mut refused) = (0, 0);
+    mutated(&seeds, TRIES, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let lines = text.lines().count() + 1;
+        match Manifest::parse(Path::new("spin.toml"), &text) {
+            Ok(manifest) => {
+                read += 1;
+                assert!(manifest.routes.iter().all(|route| manifest.components.contains_key(&route.component)));
+            }
+            Err(problems) => {
+                refused += 1;
+                assert!(!problems.is_empty());
+                assert!(problems.iter().all(|problem| problem.line <= lines), "{problems:?}");
+            }
+        }
+    });
+    assert!(read > 0 && refused > 0, "{read} read, {refused} refused");
+}
