@@ -41,7 +41,7 @@ pub struct Served {
 /// # Errors
 /// If it cannot be had.
 pub fn wasmtime() -> anyhow::Result<PathBuf> {
-    const VERSION: &str = "48";
+    const VERSION: u32 = 48;
     let root = install::target().join("peers/wasmtime");
     let program = root.join("bin/wasmtime");
     for known in [PathBuf::from("wasmtime"), program.clone()] {
@@ -54,7 +54,7 @@ pub fn wasmtime() -> anyhow::Result<PathBuf> {
     let status = Command::new("cargo")
         .args(["install", "--quiet", "--locked", "--root"])
         .arg(&root)
-        .args(["wasmtime-cli", "--version", VERSION])
+        .args(["wasmtime-cli", "--version", &format!("^{VERSION}")])
         .env_remove("CARGO_TARGET_DIR")
         .stdin(Stdio::null())
         .status()
