@@ -30,8 +30,8 @@ pub fn measure(only: &str) -> anyhow::Result<Vec<Row>> {
     let wanted = |bench: &str| bench.starts_with(only);
     let mut rows = Vec::new();
     for functions in FLEETS {
-        let is_wanted = wanted("idle-memory") || (functions >= FLEET && (wanted("start") || wanted("cold")));
-        if !is_wanted {
+        let (starts, cold) = (functions >= FLEET && wanted("start"), functions == FLEET && wanted("cold"));
+        if !wanted("idle-memory") && !starts && !cold {
             continue;
         }
         let mut fleet = Fleet::new(functions)?;
@@ -41,11 +41,11 @@ pub fn measure(only: &str) -> anyhow::Result<Vec<Row>> {
             let run = Box::new(|| fleet.borrow_mut().idle());
             contenders.push(Contender { label: label("idle-memory", functions, FRESH, HOW), run });
         }
-        if functions >= FLEET && wanted("start") {
+        if starts {
             let run = Box::new(|| fleet.borrow_mut().start());
             contenders.push(Contender { label: label("start", functions, FRESH, HOW), run });
         }
-        if functions == FLEET && wanted("cold") {
+        if cold {
             let run = Box::new(|| fleet.borrow_mut().cold());
             contenders.push(Contender { label: label("cold", functions, FRESH, HOW), run });
         }
@@ -63,14 +63,16 @@ struct Fleet {
 }
 
 impl Fleet {
-    /// Makes the application and starts it once, so that its code is compiled.
+    /// Makes the application and has its code compiled, which takes longer than a host may take to start.
     fn new(functions: usize) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("weft-bench-fleet-").tempdir_in(crate::install::target())?;
         let manifest = application(folder.path(), functions)?;
         eprintln!("compiling {functions} components");
+        let platform = Platform::stopped();
+        std::fs::create_dir_all(platform.data())?;
+        let (status, said, stderr) = platform.weft(&["--manifest", &manifest.display().to_string(), "check"]);
+        ensure!(status.success(), "weft check ended with {status}: {said}{stderr}");
         let options = Options { manifest, ..Options::default() };
-        let mut platform = Platform::start_with(&options);
-        ensure!(platform.stop().success(), "the host did not end well");
         Ok(Self { functions, options, platform, _folder: folder })
     }
 
