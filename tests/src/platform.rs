@@ -31,13 +31,15 @@ pub struct Options {
     pub manifest: PathBuf,
     /// Environment variables on top of the admin account's.
     pub env: Vec<(String, String)>,
+    /// More options of `weft up`.
+    pub options: Vec<String>,
     /// A program and its options that the host is started under, such as `strace`.
     pub under: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { manifest: repository::root().join("spin.toml"), env: Vec::new(), under: Vec::new() }
+        Self { manifest: repository::root().join("spin.toml"), env: Vec::new(), options: Vec::new(), under: Vec::new() }
     }
 }
 
@@ -122,6 +124,7 @@ impl Platform {
             .args(["--listen", "127.0.0.1:0"])
             .arg("--manifest")
             .arg(&options.manifest)
+            .args(&options.options)
             .spawn()
             .expect("the host can be started");
         let address = address(&mut child, &self.log_path());

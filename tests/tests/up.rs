@@ -130,3 +130,29 @@ fn what_was_answered_is_there_after_a_kill() {
     // The key is the same as well, so that tokens outlive the host.
     assert_eq!(platform.get("/api/users/me").token(&ada.token).send().status, 200);
 }
+
+#[test]
+fn a_saved_source_is_built_and_served() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let built = repository::root().join("components/target/wasm32-wasip2/release");
+    let choose = |file: &str| {
+        std::fs::write(folder.path().join("which.txt"), built.join(file).display().to_string()).expect("it is saved");
+    };
+    choose("example_hello_p2.wasm");
+    std::fs::copy(built.join("example_hello_p2.wasm"), folder.path().join("served.wasm")).expect("a component");
+    let manifest = folder.path().join("spin.toml");
+    let text = "spin_manifest_version = 2\n[application]\nname = \"watched\"\n\
+                [[trigger.http]]\nroute = \"/...\"\ncomponent = \"c\"\n\
+                [component.c]\nsource = \"served.wasm\"\nkey_value_stores = [\"default\"]\n\
+                [component.c.build]\ncommand = 'cp \"$(cat which.txt)\" served.wasm'\nwatch = [\"which.txt\"]\n";
+    std::fs::write(&manifest, text).expect("the manifest is written");
+    let options = Options { manifest, options: vec!["--watch".to_owned()], ..Options::default() };
+    let platform = Platform::start_with(&options);
+    assert_eq!(platform.get("/a").send().text(), "{\"message\":\"Hello, world!\"}");
+    choose("example_incoming_handler.wasm");
+    let changed = eventually("what was saved is served", || {
+        let text = platform.get("/a").send().text();
+        if text.contains("Hello") { Err(text) } else { Ok(text) }
+    });
+    assert_eq!(changed, "/a was asked for 1 times\n");
+}

@@ -62,7 +62,8 @@ pub async fn build(manifest: &Manifest, component: Option<&str>) -> anyhow::Resu
 /// What to run, in order, each once.
 fn steps(manifest: &Manifest, only: Option<&str>) -> Result<Vec<Step>, UsageError> {
     let components: Vec<&Component> = match only {
-        None => manifest.running().collect(),
+        // Those that are only composed into others are built too.
+        None => manifest.components.values().filter(|component| !manifest.is_replaced(&component.id)).collect(),
         Some(id) => vec![manifest.components.get(id).ok_or_else(|| {
             let known: Vec<&str> = manifest.components.keys().map(|id| &**id).collect();
             UsageError(format!("there is no component {id:?}; the manifest has {}", known.join(", ")))

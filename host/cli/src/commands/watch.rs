@@ -11,7 +11,7 @@ use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use weft_core::manifest::Manifest;
+use weft_core::manifest::{Build, Manifest};
 use weft_gateway::RouteTable;
 
 use crate::commands::build;
@@ -83,42 +83,58 @@ async fn redeploy(host: &Arc<Host>, edge: &Arc<Edge>) -> anyhow::Result<()> {
     host.serve_projections().await
 }
 
-/// Which paths are sources: the manifest and what its `watch` patterns cover.
+/// The `watch` patterns with the folder that each is relative to: the manifest's own for the application, the build's
+/// `workdir` for a component of Spin.
+fn patterns<'m>(manifest: &'m Manifest, root: &Path) -> anyhow::Result<Vec<(PathBuf, &'m str)>> {
+    let of = |folder: &Path, build: &'m Build| {
+        let folder = folder.to_owned();
+        build.watch.iter().map(move |pattern| (folder.clone(), &**pattern)).collect::<Vec<_>>()
+    };
+    let mut patterns: Vec<_> = manifest.build.iter().flat_map(|build| of(root, build)).collect();
+    for component in manifest.components.values().filter(|component| !component.is_weft()) {
+        if let Some(build) = &component.build {
+            patterns.extend(of(&std::path::absolute(&build.workdir)?, build));
+        }
+    }
+    Ok(patterns)
+}
+
+/// Which paths are sources: the manifest and what `watch` patterns cover.
 struct Wanted {
-    root: PathBuf,
     manifest: PathBuf,
-    patterns: globset::GlobSet,
+    patterns: Vec<(PathBuf, globset::GlobMatcher)>,
 }
 
 impl Wanted {
     fn new(manifest: &Manifest, root: &Path) -> anyhow::Result<Self> {
-        let mut patterns = globset::GlobSetBuilder::new();
-        for pattern in manifest.build.iter().flat_map(|build| &build.watch) {
-            patterns.add(globset::Glob::new(pattern)?);
+        let mut compiled = Vec::new();
+        for (folder, pattern) in patterns(manifest, root)? {
+            compiled.push((folder, globset::Glob::new(pattern)?.compile_matcher()));
         }
-        let manifest = std::path::absolute(&manifest.path)?;
-        Ok(Self { root: root.to_owned(), manifest, patterns: patterns.build()? })
+        Ok(Self { manifest: std::path::absolute(&manifest.path)?, patterns: compiled })
     }
 
     fn covers(&self, path: &Path) -> bool {
-        if path == self.manifest {
-            return true;
-        }
-        let Ok(relative) = path.strip_prefix(&self.root) else { return false };
         // Build output lies beside the sources and must not set off another build.
-        !relative.components().any(|part| part.as_os_str() == BUILD_OUTPUT) && self.patterns.is_match(relative)
+        let is_source = |relative: &Path| !relative.components().any(|part| part.as_os_str() == BUILD_OUTPUT);
+        let covers = |(folder, pattern): &(PathBuf, globset::GlobMatcher)| {
+            path.strip_prefix(folder).is_ok_and(|relative| is_source(relative) && pattern.is_match(relative))
+        };
+        path == self.manifest || self.patterns.iter().any(covers)
     }
 }
 
 /// The folders to watch: the manifest's own, and those that the patterns begin with, without the build output in
 /// them, which would be watched in vain at every build.
-fn folders(manifest: &Manifest, root: &Path) -> std::io::Result<Vec<(PathBuf, RecursiveMode)>> {
-    let fixed = |pattern: &str| {
+fn folders(manifest: &Manifest, root: &Path) -> anyhow::Result<Vec<(PathBuf, RecursiveMode)>> {
+    let fixed = |(folder, pattern): (PathBuf, &str)| {
         let parts = pattern.split('/').take_while(|part| !part.contains(['*', '?', '[', '{']));
-        parts.fold(root.to_owned(), |path, part| path.join(part))
+        parts.fold(folder, |path, part| path.join(part))
     };
-    let patterns = manifest.build.iter().flat_map(|build| &build.watch);
-    let tops: BTreeSet<PathBuf> = patterns.map(|pattern| fixed(pattern)).filter(|path| path.is_dir()).collect();
+    let tops = patterns(manifest, root)?.into_iter().map(fixed);
+    // A pattern without wildcards names a file; its folder is watched for it.
+    let tops = tops.map(|path| if path.is_file() { path.parent().map(Path::to_owned).unwrap_or(path) } else { path });
+    let tops: BTreeSet<PathBuf> = tops.filter(|path| path.is_dir()).collect();
     let mut folders = vec![(root.to_owned(), RecursiveMode::NonRecursive)];
     for top in tops.into_iter().filter(|top| *top != root) {
         for entry in std::fs::read_dir(&top)? {

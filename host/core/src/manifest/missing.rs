@@ -79,10 +79,11 @@ impl Manifest {
         }
     }
 
-    /// The components that run and whose file is not there.
+    /// The components that run, or are composed into one that does, and whose file is not there.
     #[must_use]
     pub fn missing_sources(&self) -> Vec<Diagnostic> {
-        let absent = self.running().filter(|component| !component.source.is_file());
+        let wanted = self.components.values().filter(|component| !self.is_replaced(&component.id));
+        let absent = wanted.filter(|component| !component.source.is_file());
         let problem = |component: &Component| {
             let file = component.source.display();
             let problem =
