@@ -11,6 +11,7 @@
 
 pub mod bindings;
 mod check;
+mod cleaning;
 mod connection;
 mod error;
 mod events;

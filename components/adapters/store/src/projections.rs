@@ -108,6 +108,19 @@ impl<C: Connection, P: Platform> Store<C, P> {
         Ok(!unseen.events.is_empty() || unseen.to > unseen.from)
     }
 
+    /// Up to where all projections that read the log have read it.
+    pub(crate) fn read_by_projections(&self) -> Result<u64, Error> {
+        let mut read = u64::MAX;
+        for projection in &self.settings.projections {
+            if let Source::Topic(_) = projection.source {
+                let select = "SELECT position FROM weft_checkpoints WHERE component = ?1 AND name = ?2";
+                let own = [text(&*projection.component), text(&*projection.name)];
+                read = read.min(self.number(select, &own)?);
+            }
+        }
+        Ok(read)
+    }
+
     fn projection(&self, component: &str, name: &str) -> Result<Projection, String> {
         let known = |known: &&Projection| known.component == component && known.name == name;
         let found = self.settings.projections.iter().find(known).cloned();

@@ -25,6 +25,7 @@ impl<C: Connection, P: Platform> Store<C, P> {
             }
         }
         let deliveries = self.write(|store| {
+            store.clean()?;
             let subscriptions = store.settings.subscriptions.iter().filter(|known| !due.contains(&known.component));
             let with_deliveries = subscriptions.filter_map(|subscription| match store.has_deliveries(subscription) {
                 Ok(has) => has.then(|| Ok(subscription.component.clone())),

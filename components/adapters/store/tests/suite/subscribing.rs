@@ -226,3 +226,24 @@ fn a_long_log_is_read_in_steps() {
     assert_eq!(take(&mut store, 9), [], "the first step finds nothing");
     assert_eq!(told(&take(&mut store, 9)), [("1", 1)]);
 }
+
+#[test]
+fn old_events_and_records_go_when_nobody_needs_them() {
+    const DAY_MS: u64 = 24 * 3_600 * 1_000;
+    let (file, clock, settings) = with(vec![subscription("c", "s", "#")]);
+    let mut store = file.open(&clock, settings).unwrap();
+    commit(&mut store, "old", vec![]).unwrap();
+    publish(&mut store, &[(None, "1"), (None, "2"), (None, "3")]);
+    let taken = take(&mut store, 9);
+    settle(&mut store, &taken[0], Ok(()));
+    settle(&mut store, &taken[1], Err(Refusal::Reject("never".to_owned())));
+    clock.advance(8 * DAY_MS);
+    publish(&mut store, &[(None, "4")]);
+    store.due(|_, _| Ok(false)).unwrap();
+    let left: Vec<_> = log(&store).into_iter().map(|(_, data)| data).collect();
+    assert_eq!(left, ["2", "3", "4"], "a dead letter, a delivery and what is new stay");
+    assert!(store.recorded(&key("old")).unwrap().is_some());
+    clock.advance(90 * DAY_MS);
+    store.due(|_, _| Ok(false)).unwrap();
+    assert_eq!(store.recorded(&key("old")), Ok(None));
+}
