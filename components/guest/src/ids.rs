@@ -1,5 +1,5 @@
-//! Identifiers: UUIDv7 from the host's clock and random source (both derived from the key inside a saga), and ids
-//! derived from names.
+//! Identifiers: UUIDv7 from the host's clock and random source, and ids derived from names. Those of code between the
+//! steps of a saga are the saga's, see [`Saga::uuid`](crate::saga::Saga::uuid).
 
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
@@ -7,7 +7,8 @@ use uuid::{Builder, Uuid};
 use crate::bindings::wasi::random::random;
 use crate::clock;
 
-/// A new UUIDv7.
+/// A new UUIDv7. Not for code between the steps of a saga, which has to get the same one in every run: that is
+/// [`Saga::uuid`](crate::saga::Saga::uuid).
 pub fn uuid() -> String {
     let mut bytes = [0_u8; 10];
     let (low, high) = (random::get_random_u64().to_be_bytes(), random::get_random_u64().to_be_bytes());
@@ -19,6 +20,16 @@ pub fn uuid() -> String {
 
 /// The same UUID (version 8) for the same parts, whenever it is asked for.
 pub fn derived(parts: &[&str]) -> String {
+    Builder::from_custom_bytes(digest(parts)).into_uuid().to_string()
+}
+
+/// The UUIDv7 of an instant that is the same for the same parts.
+pub(crate) fn derived_at(epoch_ms: u64, parts: &[&str]) -> String {
+    let [bytes @ .., _, _, _, _, _, _] = digest(parts);
+    Builder::from_unix_timestamp_millis(epoch_ms, &bytes).into_uuid().to_string()
+}
+
+fn digest(parts: &[&str]) -> [u8; 16] {
     let mut hash = Sha256::new();
     for part in parts {
         // The length stands before each part, so that ("ab", "c") and ("a", "bc") differ.
@@ -29,7 +40,7 @@ pub fn derived(parts: &[&str]) -> String {
     for (to, from) in bytes.iter_mut().zip(hash.finalize()) {
         *to = from;
     }
-    Builder::from_custom_bytes(bytes).into_uuid().to_string()
+    bytes
 }
 
 /// Whether the text is a UUID in its usual form.

@@ -1,13 +1,15 @@
 //! Durable functions: a chain of steps, each with a compensation, over the journal of the host. Owns the order of
 //! steps and compensations and their encoding; retries, timeouts, delays and durability are the journal's.
 //!
-//! Code between steps is replayed after a crash: it uses this crate's clock and ids alone, iterates nothing unordered
-//! (no `HashMap`), and has no effects. Steps that run at the same time have names of their own.
+//! Code between steps is replayed after a crash: it takes the time and ids from its [`Saga`] alone, iterates nothing
+//! unordered (no `HashMap`), and has no effects. Steps that run at the same time have names of their own.
 
 mod answer;
 mod child;
 #[cfg(test)]
 mod fake_journal;
+#[cfg(test)]
+mod over_sqlite;
 mod start;
 mod step;
 #[cfg(test)]
@@ -15,7 +17,7 @@ mod tests;
 mod together;
 mod wait;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -26,7 +28,7 @@ use serde::de::DeserializeOwned;
 use crate::bindings::weft::durable::journal;
 use crate::bindings::weft::durable::types as durable;
 use crate::failure::{Failure, Fallible};
-use crate::json;
+use crate::{ids, json};
 #[cfg(test)]
 use fake_journal as journal;
 
@@ -52,6 +54,8 @@ struct Inner {
     /// Compensations in the order of their steps.
     undos: RefCell<Vec<Rc<step::Undo>>>,
     occurrences: RefCell<BTreeMap<String, u32>>,
+    /// How many ids this generation has made.
+    ids: Cell<u32>,
 }
 
 /// Why a run stops before its saga has ended.
@@ -76,6 +80,20 @@ impl Saga {
     /// The saga's key, which is its id.
     pub fn key(&self) -> &str {
         &self.inner.key
+    }
+
+    /// The time for code between steps, in milliseconds since the Unix epoch: that of what the code was told last, so that
+    /// it is the same in every run.
+    pub fn now_ms(&self) -> u64 {
+        journal::now(self.inner.lease)
+    }
+
+    /// A new UUIDv7 for code between steps: of [`Saga::now_ms`], and the same in every run. It follows from the saga's key,
+    /// so it is no secret.
+    pub fn uuid(&self) -> String {
+        let number = self.inner.ids.get() + 1;
+        self.inner.ids.set(number);
+        ids::derived_at(self.now_ms(), &[self.key(), &self.inner.generation.to_string(), &number.to_string()])
     }
 
     /// Attributes by which operators find the saga; a name that is set again has the new value.
@@ -237,7 +255,8 @@ where
         })?,
     };
     let (stopped, undos, occurrences) = (RefCell::default(), RefCell::default(), RefCell::default());
-    let saga = Saga { inner: Rc::new(Inner { key, lease, generation, stopped, undos, occurrences }) };
+    let ids = Cell::default();
+    let saga = Saga { inner: Rc::new(Inner { key, lease, generation, stopped, undos, occurrences, ids }) };
     let stopped = |saga: &Saga| saga.inner.stopped.borrow().clone().map_or(Ok(()), Err);
     let outcome = body(saga.clone(), input).await;
     stopped(&saga)?;

@@ -4,7 +4,6 @@
 use education::content::types::{Error, Submission, Summary};
 use education::content::{index, notices, results, uploads};
 use education::exports::processing::{Guest, export};
-use weft_guest::ids;
 use weft_guest::saga::{self, Saga};
 
 const PROCESS: &str = "education:content/processing@1.0.0#process";
@@ -18,8 +17,8 @@ impl Guest for Processing {
 }
 
 async fn process(saga: Saga, submission: Submission) -> Result<Summary, Error> {
-    // From the saga's own clock and random source: the same id in every replay.
-    let id = ids::uuid();
+    // The same in every run of the saga.
+    let id = saga.uuid();
     saga.step("upload", |key| uploads::upload(key, id.clone(), submission.clone()))
         .undo(|key, _| uploads::delete_upload(key))
         .await?;

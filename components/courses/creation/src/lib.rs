@@ -4,7 +4,6 @@ use education::courses::types::{Course, Error};
 use education::courses::{index, media, records};
 use education::events::CourseCreated;
 use education::exports::creation::{Guest, NewCourse, export};
-use weft_guest::ids;
 use weft_guest::saga::{self, Saga};
 
 const CREATE: &str = "education:courses/creation@1.0.0#create";
@@ -19,8 +18,8 @@ impl Guest for Creation {
 
 async fn create(saga: Saga, new_course: NewCourse) -> Result<Course, Error> {
     let NewCourse { teacher_id, draft } = new_course;
-    // From the saga's own clock and random source: the same id in every replay.
-    let id = ids::uuid();
+    // The same in every run of the saga.
+    let id = saga.uuid();
     let course = saga
         .step("create", |key| records::create(key, id.clone(), teacher_id.clone(), draft.clone()))
         .undo(|key, _| records::delete(key))

@@ -9,7 +9,6 @@ use education::enrollment::types::Enrollment;
 use education::events::Enrolled;
 use education::exports::enrolling::{EnrollRequest, Error, Guest};
 use education::payments::charges::{self, ChargeRequest};
-use weft_guest::ids;
 use weft_guest::saga::{self, Saga};
 
 const ENROLL: &str = "education:enrollment/enrolling@1.0.0#enroll";
@@ -26,7 +25,8 @@ impl Guest for Component {
 
 async fn steps(saga: Saga, request: EnrollRequest) -> Result<Enrollment, Error> {
     let EnrollRequest { student_id, course_id, payment } = request;
-    let enrollment_id = ids::uuid();
+    // The same in every run of the saga.
+    let enrollment_id = saga.uuid();
 
     let course = saga.step("check-prerequisites", |_| check(course_id.clone(), student_id.clone())).await?;
     if course.price > 0 && payment.is_none() {

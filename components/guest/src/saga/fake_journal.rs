@@ -1,13 +1,17 @@
-//! A journal in memory, with the functions of `weft:durable/journal`: what the saga helper's tests run against. Keeps
-//! no time; every retry is due at once.
+//! A journal in memory, with the functions of `weft:durable/journal`: what the saga helper's tests run against. Every
+//! retry is due at once. A test may put the journal on SQLite in its place, see `over_sqlite`.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use super::over_sqlite;
 pub use crate::bindings::weft::durable::journal::{Begun, Running};
 use crate::bindings::weft::durable::types::{
     AttemptResult, Entered, Error, EventKind, Execution, Left, Outcome, Phase, Recording, StepOptions,
 };
+
+/// When every saga has begun; each step takes a second.
+const BEGAN_MS: u64 = 1_790_000_000_000;
 
 #[derive(Default)]
 pub struct Fake {
@@ -17,6 +21,8 @@ pub struct Fake {
     pub input: Vec<u8>,
     /// Refuses this many calls from now, as a journal does whose lease has passed on.
     pub lease_lost_after: Option<usize>,
+    /// The time of what was told last.
+    pub now_ms: u64,
     settled: BTreeMap<String, Recording>,
     attempts: BTreeMap<String, (u32, bool)>,
     options: BTreeMap<String, StepOptions>,
@@ -45,7 +51,10 @@ fn alive(fake: &mut Fake) -> Result<(), Error> {
     }
 }
 
-pub async fn begin(_function: String, _key: String, input: Vec<u8>) -> Result<Begun, Error> {
+pub async fn begin(function: String, key: String, input: Vec<u8>) -> Result<Begun, Error> {
+    if let Some(real) = over_sqlite::journal() {
+        return over_sqlite::begin(&real, &function, &key, &input);
+    }
     with(|fake| {
         if let Some(answer) = &fake.finished {
             return Ok(Begun::Finished(answer.clone()));
@@ -54,20 +63,28 @@ pub async fn begin(_function: String, _key: String, input: Vec<u8>) -> Result<Be
             return Err(Error::KeyReused);
         }
         fake.input.clone_from(&input);
+        fake.now_ms = BEGAN_MS;
         Ok(Begun::Run(Running { lease: 1, generation: 0, input }))
     })
 }
 
-pub async fn load(_key: String) -> Result<(String, Vec<u8>), Error> {
+pub async fn load(key: String) -> Result<(String, Vec<u8>), Error> {
+    if let Some(real) = over_sqlite::journal() {
+        return real.load(&key).map_err(over_sqlite::error);
+    }
     Ok(("test".to_string(), with(|fake| fake.input.clone())))
 }
 
-pub async fn enter(_lease: u64, name: String, phase: Phase, options: StepOptions) -> Result<Entered, Error> {
+pub async fn enter(lease: u64, name: String, phase: Phase, options: StepOptions) -> Result<Entered, Error> {
+    if let Some(real) = over_sqlite::journal() {
+        return over_sqlite::enter(&real, lease, &name, phase, &options).await;
+    }
     with(|fake| {
         alive(fake)?;
         let id = named(&name, phase);
-        if let Some(recording) = fake.settled.get(&id) {
-            return Ok(Entered::Recorded(recording.clone()));
+        if let Some(recording) = fake.settled.get(&id).cloned() {
+            fake.now_ms = recording.at_ms;
+            return Ok(Entered::Recorded(recording));
         }
         fake.log.push(id.clone());
         fake.options.insert(id.clone(), options);
@@ -76,7 +93,10 @@ pub async fn enter(_lease: u64, name: String, phase: Phase, options: StepOptions
     })
 }
 
-pub async fn leave(_lease: u64, name: String, phase: Phase, result: AttemptResult) -> Result<Left, Error> {
+pub async fn leave(lease: u64, name: String, phase: Phase, result: AttemptResult) -> Result<Left, Error> {
+    if let Some(real) = over_sqlite::journal() {
+        return over_sqlite::leave(&real, lease, &name, phase, result).await;
+    }
     with(|fake| {
         alive(fake)?;
         let id = named(&name, phase);
@@ -95,15 +115,30 @@ pub async fn leave(_lease: u64, name: String, phase: Phase, result: AttemptResul
                 (if *may_have_run { Outcome::Unknown } else { Outcome::Error }, payload)
             }
         };
-        let recording = Recording { outcome, payload, at_ms: 0, cancelled: false };
+        fake.now_ms += 1000;
+        let recording = Recording { outcome, payload, at_ms: fake.now_ms, cancelled: false };
         fake.settled.insert(id, recording.clone());
         Ok(Left::Settled(recording))
     })
 }
 
-pub fn seen(_lease: u64, _kind: EventKind, _name: &str) {}
+pub fn now(lease: u64) -> u64 {
+    if let Some(real) = over_sqlite::journal() {
+        return over_sqlite::now(&real, lease);
+    }
+    with(|fake| fake.now_ms)
+}
 
-pub async fn sleep(_lease: u64, _name: String, _duration_ms: u64) -> Result<Recording, Error> {
+pub fn seen(lease: u64, kind: EventKind, name: &str) {
+    if let Some(real) = over_sqlite::journal() {
+        return over_sqlite::seen(&real, lease, kind, name);
+    }
+}
+
+pub async fn sleep(lease: u64, name: String, duration_ms: u64) -> Result<Recording, Error> {
+    if let Some(real) = over_sqlite::journal() {
+        return over_sqlite::sleep(&real, lease, &name, duration_ms).await;
+    }
     told(Vec::new())
 }
 
@@ -138,7 +173,10 @@ pub async fn continue_as_new(_lease: u64, _input: Vec<u8>) -> Result<(), Error> 
     with(alive)
 }
 
-pub async fn finish(_lease: u64, failed: bool, answer: Vec<u8>) -> Result<(), Error> {
+pub async fn finish(lease: u64, failed: bool, answer: Vec<u8>) -> Result<(), Error> {
+    if let Some(real) = over_sqlite::journal() {
+        return over_sqlite::finish(&real, lease, failed, &answer).await;
+    }
     with(|fake| {
         alive(fake)?;
         fake.log.push(format!("finish {}", if failed { "error" } else { "ok" }));

@@ -152,3 +152,31 @@ fn a_run_that_loses_its_lease_stops_and_the_next_goes_on() {
         assert_eq!(block_on(run("test", "k".into(), 7_u32, async |_, _: u32| Ok(0))), Err::<u32, _>(Error::Refused));
     }
 }
+
+#[test]
+fn time_and_ids_between_steps_are_those_of_the_journal() {
+    let made = Rc::new(RefCell::new(Vec::new()));
+    let body = || {
+        let made = Rc::clone(&made);
+        async move |saga: Saga, _: ()| {
+            made.borrow_mut().push((saga.now_ms(), saga.uuid(), saga.uuid()));
+            saga.step("a", |_| std::future::ready(Ok::<_, Failure>(1))).await?;
+            made.borrow_mut().push((saga.now_ms(), saga.uuid(), saga.uuid()));
+            Err::<u32, _>(Failure::unknown("the run ends here"))
+        }
+    };
+    with(|fake| fake.lease_lost_after = Some(2));
+    for _ in 0..2 {
+        assert!(block_on(run("test", "k".into(), (), body())).is_err());
+        with(|fake| fake.lease_lost_after = Some(1));
+    }
+    let made = made.borrow();
+    let [first, second, first_again, second_again] = &made[..] else { panic!("{made:?}") };
+    assert_eq!((first, second), (first_again, second_again));
+    assert_eq!(second.0, first.0 + 1000);
+    let ids = [&first.1, &first.2, &second.1, &second.2];
+    assert!(ids.iter().all(|id| crate::ids::is_uuid(id) && id.as_bytes()[14] == b'7'), "{ids:?}");
+    assert_eq!(std::collections::BTreeSet::from(ids).len(), 4);
+    // They are in the order of their times.
+    assert!(first.1 < second.1);
+}

@@ -4,8 +4,8 @@
 use education::events::Registered;
 use education::exports::registration::{Account, Error, Guest, NewAccount, export};
 use education::identity::{accounts, sign_ups};
+use weft_guest::Failure;
 use weft_guest::saga::{self, Saga};
-use weft_guest::{Failure, ids};
 
 const REGISTER: &str = "education:identity/registration@1.0.0#register";
 
@@ -19,8 +19,8 @@ impl Guest for Registration {
 
 async fn register(saga: Saga, mut account: NewAccount) -> Result<Account, Error> {
     if account.id.is_empty() {
-        // From the saga's own clock and random source: the same id in every replay.
-        account.id = ids::uuid();
+        // The same in every run of the saga.
+        account.id = saga.uuid();
     }
     let create = |key| accounts::create(key, account.clone());
     let undo = |key, _| accounts::delete(key);
