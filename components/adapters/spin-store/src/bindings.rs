@@ -15,6 +15,8 @@ wit_bindgen::generate!({
             export weft:events/store@0.1.0;
             export weft:messaging/producer@0.1.0;
             export weft:adapter/work@0.1.0;
+            export weft:durable/journal@0.1.0;
+            export weft:durable/handles@0.1.0;
             export spin:key-value/key-value@3.0.0;
         }
     ",
@@ -30,6 +32,7 @@ wit_bindgen::generate!({
         "../../../wit/weft-sql",
         "../../../wit/weft-events",
         "../../../wit/weft-messaging",
+        "../../../wit/weft-durable",
         "../../../wit/weft-adapter",
     ],
     world: "store",

@@ -12,7 +12,7 @@ use crate::bindings::wasi::random::random;
 use crate::bindings::weft::adapter::settings;
 
 /// The database that holds everything: the one that Spin has without runtime configuration.
-const DATABASE: &str = "default";
+pub(crate) const DATABASE: &str = "default";
 
 /// The store as it is here.
 pub(crate) type Instance = Store<Spin, Wasi>;
@@ -87,7 +87,7 @@ fn portable(value: sqlite::Value) -> Value {
     }
 }
 
-fn words(error: sqlite::Error) -> String {
+pub(crate) fn words(error: sqlite::Error) -> String {
     match error {
         sqlite::Error::Io(text) => text,
         sqlite::Error::AccessDenied => {

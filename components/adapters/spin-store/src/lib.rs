@@ -5,10 +5,13 @@
 //! The database is opened with the first call. Statements are synchronous: the whole instance waits for each, and nothing
 //! comes between the statements of one transaction.
 
+mod bell;
 mod bindings;
 mod database;
 mod events;
+mod handles;
 mod instance;
+mod journal;
 mod key_value;
 mod messaging;
 mod sagas;
