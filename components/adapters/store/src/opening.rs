@@ -13,20 +13,23 @@ use crate::error::describe;
 use crate::store::Store;
 use crate::{schema, text as sql};
 
-/// As the connections of Weft are: constraints are checked, LIKE minds case, a commit is flushed.
-const SETTINGS: [&str; 4] = [
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA case_sensitive_like = ON",
-    "PRAGMA trusted_schema = OFF",
-    "PRAGMA synchronous = FULL",
-];
+/// As the connections of Weft are: LIKE minds case, a commit is flushed. A host that has settled them itself refuses.
+const SETTINGS: [&str; 3] =
+    ["PRAGMA case_sensitive_like = ON", "PRAGMA trusted_schema = OFF", "PRAGMA synchronous = FULL"];
 
 /// The largest migration, in bytes.
 const MIGRATION_BYTES: usize = 1024 * 1024;
 
 pub(crate) fn open<C: Connection, P: Platform>(store: &Store<C, P>) -> Result<(), Error> {
     for setting in SETTINGS {
-        store.run(setting, &[])?;
+        match store.run(setting, &[]) {
+            Ok(_) | Err(Error::Denied(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // Without it constraints would be words.
+    if store.number("PRAGMA foreign_keys", &[])? != 1 {
+        store.run("PRAGMA foreign_keys = ON", &[])?;
     }
     let wanted = fingerprint(store);
     if store.run("SELECT value FROM weft_meta WHERE name = 'opened'", &[]).is_ok_and(|rows| is(rows.rows, &wanted)) {

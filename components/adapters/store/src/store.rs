@@ -12,6 +12,9 @@ use crate::error::{at_statement, portable};
 use crate::query::OpenTransaction;
 use crate::text::Checked;
 
+/// How much of a statement is told that the host refuses, in characters.
+const TOLD: usize = 80;
+
 /// All that functions have of a database. One for each instance of a closed form.
 pub struct Store<C, P> {
     pub(crate) connection: C,
@@ -58,7 +61,10 @@ impl<C: Connection, P: Platform> Store<C, P> {
         let native = booleans.then(|| parameters.iter().map(native).collect::<Vec<_>>());
         let ran = self.connection.execute(sql, native.as_deref().unwrap_or(parameters));
         // The engine repeats a statement that it does not understand.
-        ran.map_err(|text| portable(&text.replacen(&format!(" in {sql} at offset "), " at byte ", 1)))
+        ran.map_err(|text| match portable(&text.replacen(&format!(" in {sql} at offset "), " at byte ", 1)) {
+            Error::Denied(text) => Error::Denied(format!("{text}: {}", sql.chars().take(TOLD).collect::<String>())),
+            other => other,
+        })
     }
 
     /// How many rows the last statement that changes some changed.

@@ -29,7 +29,7 @@ CREATE TABLE numbers (n BIGINT PRIMARY KEY);
 CREATE TABLE effects (key TEXT NOT NULL, value BIGINT NOT NULL);
 ";
 
-pub struct Sqlite(rusqlite::Connection);
+pub struct Sqlite(pub rusqlite::Connection);
 
 impl Connection for Sqlite {
     fn execute(&self, sql: &str, parameters: &[Value]) -> Result<Rows, String> {

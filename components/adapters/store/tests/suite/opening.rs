@@ -2,6 +2,7 @@
 
 use adapter_settings::{Context, Migration};
 use adapter_store::bindings::weft::sql::types::{Error, Value};
+use adapter_store::{Connection, Rows, Store};
 
 use crate::harness::*;
 
@@ -102,4 +103,33 @@ fn a_startup_function_runs_once_on_a_database() {
     let mut again = file.open(&clock, wanted).unwrap();
     assert_eq!(again.startup_due("first"), Ok(false));
     assert_eq!(again.due(|_, _| Ok(false)), Ok(vec!["second".to_owned()]));
+}
+
+/// A host that lets nobody change its settings, as Weft when it runs applications of Spin.
+struct Settled(Sqlite);
+
+impl Connection for Settled {
+    fn execute(&self, sql: &str, parameters: &[Value]) -> Result<Rows, String> {
+        if sql.starts_with("PRAGMA") && sql.contains('=') {
+            return Err("not authorized".to_owned());
+        }
+        self.0.execute(sql, parameters)
+    }
+
+    fn changes(&self) -> u64 {
+        self.0.changes()
+    }
+}
+
+#[test]
+fn a_host_may_have_settled_its_connections() {
+    let connection = || Settled(Sqlite(rusqlite::Connection::open_in_memory().unwrap()));
+    let mut store = Store::open(connection(), Clock::default(), settings()).unwrap();
+    let orphan = statement("INSERT INTO rules (id, name, parent) VALUES (1, 'a', 9)", []);
+    let refused = store.commit(&key("orphan"), "f", vec![orphan], &[], vec![]);
+    assert!(matches!(refused, Err(Error::Constraint(_))), "{refused:?}");
+    let unchecked = connection();
+    unchecked.0.0.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+    let refused = Store::open(unchecked, Clock::default(), settings()).map(drop);
+    assert!(matches!(refused, Err(Error::Denied(_))), "constraints are not given up");
 }
