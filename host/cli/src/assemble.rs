@@ -16,7 +16,7 @@ use weft_capability::schema::{Registry, SchemaCheck};
 use weft_capability::spin_sqlite::Databases;
 use weft_capability::sql::{ContextSettings, KeptSince, SqlHost, SqlSettings};
 use weft_core::disk::{Disk, DiskLock, RealDisk};
-use weft_core::manifest::{Diagnostic, Manifest};
+use weft_core::manifest::{Diagnostic, Manifest, Variables};
 use weft_core::{Clock, Failpoints, SystemClock};
 use weft_durable::Sagas;
 use weft_engine::{Engine, EngineError, EngineOptions, Services};
@@ -39,17 +39,37 @@ pub struct Place {
     pub data: PathBuf,
 }
 
+/// Whose application it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Weft's: what `tool.weft` says counts.
+    Weft,
+    /// Spin's: the closed forms run, and the host gives them what Spin would.
+    Spin,
+}
+
 /// A host with everything opened, loaded and checked. Sagas and subscriptions do not run before [`Host::start`].
 /// Blocks; to be called inside a runtime, off its threads.
 ///
 /// # Errors
 /// What is wrong, where, and what to do.
-pub fn assemble(place: &Place) -> anyhow::Result<Host> {
+pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
     let manifest = Manifest::load(&place.manifest).map_err(refused)?;
     create_private(&place.data)?;
     let lock = lock(&place.data)?;
     keys::ensure(&manifest, &place.data)?;
-    let variables = keys::resolve(&manifest, &place.data).map_err(refused)?;
+    let (manifest, variables) = match dialect {
+        Dialect::Weft => {
+            let variables = keys::resolve(&manifest, &place.data).map_err(refused)?;
+            (manifest, variables)
+        }
+        Dialect::Spin => {
+            let keys = keys::pair(&manifest, &place.data)?;
+            let manifest = Manifest::load_as_spin(&place.manifest).map_err(refused)?;
+            let variables = Variables::resolve(&manifest, &keys::environment, &keys).map_err(refused)?;
+            (manifest, variables)
+        }
+    };
     let failpoints = Failpoints::parse(&std::env::var("WEFT_FAILPOINT").unwrap_or_default())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))));
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
@@ -142,7 +162,10 @@ fn messaging_options(manifest: &Manifest, schemas: Arc<dyn SchemaCheck>) -> Embe
 }
 
 /// The data directory holds keys and personal data: its owner's alone.
-fn create_private(data: &Path) -> anyhow::Result<()> {
+///
+/// # Errors
+/// If it cannot be made or is not ours.
+pub fn create_private(data: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
     let what = || format!("cannot use the data directory {}", data.display());
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).with_context(what)?;

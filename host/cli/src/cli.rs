@@ -8,9 +8,9 @@ use clap::{Args, Parser, Subcommand};
 
 use weft_telemetry::{HostLog, HostLogError, LogFormat};
 
-use crate::assemble::Place;
+use crate::assemble::{Dialect, Place};
 use crate::commands::{
-    self, admin, audit, build, check, completions, compose, dlq, events, import, invoke, logs, new, projections,
+    self, admin, audit, build, check, completions, compose, dlq, events, import, invoke, keys, logs, new, projections,
     routes, saga, schema, subscriptions, test, up,
 };
 use crate::exit::{self, Exit};
@@ -52,6 +52,8 @@ pub enum Command {
     Check(check::Args),
     /// Make one component of a function and all that it calls
     Compose(compose::Args),
+    /// Write the keys of tokens as variables, for another host
+    Keys(keys::Args),
     /// Make something new
     #[command(subcommand)]
     New(new::Command),
@@ -108,6 +110,9 @@ pub struct UpArgs {
     /// Build and deploy anew, without dropping a request, when a source changes
     #[arg(long)]
     pub watch: bool,
+    /// Run the closed forms that `weft build` has made, as Spin would: nothing of `tool.weft` counts
+    #[arg(long, conflicts_with = "watch")]
+    pub as_spin: bool,
 }
 
 /// How many tasks a busy thread runs before it looks at sockets and timers again. A function that computes holds its
@@ -135,12 +140,14 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
     let _log = start_log(&command, global.verbose)?;
     match command {
         Command::Up(args) => {
-            let UpArgs { listen, config, watch } = args;
-            up::run(up::Options { place, listen, config, watch }).await.map(|()| Exit::Success)
+            let UpArgs { listen, config, watch, as_spin } = args;
+            let dialect = if as_spin { Dialect::Spin } else { Dialect::Weft };
+            up::run(up::Options { place, listen, config, watch, dialect }).await.map(|()| Exit::Success)
         }
         Command::Build(args) => build::run(args, &place).await,
         Command::Check(args) => check::run(&args, &place),
         Command::Compose(args) => compose::run(&args, &place),
+        Command::Keys(args) => keys::run(&args, &place),
         Command::New(new::Command::Function(args)) => new::run(&args, &place),
         Command::Invoke(args) => invoke::run(&args, &place).await,
         Command::Run(args) => commands::run::run(args, &place).await,

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use weft_core::{Failure, Fault};
 use weft_engine::{InvokeAnswer, InvokeError, Job};
 
-use crate::assemble::{self, Place};
+use crate::assemble::{self, Dialect, Place};
 use crate::control::api::{Answer, Ran, Run};
 use crate::control::client::Client;
 use crate::exit::UsageError;
@@ -38,7 +38,7 @@ impl Invoker {
             return Ok(Self::Running(client));
         }
         let place = place.clone();
-        let host = tokio::task::spawn_blocking(move || assemble::assemble(&place));
+        let host = tokio::task::spawn_blocking(move || assemble::assemble(&place, Dialect::Weft));
         let host = Arc::new(host.await.context("assembling the host was cut short")??);
         // A password that a startup function makes up is told once, so it is told here as well.
         for line in host.start().await? {

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use ed25519_dalek::SigningKey;
-use ed25519_dalek::pkcs8::EncodePrivateKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, EncodePublicKey as _};
 
 use weft_core::manifest::{Diagnostic, KeySource, Manifest, Variables};
+
+use crate::assemble;
 
 /// Makes the keys that are missing.
 ///
@@ -33,7 +35,6 @@ pub fn ensure(manifest: &Manifest, data: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// Required variables without a value.
 pub fn resolve(manifest: &Manifest, data: &Path) -> Result<Variables, Vec<Diagnostic>> {
-    let environment = |name: &str| std::env::var(name).ok();
     let given = Variables::resolve(manifest, &environment, &BTreeMap::new())?;
     let mut overrides = BTreeMap::new();
     for name in key_variables(manifest) {
@@ -44,6 +45,37 @@ pub fn resolve(manifest: &Manifest, data: &Path) -> Result<Variables, Vec<Diagno
         }
     }
     Variables::resolve(manifest, &environment, &overrides)
+}
+
+/// A variable of this process's environment.
+#[must_use]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The variables that closed forms need to make and to verify tokens: those of the private key and of its public half,
+/// as far as they have no value. Nothing for an application without closed forms.
+///
+/// # Errors
+/// Required variables without a value; a private key whose public half cannot be told.
+pub fn pair(manifest: &Manifest, data: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut pair = BTreeMap::new();
+    let public = manifest.closed_forms.as_ref().and_then(|forms| forms.public_key.as_ref());
+    let (Some(public), Some(private)) = (public, key_variables(manifest).next()) else { return Ok(pair) };
+    let variables = resolve(manifest, data).map_err(assemble::refused)?;
+    let pem = variables.get(private).unwrap_or_default();
+    pair.insert(private.to_owned(), pem.to_owned());
+    let given = variables.get(&public.value).filter(|value| !value.trim().is_empty());
+    let public_pem = match given {
+        Some(given) => given.to_owned(),
+        None => {
+            let key = SigningKey::from_pkcs8_pem(pem)
+                .with_context(|| format!("{private} is no Ed25519 key: set {} to its public half", public.value))?;
+            key.verifying_key().to_public_key_pem(LineEnding::LF)?
+        }
+    };
+    pair.insert(public.value.to_string(), public_pem);
+    Ok(pair)
 }
 
 fn key_variables(manifest: &Manifest) -> impl Iterator<Item = &str> {

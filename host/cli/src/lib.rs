@@ -5,6 +5,7 @@
 pub mod assemble;
 pub mod choreographing;
 pub mod cli;
+pub mod closing;
 pub mod commands;
 pub mod composing;
 pub mod config;

@@ -18,21 +18,35 @@ pub struct Part {
 /// # Errors
 /// [`ComposeError`] if they do not fit, or call each other in a circle.
 pub fn function(root: &str, parts: &BTreeMap<String, Part>) -> Result<Vec<u8>, ComposeError> {
-    let mut walk = Walk { parts, composition: Composition::new(), places: BTreeMap::new(), open: Vec::new() };
+    let mut walk = Walk::new(parts, Composition::new());
     let place = walk.visit(root)?;
     walk.composition.finish(place)
 }
 
-struct Walk<'a> {
+/// Follows calls, and puts each component that is reached into the composition once.
+pub(crate) struct Walk<'a> {
     parts: &'a BTreeMap<String, Part>,
-    composition: Composition,
+    pub(crate) composition: Composition,
     places: BTreeMap<&'a str, usize>,
     /// Whose calls are being followed.
     open: Vec<&'a str>,
+    /// A member that gives every component what it exports, where nobody who is called does.
+    host: Option<(usize, Vec<String>)>,
 }
 
 impl<'a> Walk<'a> {
-    fn visit(&mut self, id: &str) -> Result<usize, ComposeError> {
+    pub(crate) fn new(parts: &'a BTreeMap<String, Part>, composition: Composition) -> Self {
+        Self { parts, composition, places: BTreeMap::new(), open: Vec::new(), host: None }
+    }
+
+    /// With `place` in the host's stead.
+    pub(crate) fn with_host(mut self, place: usize) -> Self {
+        self.host = Some((place, self.composition.exports(place)));
+        self
+    }
+
+    /// The place of a component, with all that it calls.
+    pub(crate) fn visit(&mut self, id: &str) -> Result<usize, ComposeError> {
         if let Some(place) = self.places.get(id) {
             return Ok(*place);
         }
@@ -49,6 +63,12 @@ impl<'a> Walk<'a> {
         for (interface, provider) in part.calls.iter().filter(|(interface, _)| imports.contains(interface)) {
             let provider = self.visit(provider)?;
             self.composition.wire(place, interface, provider, interface)?;
+        }
+        let hosted = |import: &&String| !part.calls.contains_key(*import);
+        if let Some((host, exports)) = &self.host {
+            for import in imports.iter().filter(hosted).filter(|import| exports.contains(import)) {
+                self.composition.wire(place, import, *host, import)?;
+            }
         }
         self.open.pop();
         self.places.insert(id, place);

@@ -1,6 +1,7 @@
 //! Makes one component out of several: instances of each, imports of one wired to exports of another, and what nobody
 //! provides imported by the whole. Owns the wiring, on the wac library; what the components may do is not known here.
 
+mod closed;
 mod dependencies;
 mod function;
 mod middleware;
@@ -11,6 +12,7 @@ use std::collections::BTreeSet;
 use wac_graph::types::{Package, WorldId};
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId};
 
+pub use closed::{Adapters, Role, closed_form, exports};
 pub use dependencies::{Dependency, with_dependencies};
 pub use function::{Part, function};
 pub use middleware::{Middleware, with_middleware};

@@ -229,8 +229,8 @@ fn a_closed_form_is_granted_what_its_parts_are() {
          [component.b.tool.weft]\nsource = \"c.wasm\"\nkey_value_stores = [\"other\"]\n\
          allowed_outbound_hosts = [\"https://x.com\"]\n",
     );
-    let expected = "spin.toml:3: component \"a\": its closed form for Spin needs key_value_stores = [\"other\"]\n  \
-                    help: write in [component.a]: key_value_stores = [\"other\", \"own\"]\n\
+    let expected = "spin.toml:3: component \"a\": its closed form for Spin needs sqlite_databases = [\"default\"]\n  \
+                    help: write in [component.a]: sqlite_databases = [\"default\"]\n\
                     spin.toml:3: component \"a\": its closed form for Spin needs allowed_outbound_hosts = \
                     [\"https://x.com\"]\n  help: write in [component.a]: allowed_outbound_hosts = [\"https://x.com\"]\n";
     assert_eq!(shown(&manifest.closed_form_problems()), expected);

@@ -21,9 +21,11 @@ impl Default for EngineOptions {
     }
 }
 
-/// Core instances that one component may consist of: a Rust component has three (module, shim, fixups), composed
-/// ones and those of other languages have more.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 40;
+/// Core instances, memories and tables that one component may consist of: a Rust component has three instances (module,
+/// shim, fixups), a memory and two tables, composed ones have as many for each part. The bounds are Spin's.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 200;
+const MEMORIES_PER_COMPONENT: u32 = 32;
+const TABLES_PER_COMPONENT: u32 = 64;
 /// Bytes of an instance's memory that stay resident between two uses and are zeroed by hand: clearing them costs less
 /// than giving them back, which interrupts all cores, and faulting them in again.
 const KEEP_RESIDENT_BYTES: usize = 256 * 1024;
@@ -58,6 +60,8 @@ fn pool(options: &EngineOptions) -> PoolingAllocationConfig {
         .total_tables(instances.saturating_mul(3))
         .total_stacks(instances.saturating_mul(2))
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
         .max_memory_size(usize::try_from(options.max_memory_mb).unwrap_or(usize::MAX).saturating_mul(1 << 20))
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(16 * 1024)

@@ -9,6 +9,7 @@ use crate::repository;
 
 /// Held by the one that compiles until its host is up.
 pub(super) struct Compiled {
+    shared: PathBuf,
     compiles: Option<(File, PathBuf)>,
 }
 
@@ -32,15 +33,15 @@ pub(super) fn provide(data: &Path) -> Compiled {
     let cache = data.join("cache");
     fs::create_dir_all(&cache).expect("a folder in the data directory");
     link_all(&shared, &cache);
-    Compiled { compiles }
+    Compiled { shared, compiles }
 }
 
 impl Compiled {
     /// The host is up: what it has compiled is for everybody.
     pub(super) fn keep(self, data: &Path) {
+        // Also what only some hosts run.
+        link_all(&data.join("cache"), &self.shared);
         if let Some((_lock, ready)) = self.compiles {
-            let shared = ready.parent().expect("it is in a folder");
-            link_all(&data.join("cache"), shared);
             File::create(&ready).expect("the folder can be written");
         }
     }
@@ -69,10 +70,11 @@ fn compiled_in(folder: &Path) -> Vec<PathBuf> {
 fn link_all(from: &Path, to: &Path) {
     for file in compiled_in(from) {
         let place = to.join(file.file_name().expect("a file has a name"));
-        if !place.exists() && fs::hard_link(&file, &place).is_err() {
-            // On another file system.
-            fs::copy(&file, &place).expect("compiled code can be copied");
+        if place.exists() || fs::hard_link(&file, &place).is_ok() || place.exists() {
+            continue;
         }
+        // On another file system.
+        fs::copy(&file, &place).expect("compiled code can be copied");
     }
 }
 

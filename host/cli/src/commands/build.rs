@@ -1,4 +1,5 @@
-//! `weft build`: runs the build commands that the manifest names. What they do is the toolchains' business.
+//! `weft build`: runs the build commands that the manifest names, and makes the closed forms for Spin of what they have
+//! built. What the commands do is the toolchains' business.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use anyhow::{Context as _, bail};
 use weft_core::manifest::{Component, Manifest};
 
 use crate::assemble::{self, Place};
+use crate::closing;
 use crate::exit::{AlreadyReported, Exit, UsageError};
 use crate::output;
 
@@ -17,6 +19,9 @@ use crate::output;
 pub struct Args {
     /// The component; all if it is not said
     component: Option<String>,
+    /// Do not run the build commands; only make what runs under Spin of what they have made
+    #[arg(long)]
+    closed_forms: bool,
 }
 
 /// A command of the shell and where it runs. Identical ones are one.
@@ -32,7 +37,9 @@ struct Step {
 /// If the manifest is wrong, a command fails, or a component's file is missing afterwards.
 pub async fn run(args: Args, place: &Place) -> anyhow::Result<Exit> {
     let manifest = Manifest::load(&place.manifest).map_err(assemble::refused)?;
-    build(&manifest, args.component.as_deref()).await?;
+    if !args.closed_forms {
+        build(&manifest, args.component.as_deref()).await?;
+    }
     let missing: Vec<_> = manifest
         .missing_sources()
         .into_iter()
@@ -41,7 +48,14 @@ pub async fn run(args: Args, place: &Place) -> anyhow::Result<Exit> {
     for problem in &missing {
         output::line(&format!("{}:{}: {} after the build", problem.file.display(), problem.line, problem.message))?;
     }
-    if missing.is_empty() { Ok(Exit::Success) } else { Err(AlreadyReported.into()) }
+    if !missing.is_empty() {
+        return Err(AlreadyReported.into());
+    }
+    let closed = closing::write(&manifest, args.component.as_deref())?;
+    if !closed.is_empty() {
+        output::line(&format!("made the closed forms for Spin: {}", closed.join(", ")))?;
+    }
+    Ok(Exit::Success)
 }
 
 fn source_line(manifest: &Manifest, component: Option<&str>) -> usize {

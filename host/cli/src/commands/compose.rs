@@ -10,6 +10,7 @@ use weft_compose::Part;
 use weft_core::manifest::Manifest;
 
 use crate::assemble::{self, Place};
+use crate::closing;
 use crate::exit::{Exit, UsageError};
 use crate::output;
 
@@ -39,15 +40,7 @@ pub fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
         bail!("component {durable:?} is durable: without the host's journal it cannot run composed");
     }
     let bytes = weft_compose::function(&args.component, &parts)?;
-    let cannot = || format!("cannot write {}", args.output.display());
-    let folder = args.output.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut file = match folder {
-        Some(folder) => tempfile::NamedTempFile::new_in(folder),
-        None => tempfile::NamedTempFile::new_in("."),
-    }
-    .with_context(cannot)?;
-    std::io::Write::write_all(&mut file, &bytes).with_context(cannot)?;
-    file.persist(&args.output).with_context(cannot)?;
+    closing::persist(&args.output, &bytes)?;
     let names: Vec<&str> = parts.keys().map(String::as_str).collect();
     output::line(&format!("{}: {} bytes, of {}", args.output.display(), bytes.len(), names.join(", ")))?;
     Ok(Exit::Success)

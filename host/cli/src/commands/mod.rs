@@ -11,6 +11,7 @@ pub mod dlq;
 pub mod events;
 pub mod import;
 pub mod invoke;
+pub mod keys;
 pub mod logs;
 pub mod new;
 pub mod projections;

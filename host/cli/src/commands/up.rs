@@ -13,7 +13,7 @@ use weft_core::manifest::{Manifest, Variables};
 use weft_gateway::{AuthSettings, Gateway, HealthCheck, Limits, Revocations, RouteTable, Settings, bind};
 use weft_telemetry::AuditLog;
 
-use crate::assemble::{self, Place};
+use crate::assemble::{self, Dialect, Place};
 use crate::commands::watch;
 use crate::control::operations::Running;
 use crate::control::server;
@@ -37,6 +37,8 @@ pub struct Options {
     pub config: Option<PathBuf>,
     /// Rebuild and redeploy when sources change.
     pub watch: bool,
+    /// Run what Spin would run, with what Spin would give it.
+    pub dialect: Dialect,
 }
 
 /// The gateway over the host.
@@ -56,7 +58,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let listener = bind(options.listen).await?;
     let address = listener.local_addr()?;
     let place = options.place.clone();
-    let assembling = tokio::task::spawn_blocking(move || assemble::assemble(&place));
+    let dialect = options.dialect;
+    let assembling = tokio::task::spawn_blocking(move || assemble::assemble(&place, dialect));
     let host = Arc::new(assembling.await.context("assembling the host was cut short")??);
     let told = host.start().await?;
     let edge = Arc::new(edge(&host)?);

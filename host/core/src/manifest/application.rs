@@ -22,10 +22,11 @@ use super::sagas::{Choreography, SagaSettings, StepLimit};
 use super::schemas::Schemas;
 use super::section::{Entry, Section};
 use super::source::Files;
+use super::spin::ClosedForms;
 use super::subscription::MessagingSettings;
 use super::trigger;
 use super::variable::Variable;
-use super::{MAX_MANIFEST_BYTES, Manifest};
+use super::{Dialect, MAX_MANIFEST_BYTES, Manifest};
 
 /// `[application]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub struct Application {
 }
 
 /// Everything in `text`, or every problem of it.
-pub(super) fn read(path: &Path, text: &str) -> Result<Manifest, Vec<Diagnostic>> {
+pub(super) fn read(path: &Path, text: &str, dialect: Dialect) -> Result<Manifest, Vec<Diagnostic>> {
     let problems = Problems::new(path, text);
     if text.len() as u64 > MAX_MANIFEST_BYTES {
         return Err(vec![Diagnostic::new(path, 0, format!("a manifest has at most {MAX_MANIFEST_BYTES} bytes"))]);
@@ -54,14 +55,14 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Manifest, Vec<Diagnostic>>
         }
     };
     let root = Section::root(&problems, document.as_table());
-    let (manifest, rules) = top_level(root, path);
+    let (manifest, rules) = top_level(root, path, dialect);
     check::references(&manifest, &rules, &problems);
     let routes = route::assemble(&manifest, rules, &problems);
     if problems.is_empty() { Ok(Manifest { routes, ..manifest }) } else { Err(problems.into_sorted()) }
 }
 
 /// The manifest but for its routes, and the rules that they are made of.
-fn top_level(root: Section<'_>, path: &Path) -> (Manifest, Vec<Rule>) {
+fn top_level(root: Section<'_>, path: &Path, dialect: Dialect) -> (Manifest, Vec<Rule>) {
     let files = Files::beside(path);
     version(&root);
     let mut manifest = Manifest {
@@ -73,6 +74,7 @@ fn top_level(root: Section<'_>, path: &Path) -> (Manifest, Vec<Rule>) {
         startup: Vec::new(),
         replaced_by_host: Vec::new(),
         build: None,
+        closed_forms: None,
         contexts: BTreeMap::new(),
         auth: None,
         gateway: Gateway::default(),
@@ -86,7 +88,7 @@ fn top_level(root: Section<'_>, path: &Path) -> (Manifest, Vec<Rule>) {
         components: BTreeMap::new(),
     };
     let rules = match root.section("application") {
-        Some(section) => application(section, &mut manifest, &files),
+        Some(section) => application(section, &mut manifest, &files, dialect),
         None => {
             if root.get("application").is_none() {
                 root.report_with_help(1, "there is no [application]", "add [application] with name = \"...\"");
@@ -99,7 +101,7 @@ fn top_level(root: Section<'_>, path: &Path) -> (Manifest, Vec<Rule>) {
     });
     manifest.triggers = root.section("trigger").map(trigger::read).unwrap_or_default();
     manifest.components = named(root.section("component"), |id, entry| {
-        Component::read(&id, entry, &files).map(|component| (id.value, component))
+        Component::read(&id, entry, &files, dialect).map(|component| (id.value, component))
     });
     root.finish_with(|key| {
         (key == "spin_version").then(|| "this is a manifest of version 1; bring it to version 2 first".to_owned())
@@ -123,7 +125,7 @@ fn version(root: &Section<'_>) {
     }
 }
 
-fn application(section: Section<'_>, manifest: &mut Manifest, files: &Files) -> Vec<Rule> {
+fn application(section: Section<'_>, manifest: &mut Manifest, files: &Files, dialect: Dialect) -> Vec<Rule> {
     let text = |key| section.string(key).map(|text| text.value).unwrap_or_default();
     manifest.application = Application {
         name: section.required_string("name").map(|name| name.value).unwrap_or_default(),
@@ -136,7 +138,7 @@ fn application(section: Section<'_>, manifest: &mut Manifest, files: &Files) -> 
         manifest.base = base(trigger).unwrap_or_default();
     }
     // Tables of other tools are theirs.
-    let weft = section.section("tool").and_then(|tool| tool.section("weft"));
+    let weft = section.section("tool").filter(|_| dialect == Dialect::Weft).and_then(|tool| tool.section("weft"));
     section.finish_with(|key| {
         (key == "triggers").then(|| "did you mean `trigger`, as in [application.trigger.http]?".to_owned())
     });
@@ -169,6 +171,7 @@ fn tool(section: Section<'_>, manifest: &mut Manifest, files: &Files) -> Vec<Rul
     manifest.startup = ids("startup");
     manifest.replaced_by_host = ids("replaced_by_host");
     manifest.build = section.section("build").map(|table| Build::read(table, files));
+    manifest.closed_forms = section.section("spin").and_then(|table| ClosedForms::read(table, files));
     manifest.contexts = named(section.section("contexts"), |name, entry| {
         Context::read(name, entry, files).map(|context| (context.name.clone(), context))
     });

@@ -63,6 +63,14 @@ impl<'m> Check<'m> {
         for id in &self.manifest.replaced_by_host {
             self.find("replaced_by_host", id);
         }
+        if let Some(forms) = &self.manifest.closed_forms {
+            if let Some(timer) = &forms.timer {
+                self.find("spin.timer", timer);
+            }
+            if let Some(variable) = &forms.public_key {
+                self.variable("spin.public_key", variable.line, variable);
+            }
+        }
         let keys = self.manifest.auth.iter().flat_map(|auth| &auth.keys);
         for key in keys {
             if let KeySource::Variable(name) = &key.value {

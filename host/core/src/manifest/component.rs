@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::Dialect;
 use super::build::Build;
 use super::dependency::{self, Dependency};
 use super::diagnostic::Located;
@@ -86,7 +87,7 @@ impl Component {
         self.deadline_ms.unwrap_or(DEFAULT_CALL_DEADLINE_MS)
     }
 
-    pub(super) fn read(id: &Located<Arc<str>>, entry: Entry<'_>, files: &Files) -> Option<Self> {
+    pub(super) fn read(id: &Located<Arc<str>>, entry: Entry<'_>, files: &Files, dialect: Dialect) -> Option<Self> {
         if !names::is_kebab(id) {
             entry.report("is no id for a component (kebab-case, each word starting with a letter)");
         }
@@ -95,7 +96,8 @@ impl Component {
         let spin_grants = Grants::read_spin(&section, files);
         let build = section.section("build").map(|table| Build::read(table, files));
         let description = section.string("description").map(|text| text.value).unwrap_or_default();
-        let tool = section.section("tool").and_then(|tool| tool.section("weft"));
+        let tool = section.section("tool").filter(|_| dialect == Dialect::Weft);
+        let tool = tool.and_then(|tool| tool.section("weft"));
         let dependencies = dependency::read(&section, files);
         refuse_unsupported(&section);
         let mut component = Self {

@@ -26,6 +26,7 @@ mod sagas;
 mod schemas;
 mod section;
 mod source;
+mod spin;
 mod subscription;
 mod template;
 mod trigger;
@@ -53,6 +54,7 @@ pub use projection::{Projection, ProjectionSource};
 pub use route::{Access, Lookup, Method, MethodError, Route, find};
 pub use sagas::{Choreography, Overlap, SagaSettings, Schedule, StepLimit};
 pub use schemas::Schemas;
+pub use spin::ClosedForms;
 pub use subscription::{MessagingSettings, Order, Overflow, Start, Subscription, WhenDead, WorkQueue};
 pub use template::{Template, TemplateError};
 pub use trigger::{HttpTrigger, Middleware};
@@ -81,6 +83,8 @@ pub struct Manifest {
     pub replaced_by_host: Vec<Located<Arc<str>>>,
     /// How all components are built, if it says so.
     pub build: Option<Build>,
+    /// How what runs under Spin is made, if it is made.
+    pub closed_forms: Option<ClosedForms>,
     /// Contexts by name.
     pub contexts: BTreeMap<Arc<str>, Context>,
     /// Whose tokens are accepted; without it every route is public.
@@ -105,6 +109,24 @@ pub struct Manifest {
     pub components: BTreeMap<Arc<str>, Component>,
 }
 
+/// Which tables of a manifest mean something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    /// All of them.
+    Weft,
+    /// Those of Spin alone.
+    Spin,
+}
+
+fn text_of(path: &Path) -> Result<String, Vec<Diagnostic>> {
+    let refuse = |message: String| vec![Diagnostic::new(path, 0, message)];
+    let size = fs::metadata(path).map_err(|error| refuse(format!("cannot be read: {error}")))?.len();
+    if size > MAX_MANIFEST_BYTES {
+        return Err(refuse(format!("has {size} bytes; a manifest has at most {MAX_MANIFEST_BYTES}")));
+    }
+    fs::read_to_string(path).map_err(|error| refuse(format!("cannot be read: {error}")))
+}
+
 impl Manifest {
     /// Reads and checks the manifest at `path`.
     ///
@@ -112,13 +134,7 @@ impl Manifest {
     /// Every problem of it, in the order of lines.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Vec<Diagnostic>> {
         let path = path.as_ref();
-        let refuse = |message: String| vec![Diagnostic::new(path, 0, message)];
-        let size = fs::metadata(path).map_err(|error| refuse(format!("cannot be read: {error}")))?.len();
-        if size > MAX_MANIFEST_BYTES {
-            return Err(refuse(format!("has {size} bytes; a manifest has at most {MAX_MANIFEST_BYTES}")));
-        }
-        let text = fs::read_to_string(path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
-        Self::parse(path, &text)
+        Self::parse(path, &text_of(path)?)
     }
 
     /// Reads and checks `text` as the manifest at `path`, which need not exist; files that it names are looked for
@@ -127,7 +143,31 @@ impl Manifest {
     /// # Errors
     /// Every problem of it, in the order of lines.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<Diagnostic>> {
-        application::read(path, text)
+        application::read(path, text, Dialect::Weft)
+    }
+
+    /// Reads and checks the manifest at `path` as Spin does: without the tables of tools, Weft's among them, and without
+    /// components that no trigger leads to.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_as_spin(path: impl AsRef<Path>) -> Result<Self, Vec<Diagnostic>> {
+        let path = path.as_ref();
+        let mut manifest = application::read(path, &text_of(path)?, Dialect::Spin)?;
+        // Spin loads what a trigger leads to, and knows no deadline and few limits.
+        let named = |id: &str| manifest.triggers.iter().any(|trigger| *trigger.component.value == *id);
+        let unused: Vec<_> = manifest.components.keys().filter(|id| !named(id)).cloned().collect();
+        for id in unused {
+            manifest.components.remove(&id);
+        }
+        manifest.gateway.request_timeout_ms = *limits::DEADLINE_MS.end();
+        for component in manifest.components.values_mut() {
+            component.limits = Limits { memory_mb: 1_024, cpu_ms: 60_000, max_concurrent: 1_000, max_pending: 1_000 };
+        }
+        for route in &mut manifest.routes {
+            route.deadline_ms = manifest.gateway.request_timeout_ms;
+        }
+        Ok(manifest)
     }
 
     /// The components that Weft runs.

@@ -1,6 +1,6 @@
 //! Headers that mean something only if we set them: a client's own are taken off before anyone could believe them.
 //!
-//! Taken off are all `x-user-*` and `spin-*`, what proxies say (unless the peer is a trusted proxy), and what belongs to
+//! Taken off are all `x-user-*` (where we verify tokens, and so are the ones to say who a user is) and `spin-*`, what proxies say (unless the peer is a trusted proxy), and what belongs to
 //! the connection. `_` counts as `-`, because some frameworks read them as one.
 
 use std::task::{Context, Poll};
@@ -12,8 +12,10 @@ use super::{Exchange, always_ready};
 use crate::body::ResponseBody;
 use crate::problem::Problem;
 
-/// Who the client is, and how a request came to a function: for us to say.
-const OURS: [&str; 2] = ["x-user-", "spin-"];
+/// Who the user is: for us to say where we verify tokens.
+const IDENTITY: &str = "x-user-";
+/// How a request came to a function: for us to say.
+const OURS: &str = "spin-";
 /// For a trusted proxy to say.
 const FORWARDED: [&str; 6] =
     ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip"];
@@ -48,28 +50,39 @@ where
     }
 
     fn call(&mut self, mut exchange: Exchange) -> Self::Future {
-        strip(&mut exchange.head.headers, exchange.record.peer.trusted);
+        let record = &exchange.record;
+        let trust = Trust { peer: record.peer.trusted, identity: record.shared.auth.is_none() };
+        strip(&mut exchange.head.headers, trust);
         self.inner.call(exchange)
     }
 }
 
-fn strip(headers: &mut HeaderMap, trusted: bool) {
+/// Whose word counts.
+#[derive(Clone, Copy)]
+struct Trust {
+    /// The peer's, on where a request comes from.
+    peer: bool,
+    /// Anybody's, on who the user is: it means nothing to us.
+    identity: bool,
+}
+
+fn strip(headers: &mut HeaderMap, trust: Trust) {
     // Nearly no request has any, so nothing is allocated for it.
-    let unwanted: Vec<HeaderName> = headers.keys().filter(|name| !is_kept(name.as_str(), trusted)).cloned().collect();
+    let unwanted: Vec<HeaderName> = headers.keys().filter(|name| !is_kept(name.as_str(), trust)).cloned().collect();
     for name in unwanted {
         headers.remove(name);
     }
 }
 
-fn is_kept(name: &str, trusted: bool) -> bool {
+fn is_kept(name: &str, trust: Trust) -> bool {
     // Only these letters begin any of the names.
     if !name.starts_with(['c', 'e', 'f', 'k', 'p', 's', 't', 'u', 'x']) {
         return true;
     }
-    let ours = OURS.iter().any(|prefix| begins_with(name, prefix));
+    let ours = begins_with(name, OURS) || (!trust.identity && begins_with(name, IDENTITY));
     let forwarded = FORWARDED.iter().any(|other| is_same(name, other));
     let hop_by_hop = HOP_BY_HOP.iter().any(|other| is_same(name, other));
-    !(ours || hop_by_hop || (forwarded && !trusted))
+    !(ours || hop_by_hop || (forwarded && !trust.peer))
 }
 
 fn begins_with(name: &str, prefix: &str) -> bool {
@@ -95,14 +108,18 @@ mod tests {
             ["X-User-ID", "x-USER-role", "x_user_id", "x-user_email", "x-user-anything", "Spin-Path-Info", "spin_x"]
         {
             let name: HeaderName = forged.parse().unwrap();
-            assert!(!is_kept(name.as_str(), true), "{forged}");
+            assert!(!is_kept(name.as_str(), Trust { peer: true, identity: false }), "{forged}");
         }
-        for own in OURS.iter().chain(&FORWARDED).chain(&HOP_BY_HOP) {
-            assert!(!is_kept(own, false), "{own}");
+        let nobody = Trust { peer: false, identity: false };
+        for own in [OURS, IDENTITY].iter().chain(&FORWARDED).chain(&HOP_BY_HOP) {
+            assert!(!is_kept(own, nobody), "{own}");
         }
         for kept in ["x-user", "x-users-count", "accept", "content-type", "spinning", "cookie", "x-request-id", "te2"] {
-            assert!(is_kept(kept, false), "{kept}");
+            assert!(is_kept(kept, nobody), "{kept}");
         }
-        assert!(is_kept("x-forwarded-for", true));
+        assert!(is_kept("x-forwarded-for", Trust { peer: true, identity: false }));
+        // Where no token is verified, the headers are anybody's.
+        assert!(is_kept("x-user-id", Trust { peer: false, identity: true }));
+        assert!(!is_kept("spin-path-info", Trust { peer: false, identity: true }));
     }
 }

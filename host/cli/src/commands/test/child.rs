@@ -13,7 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 use weft_durable::{By, Phase, Resolution, SagaEvent, SagaFilter, Sagas, Status};
 
 use super::job::{Ended, Job, Prepare, Prepared, Run, Signal, Step, Telling};
-use crate::assemble::{self, Place};
+use crate::assemble::{self, Dialect, Place};
 use crate::exit::{Exit, UsageError};
 use crate::host::Host;
 use crate::invoker::invoke_in;
@@ -41,7 +41,7 @@ const SAGAS: usize = 1000;
 pub async fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
     let job = std::fs::read(&args.job).with_context(|| format!("cannot read {}", args.job.display()))?;
     let place = place.clone();
-    let host = tokio::task::spawn_blocking(move || assemble::assemble(&place));
+    let host = tokio::task::spawn_blocking(move || assemble::assemble(&place, Dialect::Weft));
     let host = Arc::new(host.await.context("assembling the host was cut short")??);
     let report = match serde_json::from_slice(&job)? {
         Job::Prepare(job) => serde_json::to_vec(&prepare(&host, job).await?)?,
