@@ -93,7 +93,7 @@ fn role(manifest: &Manifest, forms: &ClosedForms, component: &Component) -> anyh
         || !component.subscriptions.is_empty()
         || !component.projections.is_empty()
         || manifest.startup.iter().any(|startup| startup.value == component.id);
-    let mut tables = manifest.paths_of(&component.id).map(|pattern| table(manifest, &below(pattern, manifest)));
+    let mut tables = manifest.paths_of(&component.id).map(|pattern| table(manifest, &pattern.below(&manifest.base)));
     let Some(routes) = tables.next() else {
         return Ok(if has_work { (Role::Pump(id), None) } else { (Role::Alone(id), None) });
     };
@@ -220,8 +220,4 @@ fn projections(component: &Component) -> Vec<Projection> {
         batch: rules.batch,
     };
     component.projections.iter().map(one).collect()
-}
-
-fn below(pattern: &weft_core::manifest::RoutePattern, manifest: &Manifest) -> weft_core::manifest::RoutePattern {
-    format!("{}{pattern}", manifest.base.to_string().trim_end_matches('/')).parse().unwrap_or_default()
 }

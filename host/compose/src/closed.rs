@@ -181,7 +181,7 @@ fn settings_component(document: &str) -> Result<Vec<u8>, ComposeError> {
                 (data (i32.const {START}) "{}")
                 (func (export "get") (result i32) i32.const 0))
             (core instance $i (instantiate $m))
-            (func $get (result string) (canon lift (core func $i "get") (memory $i "memory")))
+            (func $get (result string) (canon lift (core func $i "get") (memory (core memory $i "memory"))))
             (instance $settings (export "get" (func $get)))
             (export "{SETTINGS}" (instance $settings)))"#,
         escaped(&place),

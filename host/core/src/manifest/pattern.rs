@@ -115,7 +115,8 @@ impl RoutePattern {
     }
 
     /// This pattern below `base`, which has no wildcard.
-    pub(super) fn below(&self, base: &Self) -> Self {
+    #[must_use]
+    pub fn below(&self, base: &Self) -> Self {
         Self { segments: base.segments.iter().chain(&self.segments).cloned().collect(), wildcard: self.wildcard }
     }
 
