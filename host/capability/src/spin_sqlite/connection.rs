@@ -255,7 +255,8 @@ fn configure(
     Ok(connection)
 }
 
-/// A component may do in its file what it likes, but not leave the file or change how it is kept.
+/// A component may do in its file what it likes, but not leave the file, change how it is kept, or undo what guards the
+/// host against a file that somebody has tampered with.
 fn may(action: &AuthAction<'_>) -> bool {
     match action {
         AuthAction::Attach { .. } | AuthAction::Detach { .. } | AuthAction::Unknown { .. } => false,
@@ -271,7 +272,23 @@ fn may_pragma(name: &str, value: Option<&str>) -> bool {
     let of_table = ["table_info", "table_xinfo", "index_list", "index_info", "index_xinfo", "foreign_key_list"];
     let alone = ["table_list", "user_version", "schema_version", "application_id", "foreign_keys", "encoding"];
     let is = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
-    is(&of_table) || (is(&alone) && value.is_none())
+    // What concerns its own connection or its own file alone. A rollback journal would cost a file for each commit.
+    let settings = [
+        ("application_id", None),
+        ("case_sensitive_like", None),
+        ("defer_foreign_keys", None),
+        ("foreign_keys", None),
+        ("journal_mode", Some("wal")),
+        ("recursive_triggers", None),
+        ("synchronous", Some("full")),
+        ("trusted_schema", Some("off")),
+        ("user_version", None),
+    ];
+    let may_set = |given: &str| {
+        let named = settings.iter().find(|(known, _)| name.eq_ignore_ascii_case(known));
+        named.is_some_and(|(_, only)| only.is_none_or(|only| given.eq_ignore_ascii_case(only)))
+    };
+    is(&of_table) || (is(&alone) && value.is_none()) || value.is_some_and(may_set)
 }
 
 fn millis(time: Duration) -> u64 {

@@ -102,7 +102,7 @@ async fn a_connection_stays_in_its_file() {
         "PRAGMA journal_mode = DELETE",
         "PRAGMA synchronous = OFF",
         "PRAGMA max_page_count = 1000000000",
-        "PRAGMA user_version = 7",
+        "PRAGMA trusted_schema = ON",
         "PRAGMA database_list",
         "PRAGMA writable_schema = ON",
         "SELECT load_extension('x')",
@@ -111,6 +111,17 @@ async fn a_connection_stays_in_its_file() {
     ] {
         assert!(matches!(run(&connection, sql, &[]).await, Err(Error::Io(_))), "{sql}");
     }
+    for sql in [
+        "PRAGMA foreign_keys = ON",
+        "PRAGMA case_sensitive_like = ON",
+        "PRAGMA synchronous = FULL",
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA trusted_schema = OFF",
+        "PRAGMA user_version = 7",
+    ] {
+        assert!(run(&connection, sql, &[]).await.is_ok(), "{sql}");
+    }
+    assert_eq!(run(&connection, "PRAGMA user_version", &[]).await.unwrap().rows, [[Value::Integer(7)]]);
     for sql in ["PRAGMA table_info(t)", "PRAGMA user_version", "SELECT name FROM sqlite_master"] {
         assert_eq!(run(&connection, sql, &[]).await.unwrap().rows.len(), 1, "{sql}");
     }
