@@ -1,6 +1,6 @@
 //! The command line as typed. What each command does with it is in its own file under `commands`.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -14,6 +14,7 @@ use crate::commands::{
     routes, saga, schema, subscriptions, test, up,
 };
 use crate::exit::{self, Exit};
+use crate::given::{Given, GivenArgs};
 
 /// Runs a whole microservice system as WebAssembly components in one process.
 #[derive(Debug, Parser)]
@@ -34,8 +35,11 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILE", default_value = "spin.toml")]
     pub manifest: PathBuf,
     /// The data directory; a running host is found through it
-    #[arg(long, global = true, value_name = "DIR", default_value = ".weft")]
+    #[arg(long, global = true, alias = "state-dir", value_name = "DIR", default_value = ".weft")]
     pub data: PathBuf,
+    /// The profile of components to use; their plain tables if it is not said
+    #[arg(long, global = true, value_name = "NAME")]
+    pub profile: Option<String>,
     /// Say more: the host's own log, and all causes of an error
     #[arg(long, short, global = true)]
     pub verbose: bool,
@@ -100,7 +104,7 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct UpArgs {
     /// Where to listen
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000", value_parser = address)]
     pub listen: SocketAddr,
     /// Which state engines stand behind what; without it, the embedded ones
     #[arg(long, value_name = "FILE")]
@@ -108,6 +112,19 @@ pub struct UpArgs {
     /// Build and deploy anew, without dropping a request, when a source changes
     #[arg(long)]
     pub watch: bool,
+    /// Build first
+    #[arg(long)]
+    pub build: bool,
+    /// What is said of the application.
+    #[command(flatten)]
+    pub given: GivenArgs,
+}
+
+/// An address, or a name with a port; of several addresses that of the loopback interface.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let addresses: Vec<SocketAddr> = text.to_socket_addrs().map_err(|error| error.to_string())?.collect();
+    let loopback = addresses.iter().find(|address| address.ip() == Ipv4Addr::LOCALHOST);
+    loopback.or(addresses.first()).copied().ok_or_else(|| "it has no address".to_owned())
 }
 
 /// How many tasks a busy thread runs before it looks at sockets and timers again. A function that computes holds its
@@ -130,16 +147,26 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
-    let place = Place { manifest: global.manifest, data: global.data };
+    let given = Given { profile: global.profile, ..Given::default() };
+    let mut place = Place { manifest: global.manifest, data: global.data, given };
     // Kept to the end: what still waits is written when it is dropped.
     let _log = start_log(&command, global.verbose)?;
     match command {
         Command::Up(args) => {
-            let UpArgs { listen, config, watch } = args;
-            up::run(up::Options { place, listen, config, watch }).await.map(|()| Exit::Success)
+            let UpArgs { listen, config, watch, build, given } = args;
+            place.take(given)?;
+            up::run(up::Options { place, listen, config, watch, build }).await.map(|()| Exit::Success)
         }
-        Command::Build(args) => build::run(args, &place).await,
-        Command::Check(args) => check::run(&args, &place),
+        Command::Build(args) => {
+            if let Some(manifest) = args.manifest() {
+                place.manifest = manifest;
+            }
+            build::run(args, &place).await
+        }
+        Command::Check(mut args) => {
+            place.take(std::mem::take(&mut args.given))?;
+            check::run(&args, &place)
+        }
         Command::Compose(args) => compose::run(&args, &place),
         Command::New(new::Command::Function(args)) => new::run(&args, &place),
         Command::Invoke(args) => invoke::run(&args, &place).await,
@@ -209,9 +236,13 @@ mod tests {
     fn every_command_of_the_manual_is_read() {
         for line in [
             "weft up --listen 0.0.0.0:80 --config weft.toml --watch",
+            "weft up -f folder --profile debug --build --variable a=b --variable @v.toml -e A=B --env C=D",
+            "weft up --listen localhost:3000 --state-dir d",
             "weft build",
             "weft build courses-list",
+            "weft build --profile debug -f folder",
             "weft check --json",
+            "weft check --from spin.toml --profile debug --variable a=@file --env A=B",
             "weft new function courses hello",
             "weft invoke example-greeter greeter#greet (\"k\",\"x\") --json",
             "weft saga show 0192",
@@ -275,6 +306,9 @@ mod tests {
             "weft",
             "weft nothing",
             "weft up --listen nowhere",
+            "weft up --variable a",
+            "weft up --env a",
+            "weft check --variable @file.txt",
             "weft new function courses",
             "weft new function Courses hello",
             "weft new function courses 1st",

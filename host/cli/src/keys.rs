@@ -1,7 +1,7 @@
 //! Keys that the host makes itself: an application that names a variable as its signing key and gives it no value
 //! gets an Ed25519 key at its first start, kept in the data directory for its owner alone.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,8 @@ use ed25519_dalek::pkcs8::EncodePrivateKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 
 use weft_core::manifest::{Diagnostic, KeySource, Manifest, Variables};
+
+use crate::assemble::Place;
 
 /// Makes the keys that are missing.
 ///
@@ -32,10 +34,12 @@ pub fn ensure(manifest: &Manifest, data: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Required variables without a value.
-pub fn resolve(manifest: &Manifest, data: &Path) -> Result<Variables, Vec<Diagnostic>> {
-    let environment = |name: &str| std::env::var(name).ok();
-    let given = Variables::resolve(manifest, &environment, &BTreeMap::new())?;
-    let mut overrides = BTreeMap::new();
+pub fn resolve(manifest: &Manifest, place: &Place) -> Result<Variables, Vec<Diagnostic>> {
+    let data = &place.data;
+    let file = dotenv(manifest)?;
+    let environment = |name: &str| std::env::var(name).ok().or_else(|| file.get(name).cloned());
+    let mut overrides = place.given.variables(manifest);
+    let given = Variables::resolve(manifest, &environment, &overrides)?;
     for name in key_variables(manifest) {
         if given.get(name).is_some_and(str::is_empty)
             && let Ok(pem) = std::fs::read_to_string(path(data, name))
@@ -44,6 +48,17 @@ pub fn resolve(manifest: &Manifest, data: &Path) -> Result<Variables, Vec<Diagno
         }
     }
     Variables::resolve(manifest, &environment, &overrides)
+}
+
+/// What `.env` in the working directory says, if it is there: Spin looks there for variables that the environment has
+/// not.
+fn dotenv(manifest: &Manifest) -> Result<HashMap<String, String>, Vec<Diagnostic>> {
+    let failed = |error: dotenvy::Error| vec![manifest.problem(0, format!("variables: .env: {error}"))];
+    match dotenvy::from_path_iter(".env") {
+        Ok(lines) => lines.collect::<Result<_, _>>().map_err(failed),
+        Err(error) if error.not_found() => Ok(HashMap::new()),
+        Err(error) => Err(failed(error)),
+    }
 }
 
 fn key_variables(manifest: &Manifest) -> impl Iterator<Item = &str> {

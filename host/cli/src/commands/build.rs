@@ -10,6 +10,7 @@ use weft_core::manifest::{Component, Manifest};
 
 use crate::assemble::{self, Place};
 use crate::exit::{AlreadyReported, Exit, UsageError};
+use crate::given;
 use crate::output;
 
 /// What `weft build` takes.
@@ -17,6 +18,17 @@ use crate::output;
 pub struct Args {
     /// The component; all if it is not said
     component: Option<String>,
+    /// The manifest, or the folder it is in; the same as --manifest
+    #[arg(long, short = 'f', visible_alias = "file", value_name = "FILE|DIR")]
+    from: Option<PathBuf>,
+}
+
+impl Args {
+    /// The manifest that is named, if one is.
+    #[must_use]
+    pub fn manifest(&self) -> Option<PathBuf> {
+        self.from.as_deref().map(given::manifest)
+    }
 }
 
 /// A command of the shell and where it runs. Identical ones are one.
@@ -31,7 +43,7 @@ struct Step {
 /// # Errors
 /// If the manifest is wrong, a command fails, or a component's file is missing afterwards.
 pub async fn run(args: Args, place: &Place) -> anyhow::Result<Exit> {
-    let manifest = Manifest::load(&place.manifest).map_err(assemble::refused)?;
+    let manifest = place.load().map_err(assemble::refused)?;
     build(&manifest, args.component.as_deref()).await?;
     let missing: Vec<_> = manifest
         .missing_sources()

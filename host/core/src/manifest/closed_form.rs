@@ -16,7 +16,8 @@ impl Manifest {
     /// What Spin's keys lack for the closed forms; nothing for an application that has none.
     #[must_use]
     pub fn closed_form_problems(&self) -> Vec<Diagnostic> {
-        let with_closed_form = self.running().filter(|component| component.closed_form.is_some());
+        let with_closed_form =
+            self.running().filter(|component| component.closed_form.is_some() && component.split_from.is_none());
         with_closed_form.flat_map(|component| self.lacks(component)).collect()
     }
 

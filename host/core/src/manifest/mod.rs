@@ -20,13 +20,17 @@ mod missing;
 mod names;
 mod pattern;
 mod problems;
+mod profile;
 mod projection;
 mod route;
 mod sagas;
 mod schemas;
 mod section;
 mod source;
+mod split;
+mod static_response;
 mod subscription;
+mod target;
 mod template;
 mod trigger;
 mod values;
@@ -53,9 +57,11 @@ pub use projection::{Projection, ProjectionSource};
 pub use route::{Access, Lookup, Method, MethodError, Route, find};
 pub use sagas::{Choreography, Overlap, SagaSettings, Schedule, StepLimit};
 pub use schemas::Schemas;
+pub use source::SourceFile;
+pub use static_response::StaticResponse;
 pub use subscription::{MessagingSettings, Order, Overflow, Start, Subscription, WhenDead, WorkQueue};
 pub use template::{Template, TemplateError};
-pub use trigger::{HttpTrigger, Middleware};
+pub use trigger::{HttpTrigger, Middleware, TriggerTarget};
 pub use values::{ComponentVariables, Variables};
 pub use variable::Variable;
 
@@ -111,6 +117,14 @@ impl Manifest {
     /// # Errors
     /// Every problem of it, in the order of lines.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Vec<Diagnostic>> {
+        Self::load_with(path, None)
+    }
+
+    /// Like [`Self::load`], with what the components have under `profile` in the place of their own.
+    ///
+    /// # Errors
+    /// Every problem of it, in the order of lines; a profile that no component has is one.
+    pub fn load_with(path: impl AsRef<Path>, profile: Option<&str>) -> Result<Self, Vec<Diagnostic>> {
         let path = path.as_ref();
         let refuse = |message: String| vec![Diagnostic::new(path, 0, message)];
         let size = fs::metadata(path).map_err(|error| refuse(format!("cannot be read: {error}")))?.len();
@@ -118,7 +132,7 @@ impl Manifest {
             return Err(refuse(format!("has {size} bytes; a manifest has at most {MAX_MANIFEST_BYTES}")));
         }
         let text = fs::read_to_string(path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
-        Self::parse(path, &text)
+        Self::parse_with(path, &text, profile)
     }
 
     /// Reads and checks `text` as the manifest at `path`, which need not exist; files that it names are looked for
@@ -127,7 +141,15 @@ impl Manifest {
     /// # Errors
     /// Every problem of it, in the order of lines.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<Diagnostic>> {
-        application::read(path, text)
+        Self::parse_with(path, text, None)
+    }
+
+    /// Like [`Self::parse`], with what the components have under `profile` in the place of their own.
+    ///
+    /// # Errors
+    /// Every problem of it, in the order of lines; a profile that no component has is one.
+    pub fn parse_with(path: &Path, text: &str, profile: Option<&str>) -> Result<Self, Vec<Diagnostic>> {
+        application::read(path, text, profile)
     }
 
     /// The components that Weft runs.
@@ -138,14 +160,16 @@ impl Manifest {
     /// Whether a component only stands there to be composed into others.
     #[must_use]
     pub fn is_part(&self, component: &Component) -> bool {
-        let is_it = |id: &Located<Arc<str>>| id.value == component.id;
+        let id = &*component.id;
         let is_dependency = |dependency: &Dependency| match &dependency.source {
-            DependencySource::Component(id) => is_it(id),
+            DependencySource::Component(own) => &*own.value == id,
             DependencySource::File(_) => false,
         };
+        let is_half = |other: &Component| other.split_from.as_deref() == Some(id);
         !component.is_weft()
-            && !self.triggers.iter().any(|trigger| is_it(&trigger.component))
-            && (self.triggers.iter().flat_map(|trigger| &trigger.middleware).any(|layer| is_it(&layer.component))
+            && !self.triggers.iter().any(|trigger| trigger.is_of(id))
+            && !self.components.values().any(is_half)
+            && (self.triggers.iter().flat_map(|trigger| &trigger.middleware).any(|layer| layer.is(id))
                 || self.components.values().flat_map(|component| &component.dependencies).any(is_dependency))
     }
 

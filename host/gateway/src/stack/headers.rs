@@ -53,7 +53,8 @@ where
     }
 }
 
-fn strip(headers: &mut HeaderMap, trusted: bool) {
+/// Takes off what only we may set; what proxies say stays if the peer is one that is trusted.
+pub(crate) fn strip(headers: &mut HeaderMap, trusted: bool) {
     // Nearly no request has any, so nothing is allocated for it.
     let unwanted: Vec<HeaderName> = headers.keys().filter(|name| !is_kept(name.as_str(), trusted)).cloned().collect();
     for name in unwanted {
