@@ -118,10 +118,9 @@ fn components_inside_triggers_are_components() {
     assert_eq!(served(&manifest, "/inline/x"), "http-trigger1-component");
     assert_eq!(served(&manifest, "/named/7"), "named-component");
     let inline = &manifest.components["http-trigger1-component"];
-    assert_eq!((&*inline.grants.environment["A"], inline.source.value.to_str()), ("1", Some("inline.wasm")));
-    for (id, file) in [("inline-component1", "two.wasm"), ("inline-component2", "three.wasm")] {
-        let source = &manifest.components[id].source.value;
-        assert!(source == Path::new(file) || source == Path::new("three.wasm"), "{id}: {source:?}");
+    assert_eq!((&*inline.grants.environment["A"], inline.source.value.to_str()), ("1", Some("./inline.wasm")));
+    for (id, file) in [("inline-component1", "./two.wasm"), ("inline-component2", "./three.wasm")] {
+        assert_eq!(manifest.components[id].source.value, Path::new(file), "{id}");
     }
 }
 
@@ -188,8 +187,8 @@ fn a_profile_changes_what_it_names() {
     let (plain, fast) = (everything(None), everything(Some("fast")));
     let main = |manifest: &Manifest| manifest.components["main"].clone();
     assert_eq!(main(&plain).profiles, ["fast".into(), "slow".into()]);
-    assert_eq!((main(&plain).source.value.to_str(), main(&plain).digest), (Some("main.wasm"), None));
-    assert_eq!((main(&fast).source.value.to_str(), main(&fast).digest.as_deref()), (Some("fast.wasm"), Some(DIGEST)));
+    assert_eq!((main(&plain).source.value.to_str(), main(&plain).digest), (Some("./main.wasm"), None));
+    assert_eq!((main(&fast).source.value.to_str(), main(&fast).digest.as_deref()), (Some("./fast.wasm"), Some(DIGEST)));
     let environment = |manifest: &Manifest| -> Vec<String> {
         main(manifest).grants.environment.iter().map(|(name, value)| format!("{name}={value}")).collect()
     };
@@ -206,11 +205,11 @@ fn a_profile_changes_what_it_names() {
         };
         main(manifest).dependencies.iter().map(|one| (one.name.as_str().to_owned(), file(&one.source))).collect()
     };
-    assert_eq!(dependencies(&plain)["a:b/g"], "part.wasm");
-    assert_eq!(dependencies(&fast)["a:b/g"], "other.wasm");
+    assert_eq!(dependencies(&plain)["a:b/g"], "./part.wasm");
+    assert_eq!(dependencies(&fast)["a:b/g"], "./other.wasm");
     assert_eq!((dependencies(&plain).len(), dependencies(&fast).len()), (3, 4));
     assert!(main(&fast).dependencies.iter().all(|one| one.inherits == Inherits::All));
-    assert_eq!(fast.components["named-component"].source.value.to_str(), Some("fast-named.wasm"));
+    assert_eq!(fast.components["named-component"].source.value.to_str(), Some("./fast-named.wasm"));
     let said = read(EVERYTHING, Some("none")).unwrap_err();
     assert_eq!(said, "spin.toml: no component has a profile \"none\"\n  help: the profiles are fast, slow\n");
 }
