@@ -98,7 +98,7 @@ fn components_ask_each_other_and_their_own_application() {
     assert_eq!(back, expected);
     assert_eq!(fetched(&platform, "http://back.spin.internal/env"), "200\nWHERE=back\n");
     assert_eq!(fetched(&platform, "http://self.alt/gone"), "410\n");
-    assert_eq!(fetched(&platform, "/echo/env"), "200\nWHERE=plain\n");
+    assert_eq!(fetched(&platform, "http://self.alt/inline/x/env"), "200\nWHERE=inline\n");
     // Not allowed: another component, another host. No trigger has the third; no route leads to the private one.
     for denied in ["http://echo.spin.internal/env", "http://guard.spin.internal/", "http://127.0.0.1:1/"] {
         assert!(fetched(&platform, denied).contains("HttpRequestDenied"), "{denied}");
@@ -137,4 +137,32 @@ fn a_profile_takes_the_place_of_what_it_names() {
     assert!(fine, "{said}");
     let (fine, said) = check(&["--profile", "quiet"]);
     assert!(!fine && said.contains("no component has a profile \"quiet\"\n  help: the profiles are loud"), "{said}");
+}
+
+/// A module of WASI preview 1 whose `_start` ends with code 1: `(module (import "wasi_snapshot_preview1" "proc_exit"
+/// (func (param i32))) (memory (export "memory") 1) (func (export "_start") (call 0 (i32.const 1))))`.
+const MODULE: &[u8] = b"\0asm\x01\0\0\0\x01\x08\x02\x60\x01\x7f\0\x60\0\0\
+    \x02\x24\x01\x16wasi_snapshot_preview1\x09proc_exit\0\0\x03\x02\x01\x01\x05\x03\x01\0\x01\
+    \x07\x13\x02\x06memory\x02\0\x06_start\0\x01\x0a\x08\x01\x06\0\x41\x01\x10\0\x0b";
+
+#[test]
+fn a_module_is_made_a_component_and_a_digest_is_verified() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let platform = Platform::stopped();
+    let run = |source: &str| {
+        let text = format!(
+            "spin_manifest_version = 2\n[application]\nname = \"jobs\"\n[component.job]\nsource = {source}\n"
+        );
+        let (module, manifest) = (folder.path().join("job.wasm"), folder.path().join("spin.toml"));
+        fs::write(module, MODULE).and_then(|()| fs::write(&manifest, text)).expect("files are written");
+        let (status, _, stderr) = platform.weft(&["--manifest", &manifest.display().to_string(), "run", "job"]);
+        (status.code(), stderr)
+    };
+    assert_eq!(run("\"job.wasm\""), (Some(1), String::new()));
+    let digest = "0".repeat(64);
+    let (code, said) = run(&format!("{{ url = \"file:job.wasm\", digest = \"sha256:{digest}\" }}"));
+    assert_eq!(code, Some(1));
+    assert!(said.contains("spin.toml:5: ") && said.contains("has the digest sha256:"), "{said}");
+    let right = said.split("has the digest sha256:").nth(1).and_then(|rest| rest.get(..64)).expect("the digest is told");
+    assert_eq!(run(&format!("{{ url = \"file:job.wasm\", digest = \"sha256:{right}\" }}")), (Some(1), String::new()));
 }
