@@ -24,8 +24,10 @@ use weft_mesh::Mesh;
 use weft_telemetry::GuestLogs;
 
 use crate::faults;
+use crate::given::{Given, GivenArgs};
 use crate::guest_files;
 use crate::host::{Host, Parts};
+use crate::inside::Inside;
 use crate::keys;
 use crate::specs;
 use crate::wiring::Outputs;
@@ -37,6 +39,42 @@ pub struct Place {
     pub manifest: PathBuf,
     /// The data directory.
     pub data: PathBuf,
+    /// What else the command line says of the application.
+    pub given: Given,
+}
+
+impl Place {
+    /// Takes what the options of one command say.
+    ///
+    /// # Errors
+    /// A file with values of variables that cannot be read.
+    pub fn take(&mut self, options: GivenArgs) -> anyhow::Result<()> {
+        if let Some(manifest) = options.manifest() {
+            self.manifest = manifest;
+        }
+        self.given = options.read(self.given.profile.take())?;
+        Ok(())
+    }
+
+    /// Reads and checks the manifest, with the profile and the environment that are given.
+    ///
+    /// # Errors
+    /// Every problem of it, in the order of lines.
+    pub fn load(&self) -> Result<Manifest, Vec<Diagnostic>> {
+        let mut manifest = Manifest::load_with(&self.manifest, self.given.profile.as_deref())?;
+        self.given.extend_environment(&mut manifest);
+        Ok(manifest)
+    }
+
+    /// The same as Spin reads it.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_as_spin(&self) -> Result<Manifest, Vec<Diagnostic>> {
+        let mut manifest = Manifest::load_as_spin(&self.manifest, self.given.profile.as_deref())?;
+        self.given.extend_environment(&mut manifest);
+        Ok(manifest)
+    }
 }
 
 /// Whose application it is.
@@ -54,19 +92,19 @@ pub enum Dialect {
 /// # Errors
 /// What is wrong, where, and what to do.
 pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
-    let manifest = Manifest::load(&place.manifest).map_err(refused)?;
+    let manifest = place.load().map_err(refused)?;
     create_private(&place.data)?;
     let lock = lock(&place.data)?;
     keys::ensure(&manifest, &place.data)?;
     let (manifest, variables) = match dialect {
         Dialect::Weft => {
-            let variables = keys::resolve(&manifest, &place.data).map_err(refused)?;
+            let variables = keys::resolve(&manifest, place).map_err(refused)?;
             (manifest, variables)
         }
         Dialect::Spin => {
-            let keys = keys::pair(&manifest, &place.data)?;
-            let manifest = Manifest::load_as_spin(&place.manifest).map_err(refused)?;
-            let variables = Variables::resolve(&manifest, &keys::environment, &keys).map_err(refused)?;
+            let keys = keys::pair(&manifest, place)?;
+            let manifest = place.load_as_spin().map_err(refused)?;
+            let variables = keys::resolve_with(&manifest, place, keys).map_err(refused)?;
             (manifest, variables)
         }
     };
@@ -115,12 +153,15 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
     let engine = Engine::new(&EngineOptions::default(), data, clock.clone(), services, outputs)?;
     let mesh = Mesh::new(Arc::new(engine.clone()), clock.clone());
     engine.connect(Arc::new(mesh.clone()));
+    let inside = Arc::new(Inside::new(engine.clone(), mesh.clone()));
+    engine.connect_inside(inside.clone());
     let projections = Projections::open(data, clock.clone())?;
     let parts = Parts {
         place: place.clone(),
         clock,
         engine,
         mesh,
+        inside,
         outboxes: manifest.contexts.keys().filter_map(|name| sql.outbox(name)).collect(),
         event_stores,
         read_models: of_contexts(&manifest, |name| sql.read_models(name)),

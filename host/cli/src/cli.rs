@@ -1,6 +1,6 @@
 //! The command line as typed. What each command does with it is in its own file under `commands`.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -14,6 +14,7 @@ use crate::commands::{
     routes, saga, schema, subscriptions, test, up,
 };
 use crate::exit::{self, Exit};
+use crate::given::{Given, GivenArgs};
 
 /// Runs a whole microservice system as WebAssembly components in one process.
 #[derive(Debug, Parser)]
@@ -34,8 +35,11 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILE", default_value = "spin.toml")]
     pub manifest: PathBuf,
     /// The data directory; a running host is found through it
-    #[arg(long, global = true, value_name = "DIR", default_value = ".weft")]
+    #[arg(long, global = true, alias = "state-dir", value_name = "DIR", default_value = ".weft")]
     pub data: PathBuf,
+    /// The profile of components to use; their plain tables if it is not said
+    #[arg(long, global = true, value_name = "NAME")]
+    pub profile: Option<String>,
     /// Say more: the host's own log, and all causes of an error
     #[arg(long, short, global = true)]
     pub verbose: bool,
@@ -102,7 +106,7 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct UpArgs {
     /// Where to listen
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000", value_parser = address)]
     pub listen: SocketAddr,
     /// Which state engines stand behind what; without it, the embedded ones
     #[arg(long, value_name = "FILE")]
@@ -113,6 +117,19 @@ pub struct UpArgs {
     /// Run the closed forms that `weft build` has made, as Spin would: nothing of `tool.weft` counts
     #[arg(long, conflicts_with = "watch")]
     pub as_spin: bool,
+    /// Build first
+    #[arg(long)]
+    pub build: bool,
+    /// What is said of the application.
+    #[command(flatten)]
+    pub given: GivenArgs,
+}
+
+/// An address, or a name with a port; of several addresses that of the loopback interface.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let addresses: Vec<SocketAddr> = text.to_socket_addrs().map_err(|error| error.to_string())?.collect();
+    let loopback = addresses.iter().find(|address| address.ip() == Ipv4Addr::LOCALHOST);
+    loopback.or(addresses.first()).copied().ok_or_else(|| "it has no address".to_owned())
 }
 
 /// How many tasks a busy thread runs before it looks at sockets and timers again. A function that computes holds its
@@ -135,17 +152,27 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
-    let place = Place { manifest: global.manifest, data: global.data };
+    let given = Given { profile: global.profile, ..Given::default() };
+    let mut place = Place { manifest: global.manifest, data: global.data, given };
     // Kept to the end: what still waits is written when it is dropped.
     let _log = start_log(&command, global.verbose)?;
     match command {
         Command::Up(args) => {
-            let UpArgs { listen, config, watch, as_spin } = args;
+            let UpArgs { listen, config, watch, as_spin, build, given } = args;
+            place.take(given)?;
             let dialect = if as_spin { Dialect::Spin } else { Dialect::Weft };
-            up::run(up::Options { place, listen, config, watch, dialect }).await.map(|()| Exit::Success)
+            up::run(up::Options { place, listen, config, watch, build, dialect }).await.map(|()| Exit::Success)
         }
-        Command::Build(args) => build::run(args, &place).await,
-        Command::Check(args) => check::run(&args, &place),
+        Command::Build(args) => {
+            if let Some(manifest) = args.manifest() {
+                place.manifest = manifest;
+            }
+            build::run(args, &place).await
+        }
+        Command::Check(mut args) => {
+            place.take(std::mem::take(&mut args.given))?;
+            check::run(&args, &place)
+        }
         Command::Compose(args) => compose::run(&args, &place),
         Command::Keys(args) => keys::run(&args, &place),
         Command::New(new::Command::Function(args)) => new::run(&args, &place),
@@ -216,9 +243,13 @@ mod tests {
     fn every_command_of_the_manual_is_read() {
         for line in [
             "weft up --listen 0.0.0.0:80 --config weft.toml --watch",
+            "weft up -f folder --profile debug --build --variable a=b --variable @v.toml -e A=B --env C=D",
+            "weft up --listen localhost:3000 --state-dir d",
             "weft build",
             "weft build courses-list",
+            "weft build --profile debug -f folder",
             "weft check --json",
+            "weft check --from spin.toml --profile debug --variable a=@file --env A=B",
             "weft new function courses hello",
             "weft invoke example-greeter greeter#greet (\"k\",\"x\") --json",
             "weft saga show 0192",
@@ -282,6 +313,9 @@ mod tests {
             "weft",
             "weft nothing",
             "weft up --listen nowhere",
+            "weft up --variable a",
+            "weft up --env a",
+            "weft check --variable @file.txt",
             "weft new function courses",
             "weft new function Courses hello",
             "weft new function courses 1st",

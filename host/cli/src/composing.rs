@@ -1,14 +1,15 @@
 //! Components that are made of several when the application is loaded: dependencies and middleware, as Spin composes
-//! them. Reads their files; what fits together is `weft-compose`'s to say.
+//! them, and modules that are made components. What fits together is `weft-compose`'s to say.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use weft_compose::ComposeError;
 use weft_core::manifest::{
-    Component, Configuration, Dependency, DependencySource, Diagnostic, HttpTrigger, Inherits, Manifest, Middleware,
+    Component, Configuration, DependencySource, Diagnostic, Inherits, Manifest, Middleware, SourceFile,
 };
+
+use crate::sources;
 
 /// The composed bytes by component; those that are one file are not in it.
 pub type Composed = BTreeMap<Arc<str>, Arc<[u8]>>;
@@ -21,14 +22,9 @@ pub fn composed(manifest: &Manifest) -> Result<Composed, Vec<Diagnostic>> {
     let mut composed = Composed::new();
     let mut problems = Vec::new();
     for component in manifest.running() {
-        let middleware = match middleware(manifest, component) {
-            Ok(middleware) => middleware,
-            Err(problem) => {
-                problems.push(problem);
-                continue;
-            }
-        };
-        if component.dependencies.is_empty() && middleware.is_empty() {
+        let middleware = middleware(manifest, component);
+        let is_one_file = component.dependencies.is_empty() && middleware.is_empty();
+        if is_one_file && !sources::needs_reading(&component.source.value, component.digest.as_deref()) {
             continue;
         }
         match compose(manifest, component, &middleware) {
@@ -39,39 +35,21 @@ pub fn composed(manifest: &Manifest) -> Result<Composed, Vec<Diagnostic>> {
     if problems.is_empty() { Ok(composed) } else { Err(problems) }
 }
 
-type Chain<'m> = Vec<&'m Middleware>;
-
-/// What stands before the component, the outermost first. It is the same on all its routes: a component runs as one.
-fn middleware<'m>(manifest: &'m Manifest, component: &Component) -> Result<Chain<'m>, Diagnostic> {
-    let own = manifest.triggers.iter().filter(|trigger| trigger.component.value == component.id);
-    let chain = |trigger: &'m HttpTrigger| -> Chain<'m> {
-        trigger.middleware.iter().filter(|one| !manifest.is_replaced(&one.component.value)).collect()
-    };
-    let what = |chain: &Chain<'_>| -> Vec<_> {
-        chain.iter().map(|one| (one.component.value.clone(), one.inherits.clone())).collect()
-    };
-    let mut chains = own.map(|trigger| (trigger.line, chain(trigger)));
-    let Some((first_line, first)) = chains.next() else { return Ok(Vec::new()) };
-    match chains.find(|(_, other)| what(other) != what(&first)) {
-        None => Ok(first),
-        Some((line, _)) => {
-            let message = format!(
-                "component {:?} has other middleware on this route than on that of line {first_line}",
-                &*component.id
-            );
-            let help = "give the route a component of its own, with the same source";
-            Err(manifest.problem(line, message).with_help(help))
-        }
-    }
+/// What stands before the component, the outermost first. A component with middleware has one route: the manifest
+/// splits those with several.
+fn middleware<'m>(manifest: &'m Manifest, component: &Component) -> Vec<&'m Middleware> {
+    let own = manifest.triggers.iter().filter(|trigger| trigger.is_of(&component.id));
+    let is_there = |layer: &&Middleware| !manifest.replaced_by_host.iter().any(|id| layer.is(&id.value));
+    own.flat_map(|trigger| &trigger.middleware).filter(is_there).collect()
 }
 
-fn compose(manifest: &Manifest, component: &Component, middleware: &Chain<'_>) -> Result<Vec<u8>, Diagnostic> {
+fn compose(manifest: &Manifest, component: &Component, middleware: &[&Middleware]) -> Result<Vec<u8>, Diagnostic> {
     let refused = |line: usize| move |error: ComposeError| manifest.problem(line, error.to_string());
     let name = format!("component {:?}", &*component.id);
-    let source = read(manifest, &component.source.value, component.source.line)?;
+    let source = of_component(manifest, component)?;
     let mut files = Vec::new();
     for dependency in &component.dependencies {
-        files.push(dependency_file(manifest, dependency)?);
+        files.push(part(manifest, &dependency.source, dependency.name.line)?.1);
     }
     let denied: Vec<_> = component.dependencies.iter().map(|one| is_denied(&one.inherits)).collect();
     let is_for: Vec<_> =
@@ -94,30 +72,32 @@ fn compose(manifest: &Manifest, component: &Component, middleware: &Chain<'_>) -
     let Some(outermost) = middleware.first() else { return Ok(bytes) };
     let mut layers = Vec::new();
     for layer in middleware {
-        let Some(target) = manifest.components.get(&layer.component.value) else { continue };
-        let bytes = read(manifest, &target.source.value, target.source.line)?;
-        layers.push((&*layer.component.value, bytes, is_denied(&layer.inherits)));
+        let (name, bytes) = part(manifest, &layer.source, layer.line)?;
+        layers.push((name, bytes, is_denied(&layer.inherits)));
     }
     let layers: Vec<_> =
         layers.iter().map(|(name, bytes, is_denied)| weft_compose::Middleware { name, bytes, is_denied }).collect();
-    weft_compose::with_middleware(&name, &bytes, &layers).map_err(refused(outermost.component.line))
+    weft_compose::with_middleware(&name, &bytes, &layers).map_err(refused(outermost.line))
 }
 
-fn dependency_file(manifest: &Manifest, dependency: &Dependency) -> Result<Vec<u8>, Diagnostic> {
-    match &dependency.source {
-        DependencySource::File(path) => read(manifest, path, dependency.name.line),
+/// What a component is made of, and its name in messages.
+fn part(manifest: &Manifest, source: &DependencySource, line: usize) -> Result<(String, Vec<u8>), Diagnostic> {
+    match source {
+        DependencySource::File(file) => {
+            let name = file.path.display().to_string();
+            let bytes = sources::read(manifest, &name, file, line)?;
+            Ok((name, bytes))
+        }
         DependencySource::Component(id) => match manifest.components.get(&id.value) {
-            Some(target) => read(manifest, &target.source.value, target.source.line),
+            Some(target) => Ok((id.value.to_string(), of_component(manifest, target)?)),
             None => Err(manifest.problem(id.line, format!("there is no component {:?}", &*id.value))),
         },
     }
 }
 
-fn read(manifest: &Manifest, path: &Path, line: usize) -> Result<Vec<u8>, Diagnostic> {
-    std::fs::read(path).map_err(|error| {
-        let problem = manifest.problem(line, format!("{} cannot be read: {error}", path.display()));
-        if error.kind() == std::io::ErrorKind::NotFound { problem.with_help("run `weft build`") } else { problem }
-    })
+fn of_component(manifest: &Manifest, component: &Component) -> Result<Vec<u8>, Diagnostic> {
+    let file = SourceFile { path: component.source.value.clone(), digest: component.digest.clone() };
+    sources::read(manifest, &format!("component {:?}", &*component.id), &file, component.source.line)
 }
 
 /// Which of its imports something that inherits so much is denied.

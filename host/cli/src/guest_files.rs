@@ -54,26 +54,15 @@ pub fn clear(data: &Path) -> io::Result<()> {
 }
 
 fn copy(manifest: &Manifest, component: &Component, folder: &Path, data: &Path) -> Result<(), String> {
-    let hidden = globs(component.grants.exclude_files.iter().map(|glob| &**glob))?;
+    // As in Spin, `*` in these stands for folders as well, and paths are those from the manifest's folder.
+    let hidden = globs(component.grants.exclude_files.iter().map(|glob| &**glob), false)?;
     fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let data = data.canonicalize().map_err(|error| format!("{}: {error}", data.display()))?;
-    let mut copying = Copying { folder, data, hidden, files: 0, bytes: 0 };
+    let mut copying = Copying { folder, root: &manifest.root, data, hidden, files: 0, bytes: 0 };
     for mount in &component.grants.files {
         match mount {
-            FileMount::Glob(glob) => {
-                let wanted = globs([&**glob])?;
-                if glob.split('/').any(|part| part == "..") || glob.starts_with('/') {
-                    return Err(format!(
-                        "{glob:?} leads out of the manifest's folder; name a folder by source and destination"
-                    ));
-                }
-                copying.walk(&manifest.root, &start_of(&manifest.root, glob), Path::new(""), Some(&wanted))?;
-            }
-            FileMount::Folder { source, destination } => {
-                let target: PathBuf =
-                    Path::new(&**destination).components().filter(|part| matches!(part, Part::Normal(_))).collect();
-                copying.walk(source, source, &target, None)?;
-            }
+            FileMount::Glob(glob) => copying.pattern(glob)?,
+            FileMount::Folder { source, destination } => copying.placed(source, destination)?,
         }
     }
     Ok(())
@@ -81,7 +70,7 @@ fn copy(manifest: &Manifest, component: &Component, folder: &Path, data: &Path) 
 
 /// The deepest folder that holds all that a glob can match, so that others are not looked through.
 fn start_of(root: &Path, glob: &str) -> PathBuf {
-    let is_plain = |part: &&str| !part.contains(['*', '?', '[', '{']);
+    let is_plain = |part: &&str| !is_glob(part);
     let mut plain: Vec<&str> = glob.split('/').take_while(is_plain).collect();
     if plain.len() == glob.split('/').count() {
         plain.pop();
@@ -89,16 +78,27 @@ fn start_of(root: &Path, glob: &str) -> PathBuf {
     plain.into_iter().fold(root.to_owned(), |path, part| path.join(part))
 }
 
-fn globs<'a>(globs: impl IntoIterator<Item = &'a str>) -> Result<GlobSet, String> {
+fn globs<'a>(globs: impl IntoIterator<Item = &'a str>, literal_separator: bool) -> Result<GlobSet, String> {
     let mut set = GlobSetBuilder::new();
     for glob in globs {
-        set.add(GlobBuilder::new(glob).literal_separator(true).build().map_err(|error| error.to_string())?);
+        // Braces mean nothing in Spin's globs.
+        let glob = glob.replace('{', "[{]").replace('}', "[}]");
+        set.add(
+            GlobBuilder::new(&glob).literal_separator(literal_separator).build().map_err(|error| error.to_string())?,
+        );
     }
     set.build().map_err(|error| error.to_string())
 }
 
+/// Whether a pattern means other files than the one that is called so.
+fn is_glob(pattern: &str) -> bool {
+    pattern.contains(['*', '?', '[', ']'])
+}
+
 struct Copying<'a> {
     folder: &'a Path,
+    /// The manifest's folder.
+    root: &'a Path,
     /// The host's own, with its keys: no component reads it, whatever the globs cover.
     data: PathBuf,
     hidden: GlobSet,
@@ -107,6 +107,42 @@ struct Copying<'a> {
 }
 
 impl Copying<'_> {
+    /// What a string of `files` means: the file or folder that is called so, else the files that match it; shown under
+    /// their paths from the manifest's folder.
+    fn pattern(&mut self, pattern: &str) -> Result<(), String> {
+        let names_it_whole = pattern == "." || pattern.ends_with("/.");
+        if pattern.starts_with('/') || names_it_whole || pattern.split('/').any(|part| part == "..") {
+            return Err(format!(
+                "{pattern:?} leads out of the manifest's folder, or names it whole; name a folder by source and destination"
+            ));
+        }
+        let pattern = pattern.strip_prefix("./").unwrap_or(pattern);
+        let path = self.root.join(pattern);
+        if path.is_file() {
+            self.file(&path, Path::new(pattern))
+        } else if path.is_dir() {
+            self.walk(&path, &path, Path::new(pattern), None)
+        } else if is_glob(pattern) {
+            let wanted = globs([pattern], true)?;
+            self.walk(self.root, &start_of(self.root, pattern), Path::new(""), Some(&wanted))
+        } else {
+            Err(format!("there is no file or folder {}, and {pattern:?} is no glob", path.display()))
+        }
+    }
+
+    /// What a source and a destination mean: a folder or a file shown there.
+    fn placed(&mut self, source: &Path, destination: &str) -> Result<(), String> {
+        let target: PathBuf =
+            Path::new(destination).components().filter(|part| matches!(part, Part::Normal(_))).collect();
+        if !source.is_file() {
+            return self.walk(source, source, &target, None);
+        }
+        if destination.ends_with(['/', '.']) {
+            return Err(format!("{destination:?} is no name for the file {}", source.display()));
+        }
+        self.file(source, &target)
+    }
+
     /// Copies files below `from` that match, shown below `target` under their path from `root`.
     fn walk(&mut self, root: &Path, from: &Path, target: &Path, wanted: Option<&GlobSet>) -> Result<(), String> {
         let failed = |error: io::Error| format!("{}: {error}", from.display());
@@ -122,7 +158,7 @@ impl Copying<'_> {
                 self.walk(root, &path, target, wanted)?;
             } else if path.is_file()
                 && wanted.is_none_or(|wanted| wanted.is_match(shown))
-                && !self.hidden.is_match(shown)
+                && !self.hidden.is_match(path.strip_prefix(self.root).unwrap_or(&path))
             {
                 self.file(&path, &target.join(shown))?;
             }
@@ -196,6 +232,21 @@ mod tests {
         assert_eq!(but_styles, ["pages/deep/two.html", "pages/one.html"]);
         let mounted = prepared("files = [{ source = \"pages\", destination = \"/www\" }]").unwrap();
         assert_eq!(mounted, ["www/deep/three.css", "www/deep/two.html", "www/one.html"]);
+        assert_eq!(prepared("files = [\"pages/deep\"]").unwrap(), ["pages/deep/three.css", "pages/deep/two.html"]);
+        let file = prepared("files = [{ source = \"a.txt\", destination = \"/x/y.txt\" }, \"./b.md\"]").unwrap();
+        assert_eq!(file, ["b.md", "x/y.txt"]);
+    }
+
+    #[test]
+    fn what_is_excluded_is_said_from_the_manifests_folder_and_not_of_single_files() {
+        let shown = |exclude: &str| {
+            let files = "files = [{ source = \"pages\", destination = \"/www\" }, \"a.txt\"]";
+            prepared(&format!("{files}\nexclude_files = [{exclude}]")).unwrap()
+        };
+        assert_eq!(shown("\"*.css\""), ["a.txt", "www/deep/two.html", "www/one.html"]);
+        assert_eq!(shown("\"pages/deep/*\", \"a.txt\""), ["a.txt", "www/one.html"]);
+        assert_eq!(shown("\"deep/*\""), ["a.txt", "www/deep/three.css", "www/deep/two.html", "www/one.html"]);
+        assert_eq!(shown("\"**/*.{css,html}\"").len(), 4, "braces stand for themselves");
     }
 
     #[test]
@@ -205,5 +256,9 @@ mod tests {
         assert!(prepared("files = [\"../*\"]").unwrap_err().contains("leads out"));
         assert!(prepared("files = [{ source = \"gone\", destination = \"/\" }]").unwrap_err().contains("gone"));
         assert!(prepared("files = [\"[\"]").is_err());
+        assert!(prepared("files = [\"gone.txt\"]").unwrap_err().contains("no file or folder"));
+        assert!(prepared("files = [\"pages/.\"]").unwrap_err().contains("names it whole"));
+        let onto_a_folder = prepared("files = [{ source = \"a.txt\", destination = \"/\" }]");
+        assert!(onto_a_folder.unwrap_err().contains("is no name for the file"));
     }
 }

@@ -26,6 +26,7 @@ use crate::assemble::{self, Place};
 use crate::choreographing::Choreographing;
 use crate::composing;
 use crate::guest_files;
+use crate::inside::Inside;
 use crate::schemas;
 use crate::specs::{self, Made};
 use crate::wiring::{Delivering, Projecting, Resuming, Scheduling};
@@ -45,6 +46,8 @@ pub struct Parts {
     pub engine: Engine,
     /// Calls them under policy.
     pub mesh: Mesh<Value>,
+    /// Serves HTTP requests between functions.
+    pub inside: Arc<Inside>,
     /// Where events leave the databases of the contexts.
     pub outboxes: Vec<Arc<dyn OutboxSource>>,
     /// Finishes what the databases have taken in and closes them. Blocks.
@@ -110,6 +113,7 @@ impl Host {
         self.parts.engine.deploy(functions).map_err(|error| assemble::engine_refused(&manifest, error))?;
         schemas::register(&self.parts.schemas, schemas, &manifest)?;
         self.parts.mesh.configure(specs::policies(&manifest));
+        self.parts.inside.serve(&manifest);
         self.parts.sagas.limits().set(specs::step_limits(&manifest));
         self.manifest.store(Arc::new(manifest));
         Ok(())

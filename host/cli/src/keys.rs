@@ -1,7 +1,7 @@
 //! Keys that the host makes itself: an application that names a variable as its signing key and gives it no value
 //! gets an Ed25519 key at its first start, kept in the data directory for its owner alone.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, EncodeP
 
 use weft_core::manifest::{Diagnostic, KeySource, Manifest, Variables};
 
-use crate::assemble;
+use crate::assemble::{self, Place};
 
 /// Makes the keys that are missing.
 ///
@@ -34,9 +34,25 @@ pub fn ensure(manifest: &Manifest, data: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Required variables without a value.
-pub fn resolve(manifest: &Manifest, data: &Path) -> Result<Variables, Vec<Diagnostic>> {
-    let given = Variables::resolve(manifest, &environment, &BTreeMap::new())?;
-    let mut overrides = BTreeMap::new();
+pub fn resolve(manifest: &Manifest, place: &Place) -> Result<Variables, Vec<Diagnostic>> {
+    resolve_with(manifest, place, BTreeMap::new())
+}
+
+/// The same, with values that were made for some of them.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_with(
+    manifest: &Manifest,
+    place: &Place,
+    made: BTreeMap<String, String>,
+) -> Result<Variables, Vec<Diagnostic>> {
+    let data = &place.data;
+    let file = dotenv(manifest)?;
+    let environment = |name: &str| std::env::var(name).ok().or_else(|| file.get(name).cloned());
+    let mut overrides = place.given.variables(manifest);
+    overrides.extend(made);
+    let given = Variables::resolve(manifest, &environment, &overrides)?;
     for name in key_variables(manifest) {
         if given.get(name).is_some_and(str::is_empty)
             && let Ok(pem) = std::fs::read_to_string(path(data, name))
@@ -47,22 +63,16 @@ pub fn resolve(manifest: &Manifest, data: &Path) -> Result<Variables, Vec<Diagno
     Variables::resolve(manifest, &environment, &overrides)
 }
 
-/// A variable of this process's environment.
-#[must_use]
-pub fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
 /// The variables that closed forms need to make and to verify tokens: those of the private key and of its public half,
 /// as far as they have no value. Nothing for an application without closed forms.
 ///
 /// # Errors
 /// Required variables without a value; a private key whose public half cannot be told.
-pub fn pair(manifest: &Manifest, data: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+pub fn pair(manifest: &Manifest, place: &Place) -> anyhow::Result<BTreeMap<String, String>> {
     let mut pair = BTreeMap::new();
     let public = manifest.closed_forms.as_ref().and_then(|forms| forms.public_key.as_ref());
     let (Some(public), Some(private)) = (public, key_variables(manifest).next()) else { return Ok(pair) };
-    let variables = resolve(manifest, data).map_err(assemble::refused)?;
+    let variables = resolve(manifest, place).map_err(assemble::refused)?;
     let pem = variables.get(private).unwrap_or_default();
     pair.insert(private.to_owned(), pem.to_owned());
     let given = variables.get(&public.value).filter(|value| !value.trim().is_empty());
@@ -76,6 +86,17 @@ pub fn pair(manifest: &Manifest, data: &Path) -> anyhow::Result<BTreeMap<String,
     };
     pair.insert(public.value.to_string(), public_pem);
     Ok(pair)
+}
+
+/// What `.env` in the working directory says, if it is there: Spin looks there for variables that the environment has
+/// not.
+fn dotenv(manifest: &Manifest) -> Result<HashMap<String, String>, Vec<Diagnostic>> {
+    let failed = |error: dotenvy::Error| vec![manifest.problem(0, format!("variables: .env: {error}"))];
+    match dotenvy::from_path_iter(".env") {
+        Ok(lines) => lines.collect::<Result<_, _>>().map_err(failed),
+        Err(error) if error.not_found() => Ok(HashMap::new()),
+        Err(error) => Err(failed(error)),
+    }
 }
 
 fn key_variables(manifest: &Manifest) -> impl Iterator<Item = &str> {

@@ -5,6 +5,7 @@ mod closed;
 mod dependencies;
 mod function;
 mod middleware;
+mod module;
 mod renaming;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ pub use closed::{Adapters, Role, closed_form, exports};
 pub use dependencies::{Dependency, with_dependencies};
 pub use function::{Part, function};
 pub use middleware::{Middleware, with_middleware};
+pub use module::of_module;
 
 /// What the names of imports begin with that the host answers by a refusal.
 pub const DENIED: &str = "denied-";

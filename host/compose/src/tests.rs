@@ -181,3 +181,23 @@ fn middleware_stands_before_the_handler_in_order() {
         "the middleware \"odd\" imports nothing that the dependency \"wasi:http/handler@0.3\" is for; it imports spin:host/x"
     );
 }
+
+#[test]
+fn a_module_of_preview_1_becomes_a_command() {
+    let module = component(
+        r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+            (memory (export "memory") 1) (func (export "_start") (call $exit (i32.const 0))))"#,
+    );
+    let (imports, exports) = shape(&of_module("it", &module).unwrap());
+    assert!(exports.iter().any(|export| export.starts_with("wasi:cli/run@0.2")), "{exports:?}");
+    assert!(imports.iter().any(|import| import.starts_with("wasi:cli/exit@0.2")), "{imports:?}");
+}
+
+#[test]
+fn what_is_no_such_module_is_refused_by_name() {
+    let refusal = |text: &str| of_module("component \"x\"", &component(text)).unwrap_err().to_string();
+    let neither = refusal("(module (func (export \"handle-http-request\")))");
+    assert!(neither.contains("the module of component \"x\"") && neither.contains("nor is it a command"), "{neither}");
+    let foreign = refusal("(module (import \"env\" \"x\" (func)) (func (export \"_start\")))");
+    assert!(foreign.contains("the module of component \"x\" is not a valid component: "), "{foreign}");
+}

@@ -89,7 +89,12 @@ impl CapabilityStates {
         let (id, gate) = (&function.spec.id, || gate.clone());
         let clock = function.shared.clock.clone();
         let mut states = Self {
-            outbound: OutboundHooks::new(granted.outbound.clone(), gate(), id.clone()),
+            outbound: OutboundHooks::new(
+                granted.outbound.clone(),
+                gate(),
+                id.clone(),
+                function.shared.inside.get().cloned(),
+            ),
             sql: SqlState::new(
                 granted.database.clone(),
                 gate(),
@@ -121,7 +126,7 @@ impl CapabilityStates {
     pub fn serve(&mut self, context: &CallContext) {
         let traceparent = context.trace.as_ref().map(Trace::traceparent);
         let correlation = context.trace.as_ref().map(|trace| trace.trace_id.clone());
-        self.outbound.set_call(traceparent.as_deref());
+        self.outbound.set_call(traceparent.as_deref(), context);
         self.sql.set_call(traceparent.clone(), correlation.as_deref().map(str::to_owned));
         self.messaging.set_call(traceparent, correlation.as_deref().map(str::to_owned));
         self.durable.set_call(correlation);

@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures::future::{BoxFuture, Either, select};
 use wasmtime::component::Val;
 
+use weft_capability::outbound::glue::Inside;
 use weft_capability::projection::glue::{self as projection, PROJECT, PROJECTION};
 use weft_capability::projection::{ProjectError, SourceEvent};
 use weft_capability::sql::Statement;
@@ -82,7 +83,15 @@ impl Engine {
         })?;
         let linkers = BaseLinkers::new(&wasmtime).map_err(wasmtime_error)?;
         let loader = Loader::new(wasmtime.clone(), data)?;
-        let shared = Arc::new(Shared { wasmtime, clock, epoch, services, logs, calls: CallSlot::default() });
+        let shared = Arc::new(Shared {
+            wasmtime,
+            clock,
+            epoch,
+            services,
+            logs,
+            calls: CallSlot::default(),
+            inside: OnceLock::new(),
+        });
         let inner = Inner { shared, loader, linkers, functions: ArcSwap::default(), kept: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -91,6 +100,13 @@ impl Engine {
     pub fn connect(&self, calls: Arc<dyn Call<Val>>) {
         if !self.inner.shared.calls.connect(calls) {
             tracing::error!("calls were connected twice; the first connection stays");
+        }
+    }
+
+    /// Says who serves HTTP requests between functions. To be called once, before the first request.
+    pub fn connect_inside(&self, inside: Arc<dyn Inside>) {
+        if self.inner.shared.inside.set(inside).is_err() {
+            tracing::error!("requests between functions were connected twice; the first connection stays");
         }
     }
 

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use std::sync::OnceLock;
 use wasmtime::component::Val;
 
+use weft_capability::outbound::glue::Inside;
 use weft_core::{Call, Clock, Failure, Fault, Invocation, Reason};
 
 use crate::capabilities::Services;
@@ -19,6 +20,8 @@ pub(crate) struct Shared {
     pub services: Services,
     pub logs: Arc<dyn LogSink>,
     pub calls: CallSlot,
+    /// What serves HTTP requests that stay inside the application; filled like [`CallSlot`].
+    pub inside: OnceLock<Arc<dyn Inside>>,
 }
 
 /// Where calls between functions go. The mesh needs the engine and the engine the mesh, so the slot is filled once

@@ -58,6 +58,8 @@ async fn gateway() -> SocketAddr {
 fn route(pattern: &str) -> Route {
     Route {
         method: weft_core::manifest::Method::Get,
+        written: pattern.into(),
+        static_response: None,
         pattern: pattern.parse().unwrap(),
         component: "c".into(),
         access: Access::Public,

@@ -6,6 +6,7 @@
 
 mod auth;
 mod body;
+mod chained;
 mod connection;
 mod deadline;
 mod health;
@@ -19,9 +20,10 @@ mod stack;
 
 pub use auth::{AuthError, AuthSettings, Identity, KeyError, KeySet, Revocations};
 pub use body::{Answer, BodyError, BoxError, RequestBody, ResponseBody, full};
+pub use chained::chained;
 pub use health::HealthCheck;
 pub use problem::Problem;
 pub use route::{RouteMatch, RouteTable};
 pub use server::{BindError, ConfigError, Drained, Gateway, bind};
-pub use settings::{Limits, Settings};
+pub use settings::{About, Limits, Settings};
 pub use stack::Upstream;

@@ -65,4 +65,16 @@ pub struct Settings {
     pub limits: Limits,
     /// Peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed. From all others they are dropped.
     pub trusted_proxies: Vec<IpAddr>,
+    /// What `/.well-known/spin/info` tells.
+    pub application: About,
+}
+
+/// Which application is served.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct About {
+    /// Its name.
+    pub name: String,
+    /// Its version, if it has one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub version: String,
 }

@@ -9,7 +9,7 @@ use weft_core::Clock;
 use crate::auth::Authenticator;
 use crate::health::HealthBoard;
 use crate::route::RouteTable;
-use crate::settings::Limits;
+use crate::settings::{About, Limits};
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -18,6 +18,7 @@ pub(crate) struct Shared {
     pub trusted_proxies: Vec<IpAddr>,
     pub auth: Option<Authenticator>,
     pub health: HealthBoard,
+    pub application: About,
     /// Read once per request and replaced whole.
     routes: RwLock<Arc<RouteTable>>,
     /// Requests in work.
@@ -40,6 +41,7 @@ impl Shared {
             trusted_proxies: settings.trusted_proxies,
             auth,
             health,
+            application: settings.application,
             routes: RwLock::new(Arc::new(routes)),
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),

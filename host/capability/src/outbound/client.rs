@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use futures::future::BoxFuture;
+use http::{Request, Response, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -80,6 +81,22 @@ impl Outbound {
             .pool_timer(TokioTimer::new())
             .build(connector);
         Ok(Self { policy, clock, client, permits: Arc::new(Semaphore::new(MAX_CONCURRENT)) })
+    }
+
+    /// Whether the component may ask for this URL.
+    pub(super) fn check(&self, uri: &Uri) -> Result<(), OutboundError> {
+        self.policy.check_url(uri).map(drop)
+    }
+
+    /// Whether the component may ask the application itself, by addresses without a host.
+    pub(super) fn check_self(&self) -> Result<(), OutboundError> {
+        let allowed = ["http", "https"].into_iter().any(|scheme| self.policy.0.allows_self(scheme));
+        if allowed { Ok(()) } else { Err(OutboundError::Denied("http://self".to_owned())) }
+    }
+
+    /// Resolves after `duration`.
+    pub(super) fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.clock.sleep(duration)
     }
 
     /// Sends a request whose URL is absolute. Redirects are not followed.

@@ -1,35 +1,102 @@
-//! The hook through which `wasi:http` of both generations sends requests.
+//! The hook through which `wasi:http` of both generations sends requests: to other hosts by the component's client, to
+//! components of the same application (`<component>.spin.internal`) and to the application itself without leaving it.
 
 use std::sync::Arc;
 
 use futures::FutureExt;
-use http::{HeaderValue, Request, Response};
+use futures::future::{BoxFuture, Either, select};
+use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use weft_core::CallContext;
 
 use super::client::{BodyError, Timeouts};
 use super::{Outbound, OutboundError};
 use crate::gate::Gate;
 
+/// Requests that may lie between the first one and another; past it one more is refused, since it is likely a loop.
+const MAX_DEPTH: u16 = 32;
+/// What the names of components end in where they are asked for by HTTP.
+const CHAINED: &str = ".spin.internal";
+/// A host for those who need one to ask the application itself.
+const ITSELF: &str = "self.alt";
+
+/// What comes of a request inside the application.
+pub type Answered = BoxFuture<'static, Result<Response<WasiBody>, Error>>;
+
+/// Serves requests that do not leave the application. Whether a component may send them has been checked.
+pub trait Inside: Send + Sync + 'static {
+    /// A request to a component; `context` is that of the call which it makes.
+    fn to_component(&self, component: &str, request: Request<WasiBody>, context: CallContext) -> Answered;
+
+    /// A request to whatever the application serves under its path.
+    fn to_itself(&self, request: Request<WasiBody>) -> Answered;
+}
+
 /// Outbound HTTP of one instance.
-#[derive(Debug)]
 pub struct OutboundHooks {
     outbound: Outbound,
     gate: Gate,
     component: Arc<str>,
+    inside: Option<Arc<dyn Inside>>,
     traceparent: Option<HeaderValue>,
+    /// The call that runs now.
+    context: Option<CallContext>,
 }
 
 impl OutboundHooks {
-    /// The hooks of an instance of `component`, whose client is `outbound`.
+    /// The hooks of an instance of `component`, whose client is `outbound`; `inside` serves what stays inside.
     #[must_use]
-    pub fn new(outbound: Outbound, gate: Gate, component: Arc<str>) -> Self {
-        Self { outbound, gate, component, traceparent: None }
+    pub fn new(outbound: Outbound, gate: Gate, component: Arc<str>, inside: Option<Arc<dyn Inside>>) -> Self {
+        Self { outbound, gate, component, inside, traceparent: None, context: None }
     }
 
-    /// Says which call runs now: its W3C trace context goes with requests that have none.
-    pub fn set_call(&mut self, traceparent: Option<&str>) {
+    /// Says which call runs now: its W3C trace context goes with requests that have none, its deadline and depth with
+    /// those that stay inside.
+    pub fn set_call(&mut self, traceparent: Option<&str>, context: &CallContext) {
         self.traceparent = traceparent.and_then(|text| HeaderValue::from_str(text).ok());
+        self.context = Some(context.clone());
+    }
+
+    /// Where a request goes, if it may.
+    fn way(&self, uri: &Uri) -> Result<Way, OutboundError> {
+        match uri.host().unwrap_or_default() {
+            "" | ITSELF => self.outbound.check_self().map(|()| Way::Itself),
+            host => match host.strip_suffix(CHAINED) {
+                Some(component) => self.outbound.check(uri).map(|()| Way::Component(component.to_owned())),
+                None => Ok(Way::Out),
+            },
+        }
+    }
+
+    /// What comes of a request that does not leave the application.
+    fn stay(&self, component: Option<&str>, mut request: Request<WasiBody>) -> Answered {
+        let refused = |error| -> Answered { Box::pin(std::future::ready(Err(error))) };
+        let Some((inside, context)) = self.inside.as_ref().zip(self.context.as_ref()) else {
+            return refused(Error::InternalError(Some("the application takes no requests now".to_owned())));
+        };
+        let Some(component) = component else { return inside.to_itself(request) };
+        let depth = context.depth.saturating_add(1);
+        if depth > MAX_DEPTH {
+            return refused(Error::LoopDetected);
+        }
+        request.headers_mut().remove(http::header::HOST);
+        let caller = Some(Arc::clone(&self.component));
+        inside.to_component(component, request, CallContext { caller, depth, step: None, ..context.clone() })
+    }
+}
+
+/// Where a request goes.
+enum Way {
+    Out,
+    Component(String),
+    Itself,
+}
+
+impl std::fmt::Debug for OutboundHooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OutboundHooks").field("component", &self.component).finish_non_exhaustive()
     }
 }
 
@@ -51,6 +118,27 @@ impl WasiHttpHooks for OutboundHooks {
         }
         let asked = options.unwrap_or_default();
         let timeouts = Timeouts::new(asked.connect_timeout, asked.first_byte_timeout, asked.between_bytes_timeout);
+        let component = match self.way(request.uri()) {
+            Ok(Way::Out) => None,
+            Ok(Way::Component(id)) => Some(Some(id)),
+            Ok(Way::Itself) => Some(None),
+            Err(error) => {
+                tracing::warn!(component = %self.component, %error, "outbound request refused");
+                return Box::new(std::future::ready(Err(to_wasi(error))));
+            }
+        };
+        if let Some(component) = component {
+            let (answered, late) = (self.stay(component.as_deref(), request), self.outbound.sleep(timeouts.head));
+            return Box::new(async move {
+                match select(answered, late).await {
+                    Either::Left((response, _)) => {
+                        let driver: Driver = Box::new(std::future::ready(Ok(())));
+                        response.map(|response| (response, driver))
+                    }
+                    Either::Right(_) => Err(Error::ConnectionReadTimeout),
+                }
+            });
+        }
         let request = request.map(|body| body.map_err(|error| BodyError::from(error.to_string())).boxed_unsync());
         let (outbound, component) = (self.outbound.clone(), Arc::clone(&self.component));
         let sent = async move { outbound.send(request, timeouts).await };
@@ -110,7 +198,7 @@ mod tests {
             let clock = Arc::new(ManualClock::default());
             Outbound::new(OutboundHosts::new(allowed), Arc::new(SystemResolver), clock).unwrap()
         };
-        let hooks = |allowed, durable| OutboundHooks::new(outbound(allowed), Gate::new(durable), "c".into());
+        let hooks = |allowed, durable| OutboundHooks::new(outbound(allowed), Gate::new(durable), "c".into(), None);
         let url = "http://127.0.0.1:1/";
         assert!(matches!(send(&mut hooks(vec![], false), url).await, Error::HttpRequestDenied));
         assert!(matches!(send(&mut hooks(vec![any], false), url).await, Error::DestinationIpProhibited));

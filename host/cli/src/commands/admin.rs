@@ -65,8 +65,8 @@ pub async fn run(args: Args, place: &Place) -> anyhow::Result<Exit> {
 }
 
 fn administrator(place: &Place) -> anyhow::Result<String> {
-    let manifest = Manifest::load(&place.manifest).map_err(assemble::refused)?;
-    let variables = keys::resolve(&manifest, &place.data).map_err(assemble::refused)?;
+    let manifest = place.load().map_err(assemble::refused)?;
+    let variables = keys::resolve(&manifest, place).map_err(assemble::refused)?;
     let named = variables.get("admin_email").filter(|email| !email.is_empty());
     Ok(named.unwrap_or(DEFAULT_EMAIL).to_owned())
 }

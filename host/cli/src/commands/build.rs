@@ -12,6 +12,7 @@ use weft_core::manifest::{Component, Manifest};
 use crate::assemble::{self, Place};
 use crate::closing;
 use crate::exit::{AlreadyReported, Exit, UsageError};
+use crate::given;
 use crate::output;
 
 /// What `weft build` takes.
@@ -22,6 +23,17 @@ pub struct Args {
     /// Do not run the build commands; only make what runs under Spin of what they have made
     #[arg(long)]
     closed_forms: bool,
+    /// The manifest, or the folder it is in; the same as --manifest
+    #[arg(long, short = 'f', visible_alias = "file", value_name = "FILE|DIR")]
+    from: Option<PathBuf>,
+}
+
+impl Args {
+    /// The manifest that is named, if one is.
+    #[must_use]
+    pub fn manifest(&self) -> Option<PathBuf> {
+        self.from.as_deref().map(given::manifest)
+    }
 }
 
 /// A command of the shell and where it runs. Identical ones are one.
@@ -36,7 +48,7 @@ struct Step {
 /// # Errors
 /// If the manifest is wrong, a command fails, or a component's file is missing afterwards.
 pub async fn run(args: Args, place: &Place) -> anyhow::Result<Exit> {
-    let manifest = Manifest::load(&place.manifest).map_err(assemble::refused)?;
+    let manifest = place.load().map_err(assemble::refused)?;
     if !args.closed_forms {
         build(&manifest, args.component.as_deref()).await?;
     }

@@ -7,6 +7,7 @@ use weft_engine::{EngineError, EngineOptions, FunctionSpec, LoadError};
 use crate::assemble::Place;
 use crate::composing::{self, Composed};
 use crate::exit::{Exit, UsageError};
+use crate::given::GivenArgs;
 use crate::specs::{self, Made};
 use crate::{keys, output};
 
@@ -16,6 +17,9 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// What is said of the application.
+    #[command(flatten)]
+    pub given: GivenArgs,
 }
 
 /// One problem, as `--json` prints it.
@@ -65,14 +69,14 @@ type Checked = Result<usize, Vec<Diagnostic>>;
 
 /// How many components there are, or all problems.
 fn check(place: &Place) -> anyhow::Result<Checked> {
-    let manifest = match Manifest::load(&place.manifest) {
+    let manifest = match place.load() {
         Ok(manifest) => manifest,
         Err(problems) => return Ok(Err(problems)),
     };
     let missing = manifest.missing_sources();
     let composed = if missing.is_empty() { composing::composed(&manifest) } else { Ok(Composed::new()) };
     let functions = composed.and_then(|composed| {
-        let variables = keys::resolve(&manifest, &place.data)?;
+        let variables = keys::resolve(&manifest, place)?;
         specs::functions(&manifest, &variables, &Made { composed, ..Made::default() })
     });
     let functions = match functions {

@@ -29,7 +29,7 @@ pub struct Args {
 /// # Errors
 /// If there is no such component, a file is missing, the components do not fit, or the file cannot be written.
 pub fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
-    let manifest = Manifest::load(&place.manifest).map_err(assemble::refused)?;
+    let manifest = place.load().map_err(assemble::refused)?;
     if !manifest.components.contains_key(args.component.as_str()) {
         let known: Vec<&str> = manifest.components.keys().map(|id| &**id).collect();
         let message = format!("there is no component {:?}; the manifest has {}", args.component, known.join(", "));

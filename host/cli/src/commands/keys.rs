@@ -6,8 +6,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 
-use weft_core::manifest::Manifest;
-
 use crate::assemble::{self, Place};
 use crate::exit::Exit;
 use crate::keys;
@@ -27,10 +25,10 @@ pub struct Args {
 /// # Errors
 /// If the application names no keys, or one cannot be read, made or written.
 pub fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
-    let manifest = Manifest::load(&place.manifest).map_err(assemble::refused)?;
+    let manifest = place.load().map_err(assemble::refused)?;
     assemble::create_private(&place.data)?;
     keys::ensure(&manifest, &place.data)?;
-    let pair = keys::pair(&manifest, &place.data)?;
+    let pair = keys::pair(&manifest, place)?;
     if pair.is_empty() {
         bail!("the application names no key for closed forms: [application.tool.weft.spin] public_key is missing");
     }

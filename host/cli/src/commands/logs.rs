@@ -57,7 +57,8 @@ async fn check_known(component: &str, client: Option<&Client>, place: &Place) ->
     let known = match client {
         Some(client) => client.info().await?.components,
         // Without a host the manifest says; one that cannot be read leaves the files.
-        None => Manifest::load(&place.manifest)
+        None => place
+            .load()
             .map(|manifest| manifest.components.keys().map(ToString::to_string).collect())
             .unwrap_or_default(),
     };

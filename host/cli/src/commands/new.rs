@@ -66,7 +66,7 @@ struct Plan {
 /// # Errors
 /// If it exists, the context does not, or a file cannot be written.
 pub fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
-    let manifest = Manifest::load(&place.manifest).map_err(assemble::refused)?;
+    let manifest = place.load().map_err(assemble::refused)?;
     let text =
         fs::read_to_string(&place.manifest).with_context(|| format!("cannot read {}", place.manifest.display()))?;
     let plan = plan(&manifest, &text, &args.context, &args.name)?;
@@ -252,7 +252,7 @@ context = "courses"
         let manifest = root.path().join("spin.toml");
         fs::write(&manifest, MANIFEST).unwrap();
         let data = root.path().join(".weft");
-        (root, Place { manifest, data })
+        (root, Place { manifest, data, given: Given::default() })
     }
 
     fn new(place: &Place, context: &str, name: &str) -> anyhow::Result<Exit> {
@@ -265,7 +265,7 @@ context = "courses"
         new(&place, "courses", "hello").unwrap();
         let read = |path: &str| fs::read_to_string(root.path().join(path)).unwrap();
         assert_eq!(read("spin.toml"), EXPECTED);
-        Manifest::load(&place.manifest).unwrap();
+        place.load().unwrap();
         let cargo = read("components/courses/hello/Cargo.toml");
         assert!(cargo.starts_with("[package]\nname = \"courses-hello\"\ndescription = \"GET /api/courses/hello\"\n"));
         let lib = read("components/courses/hello/src/lib.rs");

@@ -22,7 +22,7 @@ pub struct Args {
 pub async fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
     let routes = match Client::find(&place.data).await? {
         Some(client) => client.routes().await?,
-        None => api::routes(&Manifest::load(&place.manifest).map_err(assemble::refused)?),
+        None => api::routes(&place.load().map_err(assemble::refused)?),
     };
     if args.json {
         output::json(&routes)?;

@@ -177,7 +177,7 @@ async fn register(args: RegisterArgs, place: &Place) -> anyhow::Result<()> {
 }
 
 fn document(place: &Place) -> anyhow::Result<()> {
-    let manifest = Manifest::load(&place.manifest).map_err(assemble::refused)?;
+    let manifest = place.load().map_err(assemble::refused)?;
     let given = schemas::given(&manifest)?;
     Ok(output::json(&asyncapi(&manifest, &schemas::newest_given(&given)))?)
 }

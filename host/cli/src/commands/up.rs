@@ -10,11 +10,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use weft_core::manifest::{Manifest, Variables};
-use weft_gateway::{AuthSettings, Gateway, HealthCheck, Limits, Revocations, RouteTable, Settings, bind};
+use weft_gateway::{About, AuthSettings, Gateway, HealthCheck, Limits, Revocations, RouteTable, Settings, bind};
 use weft_telemetry::AuditLog;
 
 use crate::assemble::{self, Dialect, Place};
-use crate::commands::watch;
+use crate::commands::{build, watch};
 use crate::control::operations::Running;
 use crate::control::server;
 use crate::host::Host;
@@ -39,6 +39,8 @@ pub struct Options {
     pub watch: bool,
     /// Run what Spin would run, with what Spin would give it.
     pub dialect: Dialect,
+    /// Build before the start.
+    pub build: bool,
 }
 
 /// The gateway over the host.
@@ -57,10 +59,14 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     let listener = bind(options.listen).await?;
     let address = listener.local_addr()?;
+    if options.build {
+        build::build(&options.place.load().map_err(assemble::refused)?, None).await?;
+    }
     let place = options.place.clone();
     let dialect = options.dialect;
     let assembling = tokio::task::spawn_blocking(move || assemble::assemble(&place, dialect));
     let host = Arc::new(assembling.await.context("assembling the host was cut short")??);
+    host.parts().inside.listens(address);
     let told = host.start().await?;
     let edge = Arc::new(edge(&host)?);
 
@@ -98,9 +104,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
 fn edge(host: &Arc<Host>) -> anyhow::Result<Edge> {
     let (parts, manifest) = (host.parts(), host.manifest());
-    let variables = keys::resolve(&manifest, &parts.place.data).map_err(assemble::refused)?;
+    let variables = keys::resolve(&manifest, &parts.place).map_err(assemble::refused)?;
     let auth = auth(host, &manifest, &variables)?;
-    let settings = Settings { limits: Limits::from(&manifest.gateway), trusted_proxies: Vec::new() };
+    let application =
+        About { name: manifest.application.name.to_string(), version: manifest.application.version.to_string() };
+    let settings = Settings { limits: Limits::from(&manifest.gateway), trusted_proxies: Vec::new(), application };
     let checks: Vec<Arc<dyn HealthCheck>> =
         vec![Arc::new(JournalHealth(parts.sagas.clone())), Arc::new(BrokerHealth(parts.broker.clone()))];
     let upstream = Upstream::new(parts.engine.clone(), parts.mesh.clone());

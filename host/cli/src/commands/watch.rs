@@ -69,11 +69,11 @@ async fn follow(host: &Arc<Host>, edge: &Arc<Edge>, mut changes: mpsc::Receiver<
 
 async fn redeploy(host: &Arc<Host>, edge: &Arc<Edge>) -> anyhow::Result<()> {
     let place = host.parts().place.clone();
-    let manifest = Manifest::load(&place.manifest).map_err(assemble::refused)?;
+    let manifest = place.load().map_err(assemble::refused)?;
     build::build(&manifest, None).await?;
     let (deploying, routes) = (host.clone(), RouteTable::new(&manifest.routes));
     let deployed = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
-        let variables = keys::resolve(&manifest, &place.data).map_err(assemble::refused)?;
+        let variables = keys::resolve(&manifest, &place).map_err(assemble::refused)?;
         deploying.deploy(manifest, &variables)
     });
     deployed.await??;

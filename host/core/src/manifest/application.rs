@@ -1,7 +1,7 @@
 //! Reads a whole file: the top level, `[application]` and `[application.tool.weft]`, and hands each table to the file
 //! that knows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,10 +23,12 @@ use super::schemas::Schemas;
 use super::section::{Entry, Section};
 use super::source::Files;
 use super::spin::ClosedForms;
+use super::split;
 use super::subscription::MessagingSettings;
-use super::trigger;
+use super::target;
+use super::trigger::{self, Middleware, Reading};
 use super::variable::Variable;
-use super::{Dialect, MAX_MANIFEST_BYTES, Manifest};
+use super::{Dialect, MAX_MANIFEST_BYTES, Manifest, Mode};
 
 /// `[application]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,7 +44,7 @@ pub struct Application {
 }
 
 /// Everything in `text`, or every problem of it.
-pub(super) fn read(path: &Path, text: &str, dialect: Dialect) -> Result<Manifest, Vec<Diagnostic>> {
+pub(super) fn read(path: &Path, text: &str, mode: Mode<'_>) -> Result<Manifest, Vec<Diagnostic>> {
     let problems = Problems::new(path, text);
     if text.len() as u64 > MAX_MANIFEST_BYTES {
         return Err(vec![Diagnostic::new(path, 0, format!("a manifest has at most {MAX_MANIFEST_BYTES} bytes"))]);
@@ -55,14 +57,36 @@ pub(super) fn read(path: &Path, text: &str, dialect: Dialect) -> Result<Manifest
         }
     };
     let root = Section::root(&problems, document.as_table());
-    let (manifest, rules) = top_level(root, path, dialect);
+    let (mut manifest, rules) = top_level(root, path, mode);
+    if let Some(profile) = mode.profile {
+        ensure_profile(&manifest, profile, &problems);
+    }
     check::references(&manifest, &rules, &problems);
+    let replaced = std::mem::take(&mut manifest.replaced_by_host);
+    let is_there = |layer: &Middleware| !replaced.iter().any(|one| layer.is(&one.value));
+    split::split(&mut manifest.triggers, &mut manifest.components, is_there);
+    manifest.replaced_by_host = replaced;
     let routes = route::assemble(&manifest, rules, &problems);
     if problems.is_empty() { Ok(Manifest { routes, ..manifest }) } else { Err(problems.into_sorted()) }
 }
 
+/// As in Spin, a profile is one that some component has.
+fn ensure_profile(manifest: &Manifest, profile: &str, problems: &Problems) {
+    let known: BTreeSet<&str> =
+        manifest.components.values().flat_map(|one| &one.profiles).map(|name| &**name).collect();
+    if known.contains(profile) {
+        return;
+    }
+    let known: Vec<&str> = known.into_iter().collect();
+    let help = match known.as_slice() {
+        [] => format!("add [component.<id>.profile.{profile}], or ask for none"),
+        known => format!("the profiles are {}", known.join(", ")),
+    };
+    problems.report_with_help(0, format!("no component has a profile {profile:?}"), help);
+}
+
 /// The manifest but for its routes, and the rules that they are made of.
-fn top_level(root: Section<'_>, path: &Path, dialect: Dialect) -> (Manifest, Vec<Rule>) {
+fn top_level(root: Section<'_>, path: &Path, mode: Mode<'_>) -> (Manifest, Vec<Rule>) {
     let files = Files::beside(path);
     version(&root);
     let mut manifest = Manifest {
@@ -88,7 +112,7 @@ fn top_level(root: Section<'_>, path: &Path, dialect: Dialect) -> (Manifest, Vec
         components: BTreeMap::new(),
     };
     let rules = match root.section("application") {
-        Some(section) => application(section, &mut manifest, &files, dialect),
+        Some(section) => application(section, &mut manifest, &files, mode.dialect),
         None => {
             if root.get("application").is_none() {
                 root.report_with_help(1, "there is no [application]", "add [application] with name = \"...\"");
@@ -99,10 +123,13 @@ fn top_level(root: Section<'_>, path: &Path, dialect: Dialect) -> (Manifest, Vec
     manifest.variables = named(root.section("variables"), |name, entry| {
         Variable::read(name, entry).map(|variable| (variable.name.clone(), variable))
     });
-    manifest.triggers = root.section("trigger").map(trigger::read).unwrap_or_default();
     manifest.components = named(root.section("component"), |id, entry| {
-        Component::read(&id, entry, &files, dialect).map(|component| (id.value, component))
+        Component::read(&id, entry, &files, mode).map(|component| (id.value, component))
     });
+    if let Some(section) = root.section("trigger") {
+        let mut reading = Reading { files: &files, mode, components: &mut manifest.components };
+        manifest.triggers = trigger::read(section, &mut reading);
+    }
     root.finish_with(|key| {
         (key == "spin_version").then(|| "this is a manifest of version 1; bring it to version 2 first".to_owned())
     });
@@ -133,7 +160,7 @@ fn application(section: Section<'_>, manifest: &mut Manifest, files: &Files, dia
         description: text("description"),
         authors: section.strings("authors").into_iter().map(|author| author.value).collect(),
     };
-    section.ignore(&["targets"]);
+    target::check(&section);
     if let Some(trigger) = section.section("trigger") {
         manifest.base = base(trigger).unwrap_or_default();
     }

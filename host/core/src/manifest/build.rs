@@ -22,13 +22,7 @@ pub struct Build {
 
 impl Build {
     pub(super) fn read(section: Section<'_>, files: &Files) -> Self {
-        let commands: Vec<_> = match section.get("command") {
-            Some(entry) => entry.one_or_many().into_iter().map(|command| command.value).collect(),
-            None => {
-                section.report_with_help(section.line, "a build needs a command", "add command = \"...\"");
-                Vec::new()
-            }
-        };
+        let commands = commands(&section);
         let workdir = section.string("workdir");
         let workdir = workdir.and_then(|folder| files.inside(&folder, &section));
         let build = Self {
@@ -39,5 +33,16 @@ impl Build {
         };
         section.finish();
         build
+    }
+}
+
+/// The command or commands of a build, which has to have one.
+pub(super) fn commands(section: &Section<'_>) -> Vec<Arc<str>> {
+    match section.get("command") {
+        Some(entry) => entry.one_or_many().into_iter().map(|command| command.value).collect(),
+        None => {
+            section.report_with_help(section.line, "a build needs a command", "add command = \"...\"");
+            Vec::new()
+        }
     }
 }

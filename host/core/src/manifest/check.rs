@@ -101,11 +101,11 @@ impl<'m> Check<'m> {
     fn triggers(&self) {
         let triggers = &self.manifest.triggers;
         for (number, trigger) in triggers.iter().enumerate() {
-            if !trigger.component.is_empty() {
-                self.find("trigger", &trigger.component);
+            if let Some(id) = trigger.component().filter(|id| !id.is_empty()) {
+                self.find("trigger", id);
             }
             for middleware in &trigger.middleware {
-                self.find("middleware", &middleware.component);
+                self.part("middleware", &middleware.source);
             }
             let Some(pattern) = &trigger.pattern else { continue };
             let same = |other: &&super::HttpTrigger| other.pattern.as_ref().is_some_and(|o| o.same_paths(pattern));
@@ -163,12 +163,15 @@ impl<'m> Check<'m> {
         }
     }
 
-    /// What is composed into another has only what that lets it have, so it must need nothing of its own (Spin's rule).
     fn dependency(&self, who: &str, dependency: &Dependency) {
-        let DependencySource::Component(id) = &dependency.source else { return };
-        let who = format!("{who}: dependency {:?}", dependency.name.as_str());
-        let Some(target) = self.find(&who, id) else { return };
-        let grants = &target.grants;
+        self.part(&format!("{who}: dependency {:?}", dependency.name.as_str()), &dependency.source);
+    }
+
+    /// What is composed into another has only what that lets it have, so it must need nothing of its own (Spin's rule).
+    fn part(&self, who: &str, source: &DependencySource) {
+        let DependencySource::Component(id) = source else { return };
+        let Some(target) = self.find(who, id) else { return };
+        let grants = target.closed_form_grants.as_ref().unwrap_or(&target.grants);
         let own = [
             ("allowed_outbound_hosts", grants.allowed_outbound_hosts.is_empty()),
             ("dependencies", target.dependencies.is_empty()),

@@ -19,13 +19,14 @@ impl Manifest {
     /// What Spin's keys lack for the closed forms; nothing for an application that has none.
     #[must_use]
     pub fn closed_form_problems(&self) -> Vec<Diagnostic> {
-        let with_closed_form = self.running().filter(|component| component.closed_form.is_some());
+        let with_closed_form =
+            self.running().filter(|component| component.closed_form.is_some() && component.split_from.is_none());
         with_closed_form.flat_map(|component| self.lacks(component)).collect()
     }
 
     /// The paths that a component answers under Spin: those of its triggers.
     pub fn paths_of<'m>(&'m self, component: &'m str) -> impl Iterator<Item = &'m super::RoutePattern> {
-        let own = self.triggers.iter().filter(move |trigger| *trigger.component.value == *component);
+        let own = self.triggers.iter().filter(move |trigger| trigger.is_of(component));
         own.filter_map(|trigger| trigger.pattern.as_ref())
     }
 

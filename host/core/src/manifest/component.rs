@@ -3,18 +3,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Dialect;
+use super::{Dialect, Mode};
 use super::build::Build;
 use super::dependency::{self, Dependency};
 use super::diagnostic::Located;
 use super::grants::Grants;
 use super::limits::{DEADLINE_MS, DEFAULT_CALL_DEADLINE_MS, Limits, Reuse};
 use super::names;
+use super::profile;
 use super::projection::Projection;
 use super::sagas::Schedule;
 use super::section::{Entry, Section};
-use super::source::Files;
+use super::source::{self, Files, SourceFile};
 use super::subscription::Subscription;
+use super::target;
 
 /// Keys that mean something in `[component.<id>.tool.weft]` alone.
 const WEFT_KEYS: [&str; 11] = [
@@ -43,6 +45,12 @@ pub struct Component {
     pub description: Arc<str>,
     /// The component that Weft runs; it may not be built yet.
     pub source: Located<PathBuf>,
+    /// The SHA-256 that its source must have, in hex, where the manifest says one.
+    pub digest: Option<Arc<str>>,
+    /// The component whose other half this is: a trigger with middleware of its own runs it apart from other triggers.
+    pub split_from: Option<Arc<str>>,
+    /// The names of its profiles.
+    pub profiles: Vec<Arc<str>>,
     /// What Spin runs, where there is a `tool.weft` table: the component composed with its providers. It is `source`
     /// itself if `tool.weft` names none.
     pub closed_form: Option<Located<PathBuf>>,
@@ -87,27 +95,69 @@ impl Component {
         self.deadline_ms.unwrap_or(DEFAULT_CALL_DEADLINE_MS)
     }
 
-    pub(super) fn read(id: &Located<Arc<str>>, entry: Entry<'_>, files: &Files, dialect: Dialect) -> Option<Self> {
+    /// Reads the table of the component `id`, with what a profile puts in the place of its parts.
+    pub(super) fn read(id: &Located<Arc<str>>, entry: Entry<'_>, files: &Files, mode: Mode<'_>) -> Option<Self> {
         if !names::is_kebab(id) {
             entry.report("is no id for a component (kebab-case, each word starting with a letter)");
         }
         let section = entry.section()?.about(&format!("component {:?}", &*id.value));
-        let spin_source = source(&section, files);
-        let spin_grants = Grants::read_spin(&section, files);
-        let build = section.section("build").map(|table| Build::read(table, files));
-        let description = section.string("description").map(|text| text.value).unwrap_or_default();
-        let tool = section.section("tool").filter(|_| dialect == Dialect::Weft);
+        let (mut component, spin_source) = Self::of_spin(id, &section, files, mode.profile);
+        let tool = section.section("tool").filter(|_| mode.dialect == Dialect::Weft);
         let tool = tool.and_then(|tool| tool.section("weft"));
-        let dependencies = dependency::read(&section, files);
-        refuse_unsupported(&section);
-        let mut component = Self {
+        component.weft_line = tool.as_ref().map(|tool| tool.line);
+        let weft_source = tool.and_then(|tool| {
+            component.dependencies.clear();
+            component.closed_form_grants = Some(std::mem::take(&mut component.grants));
+            component.read_weft(tool, files)
+        });
+        let spin_path = spin_source.as_ref().map(|source| Located::new(source.path.clone(), source.line));
+        component.closed_form = spin_path.clone().filter(|_| component.is_weft());
+        if weft_source.is_none() {
+            component.digest = spin_source.and_then(|source| source.value.digest);
+        }
+        match weft_source.or(spin_path) {
+            Some(source) => component.source = source,
+            None if section.get("source").is_some() => {}
+            None => section.report_with_help(id.line, "names no source", "add source = \"file.wasm\""),
+        }
+        section.finish_with(|key| {
+            WEFT_KEYS.contains(&key).then(|| format!("`{key}` stands in [component.{}.tool.weft]", id.value))
+        });
+        Some(component)
+    }
+
+    /// What Spin's keys say, and the source that they name.
+    fn of_spin(
+        id: &Located<Arc<str>>,
+        section: &Section<'_>,
+        files: &Files,
+        profile: Option<&str>,
+    ) -> (Self, Option<Located<SourceFile>>) {
+        let mut profiles = profile::read(section, files);
+        let names = profiles.keys().cloned().collect();
+        let chosen = profile.and_then(|name| profiles.remove(name)).unwrap_or_default();
+        let own_source = section.get("source").and_then(|entry| source::component_source(entry, section, files));
+        let mut grants = Grants::read_spin(section, files);
+        grants.environment.extend(chosen.environment);
+        let mut build = section.section("build").map(|table| Build::read(table, files));
+        if let Some(commands) = chosen.build_commands {
+            let (workdir, line) = (files.root().to_owned(), chosen.build_line);
+            build.get_or_insert(Build { commands: Vec::new(), workdir, watch: Vec::new(), line }).commands = commands;
+        }
+        let own = dependency::written(section, files);
+        refuse_ai_models(section);
+        target::check(section);
+        let component = Self {
             id: id.value.clone(),
-            description,
+            description: section.string("description").map(|text| text.value).unwrap_or_default(),
             source: Located::new(PathBuf::new(), id.line),
+            digest: None,
+            split_from: None,
+            profiles: names,
             closed_form: None,
             build,
-            grants: Grants::default(),
-            dependencies,
+            grants,
+            dependencies: dependency::resolve(section, own, chosen.dependencies),
             closed_form_grants: None,
             durable: false,
             schedules: Vec::new(),
@@ -117,30 +167,9 @@ impl Component {
             limits: Limits::default(),
             deadline_ms: None,
             line: id.line,
-            weft_line: tool.as_ref().map(|tool| tool.line),
+            weft_line: None,
         };
-        let weft_source = match tool {
-            Some(tool) => {
-                component.dependencies.clear();
-                component.closed_form_grants = Some(spin_grants);
-                component.read_weft(tool, files)
-            }
-            None => {
-                component.grants = spin_grants;
-                None
-            }
-        };
-        component.closed_form = spin_source.clone().filter(|_| component.is_weft());
-        let source = weft_source.or(spin_source);
-        match source {
-            Some(source) => component.source = source,
-            None if section.get("source").is_some() => {}
-            None => section.report_with_help(id.line, "names no source", "add source = \"file.wasm\""),
-        }
-        section.finish_with(|key| {
-            WEFT_KEYS.contains(&key).then(|| format!("`{key}` stands in [component.{}.tool.weft]", id.value))
-        });
-        Some(component)
+        (component, chosen.source.or(own_source))
     }
 
     /// Reads `tool.weft`, and answers its source.
@@ -204,27 +233,9 @@ impl Component {
     }
 }
 
-fn source(section: &Section<'_>, files: &Files) -> Option<Located<PathBuf>> {
-    let entry = section.get("source")?;
-    if entry.is_table() {
-        entry.report_with_help(
-            "must be a file: sources by URL or from a registry are not supported yet",
-            "download the component and name the file",
-        );
-        return None;
+/// Spin's key that would change what the component can do, and that Weft does not have.
+fn refuse_ai_models(section: &Section<'_>) {
+    if let Some(entry) = section.get("ai_models").filter(|entry| !entry.is_empty()) {
+        entry.report_with_help("is not supported: Weft has no AI models", "remove it");
     }
-    let path = entry.string()?;
-    Some(Located::new(files.inside(&path, section)?, path.line))
-}
-
-/// Keys of Spin that would change what the component does and that Weft does not have.
-fn refuse_unsupported(section: &Section<'_>) {
-    let refuse = |key: &'static str, message: &str, help: &str| {
-        if let Some(entry) = section.get(key).filter(|entry| !entry.is_empty()) {
-            entry.report_with_help(message, help);
-        }
-    };
-    refuse("allowed_http_hosts", "is deprecated", "write allowed_outbound_hosts = [\"https://example.com\"]");
-    refuse("ai_models", "is not supported yet: Weft has no AI models", "remove it");
-    section.ignore(&["targets", "profile"]);
 }

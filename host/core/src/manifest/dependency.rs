@@ -1,14 +1,13 @@
 //! `[component.<id>.dependencies]`: the components that are composed into one, as Spin does it. Which bytes they are and
 //! how they are put together is not known here.
 
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use super::diagnostic::Located;
 use super::names;
 use super::section::{Entry, Section};
-use super::source::Files;
+use super::source::{self, Files, SourceFile};
 
 /// A component whose exports take the place of some imports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +28,7 @@ pub enum DependencySource {
     /// A component of this manifest.
     Component(Located<Arc<str>>),
     /// A file.
-    File(PathBuf),
+    File(SourceFile),
 }
 
 /// What of the component's configuration a dependency has too. Without it, what it asks of the host is denied.
@@ -124,6 +123,52 @@ impl DependencyName {
     }
 }
 
+impl DependencyName {
+    fn parts(&self) -> (&str, Option<&str>, Option<&str>) {
+        let (path, version) = split_version(&self.text);
+        let (package, interface) = match path.split_once('/') {
+            Some((package, interface)) => (package, Some(interface)),
+            None => (path, None),
+        };
+        (package, interface, version.strip_prefix('@'))
+    }
+
+    /// Whether it means every interface of a package.
+    fn is_whole_package(&self) -> bool {
+        let (package, interface, _) = self.parts();
+        package.contains(':') && interface.is_none()
+    }
+
+    /// Whether an import may be meant by both: the same package, and neither interfaces nor versions keep them apart.
+    /// Versions do if they are not compatible, as in semantic versioning.
+    fn overlaps(&self, other: &Self) -> bool {
+        let ((package, interface, version), (other_package, other_interface, other_version)) =
+            (self.parts(), other.parts());
+        let apart = |one: Option<&str>, other: Option<&str>| one.zip(other).is_some_and(|(one, other)| one != other);
+        package.contains(':')
+            && package == other_package
+            && !apart(interface, other_interface)
+            && !apart(version.map(compatible), other_version.map(compatible))
+    }
+}
+
+/// What compatible versions share: all of one with a pre-release tag, else the numbers up to the first that is not zero.
+fn compatible(version: &str) -> &str {
+    let version = version.split('+').next().unwrap_or_default();
+    if version.contains('-') {
+        return version;
+    }
+    let mut end = 0;
+    for number in version.split('.') {
+        end += number.len();
+        if number.bytes().any(|digit| digit != b'0') {
+            break;
+        }
+        end += 1;
+    }
+    version.get(..end).unwrap_or(version)
+}
+
 /// The name, and its version with the `@`, if it has one.
 fn split_version(name: &str) -> (&str, &str) {
     name.split_at(name.find('@').unwrap_or(name.len()))
@@ -147,53 +192,110 @@ impl FromStr for DependencyName {
     }
 }
 
-/// The dependencies of a component, in the order of their names.
-pub(super) fn read(section: &Section<'_>, files: &Files) -> Vec<Dependency> {
-    let inherits_all = section.flag("dependencies_inherit_configuration", false);
-    let entries = section.section("dependencies").map(|table| table.entries()).unwrap_or_default();
-    entries.into_iter().filter_map(|(name, entry)| one(&name, entry, inherits_all, files)).collect()
+/// A dependency as it is written, before it is known what the component says for all of them.
+pub(super) struct Written {
+    dependency: Dependency,
+    /// Whether it says for itself what it inherits.
+    says_what_it_inherits: bool,
 }
 
-fn one(name: &Located<Arc<str>>, entry: Entry<'_>, inherits_all: bool, files: &Files) -> Option<Dependency> {
-    const REGISTRY: &str = "is in a registry, which Weft does not fetch from";
-    const DOWNLOAD: &str = "download it, and write { path = \"file.wasm\" }";
+/// The `dependencies` of a table, each read by itself.
+pub(super) fn written(section: &Section<'_>, files: &Files) -> Vec<Written> {
+    let entries = section.section("dependencies").map(|table| table.entries()).unwrap_or_default();
+    entries.into_iter().filter_map(|(name, entry)| one(&name, entry, files)).collect()
+}
+
+/// The dependencies of a component: its own, with those of the profile in the place of ones of the same name.
+pub(super) fn resolve(section: &Section<'_>, own: Vec<Written>, of_profile: Vec<Written>) -> Vec<Dependency> {
+    let for_all = section.get("dependencies_inherit_configuration");
+    let line = for_all.as_ref().map_or(section.line, |entry| entry.line);
+    let for_all = for_all.and_then(|entry| entry.flag());
+    let replaced =
+        |one: &Written| of_profile.iter().any(|other| other.dependency.name.as_str() == one.dependency.name.as_str());
+    let mut all: Vec<Written> = own.into_iter().filter(|one| !replaced(one)).collect();
+    all.extend(of_profile);
+    if for_all.is_some() && all.iter().any(|one| one.says_what_it_inherits) {
+        section.report_with_help(
+            line,
+            "`dependencies_inherit_configuration` stands beside an `inherit_configuration` of a dependency",
+            "say it once for all, or for each dependency",
+        );
+    }
+    let mut dependencies: Vec<Dependency> = all.into_iter().map(|one| one.dependency).collect();
+    if for_all == Some(true) {
+        dependencies.iter_mut().for_each(|one| one.inherits = Inherits::All);
+    }
+    for (number, one) in dependencies.iter().enumerate() {
+        let other = dependencies.iter().take(number).find(|other| other.name.overlaps(&one.name));
+        if let Some(other) = other {
+            section.report_with_help(
+                one.name.line,
+                format!(
+                    "the dependencies {:?} and {:?} may be for the same import",
+                    other.name.as_str(),
+                    one.name.as_str()
+                ),
+                "name versions that are not compatible, or different interfaces",
+            );
+        }
+    }
+    dependencies
+}
+
+fn one(name: &Located<Arc<str>>, entry: Entry<'_>, files: &Files) -> Option<Written> {
     let Ok(parsed) = name.parse::<DependencyName>() else {
         let help = "write the import, such as \"example:calc/add@1.0.0\", or its package \"example:calc\"";
         entry.report_with_help("names no import", help);
         return None;
     };
     if entry.is_string() {
-        entry.report_with_help(REGISTRY, DOWNLOAD);
+        entry.report_with_help(
+            "is in a registry, from which Weft does not fetch",
+            "download the component, and write { path = \"file.wasm\" }",
+        );
         return None;
     }
     let table = entry.section()?;
-    for (key, problem) in
-        [("version", REGISTRY), ("registry", REGISTRY), ("package", REGISTRY), ("url", "is elsewhere")]
-    {
-        if let Some(entry) = table.get(key) {
-            entry.report_with_help(problem, DOWNLOAD);
-            return None;
-        }
+    let export = table.string("export");
+    if let Some(export) = export.as_ref().filter(|_| parsed.is_whole_package()) {
+        table.report_with_help(
+            export.line,
+            format!("{:?} means a whole package, which one export cannot stand for", parsed.as_str()),
+            "name the interface, such as \"example:calc/add\", or remove `export`",
+        );
     }
-    table.ignore(&["digest"]);
-    let export = table.string("export").map(|export| export.value);
-    let inherits = inherits(&table, inherits_all);
-    let source = match (table.string("component"), table.string("path")) {
+    let own = table.get("inherit_configuration").is_some();
+    let inherits = inherits(&table);
+    let source = source(&table, files);
+    table.finish();
+    let export = export.map(|export| export.value);
+    let dependency = Dependency { name: Located::new(parsed, name.line), source: source?, export, inherits };
+    Some(Written { dependency, says_what_it_inherits: own })
+}
+
+/// Where a dependency is: `component`, `path`, `url`, or a registry.
+pub(super) fn source(table: &Section<'_>, files: &Files) -> Option<DependencySource> {
+    if let Some(file) = source::elsewhere(table, files) {
+        return file.map(DependencySource::File);
+    }
+    match (table.string("component"), table.string("path")) {
         (Some(id), None) => Some(DependencySource::Component(id)),
-        (None, Some(path)) => files.inside(&path, &table).map(DependencySource::File),
+        (None, Some(path)) => {
+            let path = files.inside(&path, table)?;
+            Some(DependencySource::File(SourceFile { path, digest: None }))
+        }
         _ => {
             let help = "write { path = \"file.wasm\" } or { component = \"<id>\" }";
             table.report_with_help(table.line, "a dependency has a path or a component, one of them", help);
             None
         }
-    };
-    table.finish();
-    Some(Dependency { name: Located::new(parsed, name.line), source: source?, export, inherits })
+    }
 }
 
-pub(super) fn inherits(table: &Section<'_>, by_default: bool) -> Inherits {
-    let otherwise = if by_default { Inherits::All } else { Inherits::Keys(Vec::new()) };
-    let Some(entry) = table.get("inherit_configuration") else { return otherwise };
+/// What a dependency says that it inherits; nothing if it says nothing.
+pub(super) fn inherits(table: &Section<'_>) -> Inherits {
+    let nothing = Inherits::Keys(Vec::new());
+    let Some(entry) = table.get("inherit_configuration") else { return nothing };
     if entry.is_list() {
         let mut keys = Vec::new();
         for key in entry.strings() {
@@ -210,8 +312,7 @@ pub(super) fn inherits(table: &Section<'_>, by_default: bool) -> Inherits {
     }
     match entry.flag() {
         Some(true) => Inherits::All,
-        Some(false) => Inherits::Keys(Vec::new()),
-        None => otherwise,
+        Some(false) | None => nothing,
     }
 }
 
@@ -240,6 +341,35 @@ mod tests {
         }
         for wrong in ["", "foo:", "foo:bar/", "a/b", "foo@1.0.0", "foo:bar@1", "foo:bar/b z", ":b"] {
             assert!(wrong.parse::<DependencyName>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_that_may_mean_one_import_overlap() {
+        let overlap = |a: &str, b: &str| a.parse::<DependencyName>().unwrap().overlaps(&b.parse().unwrap());
+        for (a, b) in [
+            ("foo:bar@0.1.0", "foo:bar@0.2.0"),
+            ("foo:bar/baz@0.1.0", "foo:bar/baz@0.2.0"),
+            ("foo:bar/baz@0.1.0", "foo:bar/bub@0.1.0"),
+            ("foo:bar@0.1.0", "foo:bar/bub@0.2.0"),
+            ("foo:bar@1.0.0", "foo:bar@2.0.0"),
+            ("foo:bar@0.1.0", "foo:bar@1.0.0"),
+            ("foo:bar/baz", "foo:bar/bub"),
+            ("foo:bar/baz@0.1.0-alpha", "foo:bar/baz@0.1.0-beta"),
+            ("foo:bar@0.0.1", "foo:bar@0.0.2"),
+            ("foo", "bar"),
+        ] {
+            assert!(!overlap(a, b) && !overlap(b, a), "{a} {b}");
+        }
+        for (a, b) in [
+            ("foo:bar@0.1.0", "foo:bar@0.1.1"),
+            ("foo:bar@1.2.0", "foo:bar@1.3.4+build"),
+            ("foo:bar/baz@0.1.0", "foo:bar@0.1.0"),
+            ("foo:bar", "foo:bar@0.1.0"),
+            ("foo:bar", "foo:bar/baz"),
+            ("foo:bar@0.1.0-pre", "foo:bar@0.1.0-pre"),
+        ] {
+            assert!(overlap(a, b) && overlap(b, a), "{a} {b}");
         }
     }
 }

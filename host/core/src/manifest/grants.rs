@@ -72,11 +72,13 @@ impl Grants {
 
     /// Spin's own keys.
     pub(super) fn read_spin(section: &Section<'_>, files: &Files) -> Self {
-        Self {
+        let mut grants = Self {
             files: mounts(section, files),
             exclude_files: section.strings("exclude_files").into_iter().map(|glob| glob.value).collect(),
             ..Self::read_shared(section)
-        }
+        };
+        grants.allowed_outbound_hosts.extend(http_hosts(section));
+        grants
     }
 
     /// The keys of `tool.weft`.
@@ -89,6 +91,26 @@ impl Grants {
             ..Self::read_shared(section)
         }
     }
+}
+
+/// Whether Spin has this key in a component's table.
+pub(super) fn is_spin_key(key: &str) -> bool {
+    [
+        "description",
+        "variables",
+        "files",
+        "exclude_files",
+        "allowed_http_hosts",
+        "allowed_outbound_hosts",
+        "key_value_stores",
+        "sqlite_databases",
+        "ai_models",
+        "targets",
+        "tool",
+        "dependencies_inherit_configuration",
+        "profile",
+    ]
+    .contains(&key)
 }
 
 /// Each string of the array behind `key`, parsed.
@@ -122,6 +144,33 @@ fn outbound_hosts(section: &Section<'_>) -> Vec<Located<Template>> {
     hosts
 }
 
+/// What the deprecated `allowed_http_hosts` means in the words of `allowed_outbound_hosts`, as in Spin: each host by
+/// http and by https; `insecure:allow-all` for all.
+fn http_hosts(section: &Section<'_>) -> Vec<Located<Template>> {
+    let mut hosts = Vec::new();
+    for written in section.strings("allowed_http_hosts") {
+        let bare = written.strip_prefix("http://").or_else(|| written.strip_prefix("https://")).unwrap_or(&written);
+        let meant: Vec<String> = match bare.strip_suffix('/').unwrap_or(bare) {
+            "insecure:allow-all" => ["http://*:*", "https://*:*", "http://self"].map(str::to_owned).into(),
+            "self" => vec!["http://self".to_owned()],
+            host => vec![format!("http://{host}"), format!("https://{host}")],
+        };
+        let valid = meant.iter().all(|host| host.parse::<AllowedHost>().is_ok()) && !bare.contains('*');
+        let parsed: Vec<Template> = meant.iter().filter_map(|host| host.parse().ok()).collect();
+        if !valid || parsed.iter().any(|host| !host.is_literal()) {
+            let name = section.name("allowed_http_hosts");
+            section.report_with_help(
+                written.line,
+                format!("`{name}`: {:?} is not a host with or without a port", &*written.value),
+                "write allowed_outbound_hosts = [\"https://example.com\"]",
+            );
+            continue;
+        }
+        hosts.extend(parsed.into_iter().map(|host| Located::new(host, written.line)));
+    }
+    hosts
+}
+
 fn variables(section: &Section<'_>) -> BTreeMap<Arc<str>, Located<Template>> {
     let mut variables = BTreeMap::new();
     for (name, entry) in section.section("variables").map(|table| table.entries()).unwrap_or_default() {
@@ -137,7 +186,8 @@ fn variables(section: &Section<'_>) -> BTreeMap<Arc<str>, Located<Template>> {
     variables
 }
 
-fn environment(section: &Section<'_>) -> BTreeMap<Arc<str>, Arc<str>> {
+/// `environment`.
+pub(super) fn environment(section: &Section<'_>) -> BTreeMap<Arc<str>, Arc<str>> {
     let mut environment = BTreeMap::new();
     for (name, entry) in section.section("environment").map(|table| table.entries()).unwrap_or_default() {
         if name.is_empty() || name.contains(['=', '\0']) {

@@ -82,7 +82,8 @@ impl Manifest {
     /// The components that run, or are composed into one that does, and whose file is not there.
     #[must_use]
     pub fn missing_sources(&self) -> Vec<Diagnostic> {
-        let wanted = self.components.values().filter(|component| !self.is_replaced(&component.id));
+        let whole = self.components.values().filter(|component| component.split_from.is_none());
+        let wanted = whole.filter(|component| !self.is_replaced(&component.id));
         let absent = wanted.filter(|component| !component.source.is_file());
         let problem = |component: &Component| {
             let file = component.source.display();

@@ -20,6 +20,7 @@ mod missing;
 mod names;
 mod pattern;
 mod problems;
+mod profile;
 mod projection;
 mod route;
 mod sagas;
@@ -27,7 +28,10 @@ mod schemas;
 mod section;
 mod source;
 mod spin;
+mod split;
+mod static_response;
 mod subscription;
+mod target;
 mod template;
 mod trigger;
 mod values;
@@ -54,10 +58,12 @@ pub use projection::{Projection, ProjectionSource};
 pub use route::{Access, Lookup, Method, MethodError, Route, find};
 pub use sagas::{Choreography, Overlap, SagaSettings, Schedule, StepLimit};
 pub use schemas::Schemas;
+pub use source::SourceFile;
 pub use spin::ClosedForms;
+pub use static_response::StaticResponse;
 pub use subscription::{MessagingSettings, Order, Overflow, Start, Subscription, WhenDead, WorkQueue};
 pub use template::{Template, TemplateError};
-pub use trigger::{HttpTrigger, Middleware};
+pub use trigger::{HttpTrigger, Middleware, TriggerTarget};
 pub use values::{ComponentVariables, Variables};
 pub use variable::Variable;
 
@@ -118,6 +124,14 @@ enum Dialect {
     Spin,
 }
 
+/// How a manifest is read.
+#[derive(Clone, Copy, Debug)]
+struct Mode<'m> {
+    dialect: Dialect,
+    /// Of the components.
+    profile: Option<&'m str>,
+}
+
 fn text_of(path: &Path) -> Result<String, Vec<Diagnostic>> {
     let refuse = |message: String| vec![Diagnostic::new(path, 0, message)];
     let size = fs::metadata(path).map_err(|error| refuse(format!("cannot be read: {error}")))?.len();
@@ -133,8 +147,16 @@ impl Manifest {
     /// # Errors
     /// Every problem of it, in the order of lines.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Vec<Diagnostic>> {
+        Self::load_with(path, None)
+    }
+
+    /// Like [`Self::load`], with what the components have under `profile` in the place of their own.
+    ///
+    /// # Errors
+    /// Every problem of it, in the order of lines; a profile that no component has is one.
+    pub fn load_with(path: impl AsRef<Path>, profile: Option<&str>) -> Result<Self, Vec<Diagnostic>> {
         let path = path.as_ref();
-        Self::parse(path, &text_of(path)?)
+        Self::parse_with(path, &text_of(path)?, profile)
     }
 
     /// Reads and checks `text` as the manifest at `path`, which need not exist; files that it names are looked for
@@ -143,20 +165,31 @@ impl Manifest {
     /// # Errors
     /// Every problem of it, in the order of lines.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<Diagnostic>> {
-        application::read(path, text, Dialect::Weft)
+        Self::parse_with(path, text, None)
     }
 
-    /// Reads and checks the manifest at `path` as Spin does: without the tables of tools, Weft's among them, and without
-    /// components that no trigger leads to.
+    /// Like [`Self::parse`], with what the components have under `profile` in the place of their own.
     ///
     /// # Errors
-    /// As [`Self::load`].
-    pub fn load_as_spin(path: impl AsRef<Path>) -> Result<Self, Vec<Diagnostic>> {
+    /// Every problem of it, in the order of lines; a profile that no component has is one.
+    pub fn parse_with(path: &Path, text: &str, profile: Option<&str>) -> Result<Self, Vec<Diagnostic>> {
+        application::read(path, text, Mode { dialect: Dialect::Weft, profile })
+    }
+
+    /// Like [`Self::load_with`], as Spin does: without the tables of tools, Weft's among them, and without components that
+    /// no trigger leads to.
+    ///
+    /// # Errors
+    /// As [`Self::load_with`].
+    pub fn load_as_spin(path: impl AsRef<Path>, profile: Option<&str>) -> Result<Self, Vec<Diagnostic>> {
         let path = path.as_ref();
-        let mut manifest = application::read(path, &text_of(path)?, Dialect::Spin)?;
+        let mut manifest = application::read(path, &text_of(path)?, Mode { dialect: Dialect::Spin, profile })?;
         // Spin loads what a trigger leads to, and knows no deadline and few limits.
-        let named = |id: &str| manifest.triggers.iter().any(|trigger| *trigger.component.value == *id);
-        let unused: Vec<_> = manifest.components.keys().filter(|id| !named(id)).cloned().collect();
+        let leads_to = |id: &str| manifest.triggers.iter().any(|trigger| trigger.is_of(id));
+        let is_half = |id: &str| manifest.components.values().any(|other| other.split_from.as_deref() == Some(id));
+        let is_unused = |one: &&Component| !leads_to(&one.id) && !is_half(&one.id) && !manifest.is_part(one);
+        let unused = manifest.components.values().filter(is_unused).map(|component| component.id.clone());
+        let unused: Vec<_> = unused.collect();
         for id in unused {
             manifest.components.remove(&id);
         }
@@ -178,14 +211,16 @@ impl Manifest {
     /// Whether a component only stands there to be composed into others.
     #[must_use]
     pub fn is_part(&self, component: &Component) -> bool {
-        let is_it = |id: &Located<Arc<str>>| id.value == component.id;
+        let id = &*component.id;
         let is_dependency = |dependency: &Dependency| match &dependency.source {
-            DependencySource::Component(id) => is_it(id),
+            DependencySource::Component(own) => &*own.value == id,
             DependencySource::File(_) => false,
         };
+        let is_half = |other: &Component| other.split_from.as_deref() == Some(id);
         !component.is_weft()
-            && !self.triggers.iter().any(|trigger| is_it(&trigger.component))
-            && (self.triggers.iter().flat_map(|trigger| &trigger.middleware).any(|layer| is_it(&layer.component))
+            && !self.triggers.iter().any(|trigger| trigger.is_of(id))
+            && !self.components.values().any(is_half)
+            && (self.triggers.iter().flat_map(|trigger| &trigger.middleware).any(|layer| layer.is(id))
                 || self.components.values().flat_map(|component| &component.dependencies).any(is_dependency))
     }
 

@@ -11,7 +11,8 @@ use super::limits::DEADLINE_MS;
 use super::names;
 use super::pattern::{Captures, RoutePattern};
 use super::section::{Entry, Section};
-use super::trigger::HttpTrigger;
+use super::static_response::StaticResponse;
+use super::trigger::{HttpTrigger, TriggerTarget};
 
 /// A method of HTTP, or any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,8 +61,12 @@ pub struct Route {
     pub method: Method,
     /// The path, the application's base included.
     pub pattern: RoutePattern,
-    /// The component that serves it.
+    /// The trigger's route as it is written, without the base.
+    pub written: Arc<str>,
+    /// The component that serves it; the trigger's id where none does.
     pub component: Arc<str>,
+    /// What the host answers by itself.
+    pub static_response: Option<Arc<StaticResponse>>,
     /// Who may use it.
     pub access: Access,
     /// How long the function may take to answer, in milliseconds: what the route says, else what the component says,
@@ -204,7 +209,8 @@ pub(super) fn assemble(manifest: &Manifest, rules: Vec<Rule>, problems: &super::
     }
     for trigger in &manifest.triggers {
         let Some(pattern) = &trigger.pattern else { continue };
-        if rules.iter().any(|rule| rule.pattern == *pattern) || manifest.is_replaced(&trigger.component) {
+        let is_replaced = trigger.component().is_some_and(|id| manifest.is_replaced(&id.value));
+        if is_replaced || rules.iter().any(|rule| rule.pattern == *pattern) {
             continue;
         }
         routes.push(of_trigger(manifest, trigger, pattern));
@@ -225,12 +231,19 @@ fn no_trigger<'a>(rule: &Rule, triggers: impl Iterator<Item = &'a RoutePattern>,
 }
 
 fn of_rule(manifest: &Manifest, rule: &Rule) -> Route {
+    let trigger = manifest.triggers.iter().find(|trigger| trigger.pattern.as_ref() == Some(&rule.pattern));
+    // The trigger's component under its own middleware, if the rule means that component.
+    let half = trigger.and_then(HttpTrigger::component).and_then(|id| manifest.components.get(&id.value));
+    let half = half.filter(|half| half.split_from.as_ref() == Some(&rule.component.value));
+    let component = half.map_or_else(|| rule.component.value.clone(), |half| half.id.clone());
     Route {
         method: rule.method,
         pattern: rule.pattern.below(&manifest.base),
-        component: rule.component.value.clone(),
+        written: trigger.map_or_else(|| rule.pattern.to_string().into(), |trigger| trigger.written.clone()),
+        deadline_ms: rule.deadline_ms.unwrap_or_else(|| deadline_ms(manifest, &component)),
+        component,
+        static_response: None,
         access: rule.access.clone(),
-        deadline_ms: rule.deadline_ms.unwrap_or_else(|| deadline_ms(manifest, &rule.component)),
         line: rule.line,
     }
 }
@@ -242,12 +255,18 @@ fn of_trigger(manifest: &Manifest, trigger: &HttpTrigger, pattern: &RoutePattern
         Some(_) => Access::Authenticated { roles: Vec::new(), permissions: Vec::new() },
         None => Access::Public,
     };
+    let (component, static_response) = match &trigger.target {
+        TriggerTarget::Component(id) => (id.value.clone(), None),
+        TriggerTarget::Static(answer) => (trigger.id.clone(), Some(answer.clone())),
+    };
     Route {
         method: Method::Any,
         pattern: pattern.below(&manifest.base),
-        component: trigger.component.value.clone(),
+        written: trigger.written.clone(),
+        deadline_ms: deadline_ms(manifest, &component),
+        component,
+        static_response,
         access,
-        deadline_ms: deadline_ms(manifest, &trigger.component),
         line: trigger.line,
     }
 }
@@ -265,7 +284,9 @@ mod tests {
         Route {
             method: method.parse().unwrap(),
             pattern: path.parse().unwrap(),
+            written: path.into(),
             component: component.into(),
+            static_response: None,
             access: Access::Public,
             deadline_ms: 5_000,
             line: 1,

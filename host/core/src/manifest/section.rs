@@ -115,11 +115,6 @@ impl<'a> Section<'a> {
         self.entry(key)
     }
 
-    /// Knows keys that mean nothing here.
-    pub(super) fn ignore(&self, keys: &[&'static str]) {
-        self.asked.borrow_mut().extend_from_slice(keys);
-    }
-
     /// Every entry, for tables whose keys are names.
     pub(super) fn entries(&self) -> Vec<(Located<Arc<str>>, Entry<'a>)> {
         let keys = self.table.iter().map(|(key, _)| key);

@@ -104,6 +104,8 @@ impl Variables {
         for template in &component.grants.allowed_outbound_hosts {
             match template.expand(|variable| self.get(variable)) {
                 Err(missing) => problems.push(undeclared(manifest, component, template.line, missing)),
+                // An endpoint that may be left out: Spin skips what a template leaves empty.
+                Ok(text) if !template.is_literal() && ["", "http://", "https://"].contains(&&*text) => {}
                 Ok(text) => match text.parse() {
                     Ok(host) => hosts.push(host),
                     Err(_) => problems.push(manifest.problem(

@@ -2,6 +2,7 @@
 //! manifest's routes, whose patterns and precedence are the manifest's business, with all that does not change from
 //! request to request worked out beforehand. Who may use a route is checked in `stack::authorise`.
 
+mod fixed;
 pub(crate) mod path;
 
 use std::fmt;
@@ -11,6 +12,8 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use weft_core::manifest::{self, Captures, RoutePattern, Segment};
 
+use fixed::FixedAnswer;
+
 /// A route of the table.
 #[derive(Debug)]
 pub(crate) struct Route {
@@ -18,10 +21,14 @@ pub(crate) struct Route {
     pub deadline: Duration,
     /// The pattern as text, for the function and the access log.
     pub pattern: Arc<str>,
-    /// `spin-matched-route` and `spin-raw-component-route`.
-    pub pattern_header: HeaderValue,
-    /// `spin-component-route`: the pattern without its trailing `/...`.
+    /// `spin-matched-route`: the route below the base, without a slash at its end.
+    pub matched_header: HeaderValue,
+    /// `spin-raw-component-route`: the route as it is written.
+    pub raw_header: HeaderValue,
+    /// `spin-component-route`: the same without its trailing `/...`.
     pub prefix_header: HeaderValue,
+    /// What is answered without a function.
+    pub fixed: Option<FixedAnswer>,
     /// The headers in which Spin passes the parameters, in the order of the pattern.
     pub parameter_headers: Vec<HeaderName>,
 }
@@ -108,12 +115,26 @@ impl Route {
         };
         Self {
             deadline: Duration::from_millis(config.deadline_ms.into()),
-            pattern_header: header(&pattern),
-            prefix_header: header(pattern.strip_suffix("/...").unwrap_or(&pattern)),
+            matched_header: header(&matched(&pattern, &config.written)),
+            raw_header: header(&config.written),
+            prefix_header: header(config.written.strip_suffix("/...").unwrap_or(&config.written)),
+            fixed: config.static_response.as_deref().map(FixedAnswer::new),
             parameter_headers: config.pattern.segments().iter().filter_map(parameter).collect(),
             pattern: pattern.into(),
             config: config.clone(),
         }
+    }
+}
+
+/// The route below the base as Spin has it: as it is written, but for a slash missing in front or standing at the end.
+fn matched(pattern: &str, written: &str) -> String {
+    let path = written.strip_suffix('/').unwrap_or(written);
+    let path = if path.is_empty() || path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    // The pattern is the base and the route; what is more than the route is the base.
+    let own = path.strip_suffix("/*").map_or_else(|| path.clone(), |prefix| format!("{prefix}/..."));
+    match pattern.strip_suffix(&own) {
+        Some(base) => format!("{}{path}", base.strip_suffix('/').unwrap_or(base)),
+        None => pattern.to_owned(),
     }
 }
 
@@ -174,8 +195,16 @@ mod tests {
             .map(|route| {
                 let (method, pattern) = route.split_once(' ').unwrap();
                 let (method, pattern): (Method, RoutePattern) = (method.parse().unwrap(), pattern.parse().unwrap());
-                let component = (*route).into();
-                manifest::Route { method, pattern, component, access: Access::Public, deadline_ms: 1000, line: 1 }
+                manifest::Route {
+                    method,
+                    written: pattern.to_string().into(),
+                    pattern,
+                    component: (*route).into(),
+                    static_response: None,
+                    access: Access::Public,
+                    deadline_ms: 1000,
+                    line: 1,
+                }
             })
             .collect();
         routes.sort_by(|a, b| (&a.pattern, a.method).cmp(&(&b.pattern, b.method)));
@@ -234,6 +263,25 @@ mod tests {
         assert_eq!(look(&table, "PUT", "/b"), r#"PUT /b [] """#);
         assert_eq!(look(&table, "OPTIONS", "/b"), r#"* /b [] """#);
         assert_eq!(look(&table, "TRACE", "/x"), r#"* /... [] "/x""#);
+    }
+
+    #[test]
+    fn routes_are_told_as_spin_tells_them() {
+        for (base, written, expected) in [
+            ("/", "/", ""),
+            ("/", "/a", "/a"),
+            ("/", "/a/", "/a"),
+            ("/", "a/:b", "/a/:b"),
+            ("/", "/...", "/..."),
+            ("/", "/a/*", "/a/*"),
+            ("/v1", "/", "/v1"),
+            ("/v1", "/a/...", "/v1/a/..."),
+        ] {
+            let below = if written.ends_with('*') { "/a/..." } else { written };
+            let pattern = format!("{}/{}", base.trim_end_matches('/'), below.trim_start_matches('/'));
+            let pattern: RoutePattern = pattern.parse().unwrap();
+            assert_eq!(matched(&pattern.to_string(), written), expected, "{base} {written}");
+        }
     }
 
     #[test]

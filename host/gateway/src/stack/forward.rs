@@ -79,8 +79,8 @@ fn function_request(routed: Routed) -> Request<RequestBody> {
     let headers = &mut head.headers;
     headers.extend(path_headers);
     for (name, value) in [
-        ("spin-matched-route", route.pattern_header.clone()),
-        ("spin-raw-component-route", route.pattern_header.clone()),
+        ("spin-matched-route", route.matched_header.clone()),
+        ("spin-raw-component-route", route.raw_header.clone()),
         ("spin-component-route", route.prefix_header.clone()),
         ("spin-base-path", HeaderValue::from_static("/")),
         ("spin-client-addr", record.peer.address.clone()),

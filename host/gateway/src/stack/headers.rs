@@ -59,14 +59,15 @@ where
 
 /// Whose word counts.
 #[derive(Clone, Copy)]
-struct Trust {
+pub(crate) struct Trust {
     /// The peer's, on where a request comes from.
-    peer: bool,
+    pub peer: bool,
     /// Anybody's, on who the user is: it means nothing to us.
-    identity: bool,
+    pub identity: bool,
 }
 
-fn strip(headers: &mut HeaderMap, trust: Trust) {
+/// Takes off what only we may set.
+pub(crate) fn strip(headers: &mut HeaderMap, trust: Trust) {
     // Nearly no request has any, so nothing is allocated for it.
     let unwanted: Vec<HeaderName> = headers.keys().filter(|name| !is_kept(name.as_str(), trust)).cloned().collect();
     for name in unwanted {

@@ -1,10 +1,11 @@
-//! `/livez`, `/readyz` and `/health`, which belong to the host whatever routes there are.
+//! `/livez`, `/readyz` and `/health`, which belong to the host whatever routes there are; and what Spin answers below
+//! `/.well-known/spin/`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
-use futures::future::{BoxFuture, Either};
+use futures::future::{BoxFuture, Either, ready};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Response, StatusCode};
 use tower::Service;
@@ -14,6 +15,9 @@ use crate::body::{ResponseBody, full};
 use crate::health::Status;
 use crate::problem::Problem;
 use crate::shared::Shared;
+
+/// Where Spin's own answers are.
+const SPIN: &str = "/.well-known/spin/";
 
 #[derive(Clone, Debug)]
 pub(crate) struct Health<S> {
@@ -43,6 +47,9 @@ where
     }
 
     fn call(&mut self, exchange: Exchange) -> Self::Future {
+        if let Some(name) = exchange.head.uri.path().strip_prefix(SPIN) {
+            return Either::Left(Box::pin(ready(of_spin(name, &exchange.record.shared))));
+        }
         let probe = match exchange.head.uri.path() {
             "/livez" => Probe::Live,
             "/readyz" => Probe::Ready,
@@ -57,6 +64,21 @@ where
             }
             Ok(probe_answer(probe, &shared).await)
         }))
+    }
+}
+
+/// As Spin answers, whatever the method.
+fn of_spin(name: &str, shared: &Shared) -> Answered {
+    match name {
+        "health" => Ok(Response::new(full("OK"))),
+        "info" => {
+            // Two texts always serialise.
+            let text = serde_json::to_string_pretty(&shared.application).unwrap_or_default();
+            let mut response = Response::new(full(text));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            Ok(response)
+        }
+        _ => Err(Problem::no_route()),
     }
 }
 

@@ -7,6 +7,7 @@ mod authorise;
 mod catch_panic;
 mod check;
 mod deadline;
+mod fixed;
 mod forward;
 mod headers;
 mod health;
@@ -28,6 +29,7 @@ use crate::record::Record;
 use crate::route::RouteMatch;
 use crate::shared::Shared;
 
+pub(crate) use headers::{Trust, strip};
 pub(crate) use observe::{Arrival, Observe};
 
 /// A request with its record.
@@ -78,7 +80,11 @@ pub(crate) type Stack<S> = Observe<
     catch_panic::CatchPanic<
         health::Health<
             admit::Admit<
-                check::Check<headers::Strip<route::Find<authorise::Authorise<deadline::Within<forward::Forward<S>>>>>>,
+                check::Check<
+                    headers::Strip<
+                        route::Find<authorise::Authorise<fixed::Fixed<deadline::Within<forward::Forward<S>>>>>,
+                    >,
+                >,
             >,
         >,
     >,
@@ -104,6 +110,8 @@ pub(crate) fn stack<S: Upstream>(shared: &Arc<Shared>, upstream: S) -> Stack<S> 
         .layer_fn(|inner| route::Find { inner })
         // After the route, before any of the function's time is spent.
         .layer_fn(|inner| authorise::Authorise { inner })
+        // After the token, which such a route may need like any other; no function runs for it.
+        .layer_fn(|inner| fixed::Fixed { inner })
         // Around the function alone; what stands above never waits.
         .layer_fn(|inner| deadline::Within { inner })
         // Last: the request in the form that a function gets.

@@ -37,6 +37,8 @@ pub fn route(route: &str, component: &str, access: Access) -> Route {
     let (method, pattern) = route.split_once(' ').unwrap();
     Route {
         method: method.parse().unwrap(),
+        written: pattern.into(),
+        static_response: None,
         pattern: pattern.parse().unwrap(),
         component: component.into(),
         access,

@@ -38,7 +38,7 @@ struct Outcome<'a> {
 
 /// Prints every change that would be refused; ends with [`Exit::Failure`] if there are any.
 pub(super) fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
-    let manifest = Manifest::load(&place.manifest).map_err(assemble::refused)?;
+    let manifest = place.load().map_err(assemble::refused)?;
     let given = schemas::given(&manifest)?;
     let data = args.against.as_ref().unwrap_or(&place.data);
     let types = match deployed(data)? {

@@ -112,7 +112,7 @@ pub async fn run(args: Args, place: &Place) -> anyhow::Result<Exit> {
 
 /// The tables that projections write, as `context.table`.
 fn read_models(place: &Place) -> anyhow::Result<BTreeSet<String>> {
-    let manifest = Manifest::load(&place.manifest).map_err(assemble::refused)?;
+    let manifest = place.load().map_err(assemble::refused)?;
     let tables = |projection: Projection| {
         let table = |table: &Arc<str>| format!("{}.{table}", projection.context);
         projection.rules.tables.iter().map(table).collect::<Vec<_>>()

@@ -1,0 +1,107 @@
+//! HTTP that stays inside the application: from a component to another (`<component>.spin.internal`), through the mesh's
+//! bulkhead to the engine; and to the application itself, by its own listener.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use http::uri::{Authority, Scheme};
+use http::{Request, Response, Uri};
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+use weft_capability::outbound::glue::{self, Answered};
+use weft_core::CallContext;
+use weft_core::manifest::{HttpTrigger, Manifest};
+use weft_engine::{Engine, FunctionBody, FunctionBodyError, Value};
+use weft_gateway::Problem;
+use weft_mesh::Mesh;
+
+/// Serves requests of the application's own components.
+pub struct Inside {
+    engine: Engine,
+    mesh: Mesh<Value>,
+    /// The components that have a trigger, private ones included.
+    served: ArcSwap<BTreeSet<Arc<str>>>,
+    origin: OnceLock<SocketAddr>,
+    client: Client<HttpConnector, FunctionBody>,
+}
+
+impl Inside {
+    /// Over the functions of `engine`, under the policies of `mesh`; no component is served yet.
+    #[must_use]
+    pub fn new(engine: Engine, mesh: Mesh<Value>) -> Self {
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self { engine, mesh, served: ArcSwap::default(), origin: OnceLock::new(), client }
+    }
+
+    /// Makes the components that the manifest's triggers name the ones that are served.
+    pub fn serve(&self, manifest: &Manifest) {
+        let served = manifest.triggers.iter().filter_map(HttpTrigger::component).map(|id| id.value.clone());
+        self.served.store(Arc::new(served.collect()));
+    }
+
+    /// Says where the application listens.
+    pub fn listens(&self, address: SocketAddr) {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        // One process has one listener.
+        let _ = self.origin.set(SocketAddr::new(ip, address.port()));
+    }
+}
+
+impl glue::Inside for Inside {
+    fn to_component(&self, component: &str, request: Request<FunctionBody>, context: CallContext) -> Answered {
+        let Some(id) = self.served.load().get(component).cloned() else {
+            tracing::warn!(%component, "a component was asked for by HTTP that no trigger has");
+            return Box::pin(std::future::ready(Err(FunctionBodyError::DestinationNotFound)));
+        };
+        let (engine, mesh) = (self.engine.clone(), self.mesh.clone());
+        let (mut head, body) = request.into_parts();
+        weft_gateway::chained(&mut head);
+        let request = Request::from_parts(head, body);
+        Box::pin(async move {
+            let served = async {
+                let permit = mesh.admit(&id, context.deadline).await?;
+                engine.serve(&id, request, context, permit).await
+            };
+            Ok(served.await.unwrap_or_else(|failure| {
+                tracing::warn!(component = %id, %failure, "a function failed");
+                // The caller sees the status alone, as it would see that of any host.
+                let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
+                *response.status_mut() = Problem::from(failure).status();
+                response
+            }))
+        })
+    }
+
+    fn to_itself(&self, mut request: Request<FunctionBody>) -> Answered {
+        let refused = |error| -> Answered { Box::pin(std::future::ready(Err(error))) };
+        let Some(origin) = self.origin.get() else { return refused(FunctionBodyError::HttpRequestUriInvalid) };
+        let Some(uri) = at(*origin, request.uri()) else { return refused(FunctionBodyError::HttpRequestUriInvalid) };
+        *request.uri_mut() = uri;
+        request.headers_mut().remove(http::header::HOST);
+        let sent = self.client.request(request);
+        Box::pin(async move {
+            let response = sent.await.map_err(|error| {
+                let refused = error.is_connect();
+                tracing::warn!(%error, "the application did not answer a component of its own");
+                if refused { FunctionBodyError::ConnectionRefused } else { FunctionBodyError::ConnectionTerminated }
+            })?;
+            Ok(response.map(|body| body.map_err(|_| FunctionBodyError::ConnectionTerminated).boxed_unsync()))
+        })
+    }
+}
+
+/// The same path and query at an address.
+fn at(address: SocketAddr, uri: &Uri) -> Option<Uri> {
+    let authority = Authority::try_from(address.to_string()).ok()?;
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    Uri::builder().scheme(Scheme::HTTP).authority(authority).path_and_query(target).build().ok()
+}
