@@ -4,6 +4,7 @@
 mod dependencies;
 mod function;
 mod middleware;
+mod released;
 mod renaming;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use wac_graph::{CompositionGraph, EncodeOptions, NodeId};
 pub use dependencies::{Dependency, with_dependencies};
 pub use function::{Part, function};
 pub use middleware::{Middleware, with_middleware};
+pub use released::{is_candidate, released};
 
 /// What the names of imports begin with that the host answers by a refusal.
 pub const DENIED: &str = "denied-";

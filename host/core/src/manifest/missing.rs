@@ -79,11 +79,12 @@ impl Manifest {
         }
     }
 
-    /// The components that run, or are composed into one that does, and whose file is not there.
+    /// The components that run, or are composed into one that does, and whose file is not there; optional ones may be
+    /// absent.
     #[must_use]
     pub fn missing_sources(&self) -> Vec<Diagnostic> {
         let wanted = self.components.values().filter(|component| !self.is_replaced(&component.id));
-        let absent = wanted.filter(|component| !component.source.is_file());
+        let absent = wanted.filter(|component| !component.optional && !component.source.is_file());
         let problem = |component: &Component| {
             let file = component.source.display();
             let problem =
