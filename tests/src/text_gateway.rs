@@ -30,6 +30,9 @@ struct Inner {
     taken: Vec<Taken>,
     /// Status and body; `None` to take the message.
     refusal: Option<(u16, Value)>,
+    is_silent: bool,
+    /// Connections, which stay open until the other side has read what it wants.
+    held: Vec<TcpStream>,
 }
 
 impl TextGateway {
@@ -47,6 +50,7 @@ impl TextGateway {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 serving.serve(&stream).expect("a request of HTTP and an answer to it");
+                serving.inner().held.push(stream);
             }
         });
         gateway
@@ -67,6 +71,11 @@ impl TextGateway {
     /// From now on it answers this.
     pub fn refuse(&self, status: u16, body: Value) {
         self.inner().refusal = Some((status, body));
+    }
+
+    /// From now on it takes what it is handed and says nothing.
+    pub fn fall_silent(&self) {
+        self.inner().is_silent = true;
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -95,6 +104,9 @@ impl TextGateway {
         let (status, answer) = {
             let mut inner = self.inner();
             inner.taken.push(Taken { request: request.trim_end().to_owned(), key, message });
+            if inner.is_silent {
+                return Ok(());
+            }
             let number = inner.taken.len();
             inner.refusal.clone().unwrap_or_else(|| (202, json!({ "id": format!("text-{number}") })))
         };

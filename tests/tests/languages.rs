@@ -41,7 +41,7 @@ fn a_channel_in_javascript_sends_to_who_wants_it() {
     }
     let gateway = TextGateway::start();
     let platform = Platform::start_with(&Options::default().env("SPIN_VARIABLE_SMS_GATEWAY", gateway.url()));
-    for number in 1..=3 {
+    for number in 1..=4 {
         wants_texts(&platform, number, &format!("+43 664 123456{number}"));
     }
     let sent = told_of_enrolling(&platform, 1);
@@ -61,10 +61,17 @@ fn a_channel_in_javascript_sends_to_who_wants_it() {
     let unavailable = told_of_enrolling(&platform, 3);
     assert_eq!(unavailable["sms"]["status"], "unavailable", "{unavailable}");
 
+    // The deadline of the function passes: its caller knows no more than that.
+    gateway.fall_silent();
+    let late = told_of_enrolling(&platform, 4);
+    assert_eq!(late["sms"]["status"], "unavailable", "{late}");
+    let detail = late["sms"]["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("notifications-sms did not answer in time"), "{late}");
+
     // Who has not asked for it is told in the application alone.
-    let quiet = told_of_enrolling(&platform, 4);
+    let quiet = told_of_enrolling(&platform, 5);
     assert_eq!(quiet["sms"], Value::Null);
-    assert_eq!(gateway.taken().len(), 3);
+    assert_eq!(gateway.taken().len(), 4);
     assert!(platform.log().lines().all(|line| !line.contains("ERROR")), "{}", platform.log());
 }
 
@@ -93,8 +100,7 @@ fn without_the_components_of_other_languages_the_rest_goes_on() {
     let text = std::fs::read_to_string(without_sms.path()).expect("the manifest was written");
     let (line, instead) = absent(RANKING);
     std::fs::write(without_sms.path(), text.replacen(&line, &instead, 1)).expect("the manifest can be written");
-    let platform =
-        Platform::start_with(&Options { manifest: without_sms.path().to_owned(), ..Options::default() });
+    let platform = Platform::start_with(&Options { manifest: without_sms.path().to_owned(), ..Options::default() });
     for component in ["notifications-sms", "analytics-recommendations"] {
         let said = |line: &str| line.contains("WARN") && line.contains("not built") && line.contains(component);
         assert!(platform.log().lines().any(said), "{}", platform.log());

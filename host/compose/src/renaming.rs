@@ -93,9 +93,8 @@ fn section(
                 number(name.len() as u64, &mut length);
                 let rest = raw.get(1 + length.len() + name.len()..);
                 let plain = raw.get(1 + length.len()..).is_some_and(|raw| raw.starts_with(name.as_bytes()));
-                let rest = rest
-                    .filter(|_| plain)
-                    .ok_or_else(|| format!("the name {name:?} is written in an unknown way"))?;
+                let rest =
+                    rest.filter(|_| plain).ok_or_else(|| format!("the name {name:?} is written in an unknown way"))?;
                 body.extend(raw.first());
                 number(new.len() as u64, &mut body);
                 body.extend_from_slice(new.as_bytes());

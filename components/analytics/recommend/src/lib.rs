@@ -35,8 +35,7 @@ struct Item {
 async fn handle(request: Request) -> Result<Response, Problem> {
     let user = request.require_user()?;
     let limit = request.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
-    let (courses, enrollments) =
-        futures::join!(catalog::published(CANDIDATES), records::of_student(user.id.clone()));
+    let (courses, enrollments) = futures::join!(catalog::published(CANDIDATES), records::of_student(user.id.clone()));
     let courses = courses.map_err(|error| match error {
         catalog::Error::NotFound => Problem::not_found("course"),
         catalog::Error::Unavailable(failure) => failure.into(),
@@ -93,9 +92,8 @@ fn named(courses: &[Course], ranked: Vec<Recommendation>) -> Vec<Item> {
 
 /// Courses that are not taken and have a seat.
 fn newest(courses: &[Course], taken: &[Taken], limit: usize) -> Vec<Item> {
-    let is_open = |course: &&Course| {
-        course.seats_taken < course.capacity && taken.iter().all(|one| one.course_id != course.id)
-    };
+    let is_open =
+        |course: &&Course| course.seats_taken < course.capacity && taken.iter().all(|one| one.course_id != course.id);
     let item = |course: &Course| Item {
         course_id: course.id.clone(),
         title: course.title.clone(),

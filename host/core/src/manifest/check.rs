@@ -56,7 +56,11 @@ impl<'m> Check<'m> {
     fn not_optional(&self, who: &str, id: &Located<Arc<str>>, component: &Component) {
         if component.optional {
             let message = format!("{who}: component {:?} is optional, and nothing else could answer", &*id.value);
-            self.problems.report_with_help(id.line, message, "remove `optional`, or have it called by another function");
+            self.problems.report_with_help(
+                id.line,
+                message,
+                "remove `optional`, or have it called by another function",
+            );
         }
     }
 
