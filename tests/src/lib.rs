@@ -15,5 +15,6 @@ pub mod saga_harness;
 pub mod sagas;
 pub mod scenario;
 pub mod skip;
+pub mod text_gateway;
 pub mod tokens;
 pub mod wait;

@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 use crate::http::{Client, Request};
 use crate::repository;
 use crate::tokens::Token;
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::eventually;
 
 mod compiled;
 
@@ -21,6 +22,8 @@ mod compiled;
 pub const ADMIN_EMAIL: &str = "admin@example.com";
 /// Its password.
 pub const ADMIN_PASSWORD: &str = "correct horse battery";
+/// How long a start may take on a busy machine: one compiles components of 25 MB. A host that ends is noticed at once.
+const START: Duration = Duration::from_mins(5);
 /// Lines of the host's log that a failed test shows.
 const LOG_LINES: usize = 80;
 
@@ -129,10 +132,10 @@ impl Platform {
             .expect("the host can be started");
         let address = address(&mut child, &self.log_path());
         self.child = Some(child);
-        self.url = address.recv_timeout(PATIENCE).map_err(|_| {
+        self.url = address.recv_timeout(START).map_err(|_| {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
             let ended = ended.map(|status| format!("it ended with {status}"));
-            ended.unwrap_or_else(|| format!("it said no address within {PATIENCE:?}"))
+            ended.unwrap_or_else(|| format!("it said no address within {START:?}"))
         })?;
         self.client = Client::new(&self.url);
         self.wait_until_ready()?;

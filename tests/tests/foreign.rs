@@ -4,6 +4,7 @@ use serde_json::json;
 use weft_tests::isolation::{probe, start};
 use weft_tests::platform::{Options, Platform};
 use weft_tests::repository;
+use weft_tests::skip;
 
 #[test]
 fn a_component_of_wasi_0_2_is_served() {
@@ -22,33 +23,72 @@ fn a_component_of_wasi_0_2_is_served() {
     assert_eq!(platform.get("/visits/here").send().text(), "/visits/here was asked for 4 times\n");
 }
 
-fn notes(application: &str) -> Options {
+/// The notes application, built with a released SDK of Spin each: the same requests are answered alike.
+macro_rules! built_with {
+    ($($(#[$doc:meta])* $name:ident: $application:literal;)*) => {$(
+        $(#[$doc])*
+        #[test]
+        fn $name() {
+            keeps_notes($application);
+        }
+    )*};
+}
+
+built_with! {
+    /// Rust, version 3: WASI 0.2 and `fermyon:spin@2.0.0`.
+    spin_sdk_3_for_rust_runs_unchanged: "spin-app-sdk3";
+    /// Rust, version 4.
+    spin_sdk_4_for_rust_runs_unchanged: "spin-app-sdk4";
+    /// Rust, version 5.
+    spin_sdk_5_for_rust_runs_unchanged: "spin-app-sdk5";
+    /// Rust, version 6: the release candidate of WASI 0.3 and Spin's interfaces of version 3.
+    spin_sdk_6_for_rust_runs_unchanged: "spin-app-sdk6";
+    /// Rust, version 7: WASI 0.3 and Spin's interfaces of version 3.
+    spin_sdk_7_for_rust_runs_unchanged: "spin-app";
+}
+
+/// Built by `@spinframework/build-tools`: WASI 0.2 and `fermyon:spin@2.0.0`.
+#[test]
+fn spin_for_javascript_runs_unchanged() {
+    if !skip::without("example_spin_app_js") {
+        keeps_notes("spin-app-js");
+    }
+}
+
+/// Version 5 of `spin-sdk`: it imports all of Spin's world, whatever the application uses.
+#[test]
+fn spin_sdk_5_for_python_runs_unchanged() {
+    if !skip::without("example_spin_app_python") {
+        keeps_notes("spin-app-python");
+    }
+}
+
+/// Method, path and body; status and body of the answer.
+type Exchange = (&'static str, &'static str, &'static str, u16, &'static str);
+
+const EXCHANGES: [Exchange; 9] = [
+    ("GET", "/notes/milk", "", 404, "no note milk\n"),
+    ("PUT", "/notes/milk", "buy some", 201, ""),
+    ("GET", "/notes/milk", "", 200, "Servus! buy some (written 1 times)\n"),
+    ("PUT", "/notes/milk", "buy more", 201, ""),
+    ("GET", "/notes/milk", "", 200, "Servus! buy more (written 2 times)\n"),
+    ("PUT", "/notes/tee-1", "grün 🍵", 201, ""),
+    ("GET", "/notes/tee-1", "", 200, "Servus! grün 🍵 (written 1 times)\n"),
+    ("PUT", "/notes/empty", "", 201, ""),
+    ("GET", "/notes/empty", "", 200, "Servus!  (written 1 times)\n"),
+];
+
+fn keeps_notes(application: &str) {
     let manifest = repository::root().join(format!("components/examples/{application}/spin.toml"));
-    Options { manifest, ..Options::default() }.env("SPIN_VARIABLE_GREETING", "Servus")
-}
-
-/// Built with the newest SDK: WASI 0.3 and Spin's interfaces of version 3.
-#[test]
-fn an_application_of_spin_runs_unchanged() {
-    keeps_notes(&notes("spin-app"));
-}
-
-/// Built with version 3 of the SDK: WASI 0.2 and `fermyon:spin@2.0.0`.
-#[test]
-fn an_older_application_of_spin_runs_unchanged() {
-    keeps_notes(&notes("spin-app-sdk3"));
-}
-
-fn keeps_notes(options: &Options) {
-    let mut platform = Platform::start_with(options);
-    assert_eq!(platform.get("/notes/milk").send().status, 404);
-    assert_eq!(platform.request("PUT", "/notes/milk").body("buy some").send().status, 201);
-    assert_eq!(platform.request("PUT", "/notes/milk").body("buy more").send().status, 201);
-    let note = platform.get("/notes/milk").send();
-    assert_eq!((note.status, note.text()), (200, "Servus! buy more (written 2 times)\n".to_owned()));
-    assert_eq!(note.header("content-type"), Some("text/plain"));
+    let options = Options { manifest, ..Options::default() }.env("SPIN_VARIABLE_GREETING", "Servus");
+    let mut platform = Platform::start_with(&options);
+    for (method, path, body, status, answer) in EXCHANGES {
+        let answered = platform.request(method, path).body(body).send();
+        assert_eq!((answered.status, answered.text()), (status, answer.to_owned()), "{method} {path}");
+        assert_eq!(answered.header("content-type"), Some("text/plain"), "{method} {path}");
+    }
     platform.kill();
-    platform.run(options).expect("the host starts on what it left");
+    platform.run(&options).expect("the host starts on what it left");
     assert_eq!(platform.get("/notes/milk").send().text(), "Servus! buy more (written 2 times)\n");
     assert!(platform.stop().success());
 }

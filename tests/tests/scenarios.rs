@@ -37,7 +37,9 @@ scenarios! {
     mine
     orders
     prerequisites
+    preferences
     profile
+    recommendations
     refresh
     register
     roles

@@ -32,6 +32,8 @@ wit_bindgen::generate!({
             import education:enrollment/importing@1.0.0;
             import education:enrollment/import-work@1.0.0;
             import education:enrollment/import-chunk@1.0.0;
+            import education:notifications/channel@1.0.0;
+            import education:analytics/recommendations@1.0.0;
         }
     ",
     path: [
@@ -41,6 +43,8 @@ wit_bindgen::generate!({
         "../../wit/education-content",
         "../../wit/education-payments",
         "../../wit/education-enrollment",
+        "../../wit/education-notifications",
+        "../../wit/education-analytics",
     ],
     world: "callers",
     generate_all,
@@ -49,7 +53,7 @@ wit_bindgen::generate!({
 });
 
 mod errors {
-    use super::education::{content, courses, enrollment, identity, payments};
+    use super::education::{analytics, content, courses, enrollment, identity, notifications, payments};
 
     weft_guest::fallible_revocable!(
         identity::accounts::Error,
@@ -69,6 +73,8 @@ mod errors {
         enrollment::cancelling::Error,
         enrollment::importing::Error,
         enrollment::import_work::Error,
-        enrollment::import_chunk::Error
+        enrollment::import_chunk::Error,
+        notifications::channel::Error,
+        analytics::recommendations::Error
     );
 }

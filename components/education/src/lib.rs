@@ -6,4 +6,4 @@ mod bindings;
 pub mod events;
 pub mod exports;
 
-pub use bindings::education::{content, courses, enrollment, identity, payments};
+pub use bindings::education::{analytics, content, courses, enrollment, identity, notifications, payments};

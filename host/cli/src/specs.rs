@@ -89,6 +89,7 @@ fn function(
         calls: own.calls.iter().map(|(interface, target)| (interface.to_string(), target.value.clone())).collect(),
         grants,
         durable: component.durable,
+        optional: component.optional,
         serves_http,
         required_exports,
         files: made.files.get(&component.id).cloned(),

@@ -6,6 +6,7 @@ mod dependencies;
 mod function;
 mod middleware;
 mod module;
+mod released;
 mod renaming;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ pub use dependencies::{Dependency, with_dependencies};
 pub use function::{Part, function};
 pub use middleware::{Middleware, with_middleware};
 pub use module::of_module;
+pub use released::{is_candidate, released};
 
 /// What the names of imports begin with that the host answers by a refusal.
 pub const DENIED: &str = "denied-";

@@ -201,3 +201,23 @@ fn what_is_no_such_module_is_refused_by_name() {
     let foreign = refusal("(module (import \"env\" \"x\" (func)) (func (export \"_start\")))");
     assert!(foreign.contains("the module of component \"x\" is not a valid component: "), "{foreign}");
 }
+
+#[test]
+fn candidates_that_were_released_get_the_released_names() {
+    let candidate = |name: &str| format!("wasi:http/{name}@0.3.0-rc-2026-03-15");
+    let release = |name: &str| format!("wasi:http/{name}@0.3.0");
+    let known = provider(&candidate("handler"), &["spin:host/x", &candidate("types"), "wasi:io/poll@0.2.6"]);
+    let renamed = released(&known).unwrap().expect("it has candidates");
+    let imports = ["spin:host/x", &release("types"), "wasi:io/poll@0.2.6"].map(str::to_owned).to_vec();
+    assert_eq!(shape(&renamed), (imports, vec![release("handler")]));
+    assert_eq!(released(&renamed).unwrap(), None, "nothing is left to do");
+
+    // One that has both keeps both; an export is renamed all the same.
+    let both = provider(&candidate("handler"), &[&candidate("types"), &release("types")]);
+    let renamed = released(&both).unwrap().expect("it exports a candidate");
+    assert_eq!(shape(&renamed), (vec![candidate("types"), release("types")], vec![release("handler")]));
+
+    let other = provider("example:calc/add@0.3.0-rc-2026-03-15", &["wasi:http/types@0.3.0-rc-2025-09-16"]);
+    assert_eq!(released(&other).unwrap(), None, "of others nobody knows that they are the same");
+    assert!(released(b"no component").is_err());
+}

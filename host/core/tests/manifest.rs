@@ -198,6 +198,27 @@ fn without_authentication_routes_are_public_and_below_the_base() {
 }
 
 #[test]
+fn an_optional_component_may_be_absent_and_only_be_called() {
+    let with = |component: &str, application: &str| {
+        let text = format!(
+            "spin_manifest_version = 2\n[application]\nname = \"x\"\n{application}\n\
+             [component.a]\nsource = \"a.wasm\"\n[component.a.tool.weft]\n{component}\n"
+        );
+        Manifest::parse(Path::new("/nowhere/spin.toml"), &text).map_err(|problems| problems[0].message.clone())
+    };
+    assert!(with("optional = true", "").unwrap().missing_sources().is_empty());
+    assert_eq!(with("optional = false", "").unwrap().missing_sources().len(), 1);
+    let refused = |component: &str, application: &str| with(component, application).unwrap_err();
+    assert!(refused("optional = true\ndurable = true", "").contains("is not optional"));
+    let subscribes = "optional = true\nsubscriptions = [{ topic = \"a.b\", name = \"c\" }]";
+    assert!(refused(subscribes, "").contains("is not optional"));
+    let routed = "[[trigger.http]]\nroute = \"/a\"\ncomponent = \"a\"";
+    assert!(refused("optional = true", routed).contains("is optional, and nothing else could answer"));
+    let startup = "[application.tool.weft]\nstartup = [\"a\"]";
+    assert!(refused("optional = true", startup).contains("is optional, and nothing else could answer"));
+}
+
+#[test]
 fn later_findings_name_file_line_and_the_line_to_add() {
     let manifest = education();
     let list = &manifest.components["courses-list"];

@@ -3,6 +3,7 @@
 //! export. Problems name the line to add. What the manifest says by itself is checked in core.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, types::ComponentFunc};
@@ -25,26 +26,28 @@ pub struct Problem {
     pub help: Option<String>,
 }
 
-struct Provider {
-    exports: Exports,
-}
+/// Who may be called: by id its exports, or nothing where an optional component is not there.
+type Providers<'a> = HashMap<&'a str, Option<Exports>>;
 
-pub(crate) fn check(engine: &wasmtime::Engine, functions: &[(FunctionSpec, Loaded)]) -> Vec<Problem> {
-    let providers: HashMap<&str, Provider> = functions
-        .iter()
-        .map(|(spec, loaded)| (&*spec.id, Provider { exports: Exports::of(&loaded.component, engine) }))
-        .collect();
+/// `absent` are optional components whose files are not there: who calls them is told so at the call.
+pub(crate) fn check(
+    engine: &wasmtime::Engine,
+    functions: &[(FunctionSpec, Loaded)],
+    absent: &[Arc<str>],
+) -> Vec<Problem> {
+    let present = functions.iter().map(|(spec, loaded)| (&*spec.id, Some(Exports::of(&loaded.component, engine))));
+    let providers: Providers<'_> = present.chain(absent.iter().map(|id| (&**id, None))).collect();
     let mut problems = Vec::new();
     for (spec, loaded) in functions {
         let mut report = Report { component: &spec.id, problems: &mut problems };
         check_imports(engine, spec, &loaded.component, &providers, &mut report);
-        let own = providers.get(&*spec.id);
+        let own = providers.get(&*spec.id).and_then(Option::as_ref);
         for interface in &spec.required_exports {
-            if own.is_none_or(|own| !own.exports.has(interface)) {
+            if own.is_none_or(|own| !own.has(interface)) {
                 report.add(format!("does not export {interface}, which its role in the manifest needs"), None);
             }
         }
-        if spec.durable && own.is_none_or(|own| !own.exports.has(RESUMABLE)) {
+        if spec.durable && own.is_none_or(|own| !own.has(RESUMABLE)) {
             let help = "write it with weft_guest's saga macro, or remove `durable = true`".to_owned();
             report.add(format!("is durable but does not export {RESUMABLE}"), Some(help));
         }
@@ -82,7 +85,7 @@ fn check_imports(
     engine: &wasmtime::Engine,
     spec: &FunctionSpec,
     component: &Component,
-    providers: &HashMap<&str, Provider>,
+    providers: &Providers<'_>,
     report: &mut Report<'_>,
 ) {
     for (name, item) in component.component_type().imports(engine) {
@@ -133,13 +136,13 @@ fn check_call(
     spec: &FunctionSpec,
     interface: &str,
     instance: &ComponentInstance,
-    providers: &HashMap<&str, Provider>,
+    providers: &Providers<'_>,
     report: &mut Report<'_>,
 ) {
     let Some(target) = spec.calls.get(interface) else {
-        let candidates: Vec<&str> =
-            providers.iter().filter(|(_, provider)| provider.exports.has(interface)).map(|(id, _)| *id).collect();
-        let provider = candidates.first().copied().unwrap_or("<component that exports it>");
+        let exports = |provider: &Option<Exports>| provider.as_ref().is_some_and(|exports| exports.has(interface));
+        let candidate = providers.iter().find(|(_, provider)| exports(provider));
+        let provider = candidate.map_or("<component that exports it>", |(id, _)| *id);
         let help = format!("add `\"{interface}\" = \"{provider}\"` under [component.{}.tool.weft.calls]", spec.id);
         report.add(format!("imports `{interface}`, which it is not granted"), Some(help));
         return;
@@ -153,7 +156,9 @@ fn check_call(
         if let Err(error) = values::check_shape(&func) {
             report.add(format!("calls `{interface}#{name}`, which cannot be called across components: {error}"), None);
         }
-        match provider.exports.get(interface, name) {
+        // What an absent one would export is seen when it is there.
+        let Some(exports) = provider else { continue };
+        match exports.get(interface, name) {
             None => report.add(format!("calls `{interface}#{name}`, which component {target} does not export"), None),
             Some(export) if !same_type(&export.ty, &func) => report.add(
                 format!("calls `{interface}#{name}` with other types than component {target} exports it with"),

@@ -1,6 +1,6 @@
-//! Imports that a dependency is denied: what the host has, but the component that it is composed into does not let it
-//! use. Composition gives them a name of their own; here they are answered by a refusal, as far as their types allow,
-//! and nothing is reached.
+//! Imports that are answered by a refusal, as far as their types allow, and nothing is reached: those that a dependency is
+//! denied by the component that it is composed into (composition gives them a name of their own), and those of Spin's
+//! world that this host does not have. SDKs import all of that world, whatever an application uses of it.
 
 use wasmtime::Engine;
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
@@ -19,12 +19,33 @@ const WORDS: [&str; 3] = ["other", "internal-error", "undefined"];
 /// A resource that nobody ever gets.
 struct Nothing;
 
+/// Interfaces of Spin's world that this host does not have, without their versions.
+const ABSENT: [&str; 10] = [
+    "fermyon:spin/llm",
+    "fermyon:spin/mqtt",
+    "fermyon:spin/mysql",
+    "fermyon:spin/postgres",
+    "fermyon:spin/rdbms-types",
+    "fermyon:spin/redis",
+    "spin:mqtt/mqtt",
+    "spin:mysql/mysql",
+    "spin:postgres/postgres",
+    "spin:redis/redis",
+];
+
+/// Whether an import is of Spin's world and not of this host. A release candidate of WASI that is left when a component
+/// is loaded stands beside the release, and is not the one that is used.
+pub(crate) fn is_absent(import: &str) -> bool {
+    let name = import.split('@').next().unwrap_or_default();
+    ABSENT.contains(&name) || weft_compose::is_candidate(import)
+}
+
 /// Whether an import was denied when its component was composed.
 pub(crate) fn is_denied(import: &str) -> bool {
     import.starts_with(DENIED)
 }
 
-/// Links an import that was denied. `resources` are those of imports before it, which it may speak of.
+/// Links an import that is denied or absent. `resources` are those of imports before it, which it may speak of.
 pub(crate) fn link_interface(
     linker: &mut Linker<StoreData>,
     engine: &Engine,
@@ -33,15 +54,17 @@ pub(crate) fn link_interface(
     resources: &[ResourceType],
 ) -> wasmtime::Result<()> {
     // `denied-d<part>-spin:key-value/...`
-    let plain =
-        interface.strip_prefix(DENIED).and_then(|rest| rest.split_once('-')).map_or(interface, |(_, name)| name);
+    let denied = interface.strip_prefix(DENIED).and_then(|rest| rest.split_once('-')).map(|(_, name)| name);
     let mut instance = linker.instance(interface)?;
     for (name, export) in item.exports(engine) {
         match export.ty {
             ComponentItem::ComponentFunc(func) => {
-                let message = format!(
-                    "{plain}#{name} is denied to a dependency: `inherit_configuration` does not have what it needs"
-                );
+                let message = match denied {
+                    Some(plain) => format!(
+                        "{plain}#{name} is denied to a dependency: `inherit_configuration` does not have what it needs"
+                    ),
+                    None => format!("this host does not have {interface}#{name}"),
+                };
                 link_function(&mut instance, name, &func, message)?;
             }
             ComponentItem::Resource(ty) if !resources.contains(&ty) => {

@@ -115,8 +115,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] if any function cannot be loaded or is refused; then nothing is replaced.
     pub fn deploy(&self, specs: Vec<FunctionSpec>) -> Result<(), EngineError> {
-        let loaded = load_all(&self.inner.loader, specs)?;
-        let problems = check::check(&self.inner.shared.wasmtime, &loaded);
+        let (loaded, absent) = load_all(&self.inner.loader, specs)?;
+        let problems = check::check(&self.inner.shared.wasmtime, &loaded, &absent);
         if !problems.is_empty() {
             return Err(EngineError::Refused(problems));
         }
@@ -265,8 +265,8 @@ impl Engine {
 /// As [`Engine::deploy`].
 pub fn check_functions(options: &EngineOptions, data: &Path, specs: Vec<FunctionSpec>) -> Result<(), EngineError> {
     let wasmtime = wasmtime::Engine::new(&wasmtime_config(options)).map_err(wasmtime_error)?;
-    let loaded = load_all(&Loader::new(wasmtime.clone(), data)?, specs)?;
-    let mut problems = check::check(&wasmtime, &loaded);
+    let (loaded, absent) = load_all(&Loader::new(wasmtime.clone(), data)?, specs)?;
+    let mut problems = check::check(&wasmtime, &loaded, &absent);
     if problems.is_empty() {
         let linkers = BaseLinkers::new(&wasmtime).map_err(wasmtime_error)?;
         let unlinkable = |(spec, loaded): &(FunctionSpec, Loaded)| {
@@ -278,12 +278,23 @@ pub fn check_functions(options: &EngineOptions, data: &Path, specs: Vec<Function
     if problems.is_empty() { Ok(()) } else { Err(EngineError::Refused(problems)) }
 }
 
-fn load_all(loader: &Loader, specs: Vec<FunctionSpec>) -> Result<Vec<(FunctionSpec, Loaded)>, EngineError> {
-    let load = |spec: FunctionSpec| {
-        let loaded = loader.load(&spec.source)?;
-        Ok((spec, loaded))
-    };
-    specs.into_iter().map(load).collect()
+type LoadedSpecs = Vec<(FunctionSpec, Loaded)>;
+
+/// The functions, loaded, and the ids of the optional ones that are not there.
+fn load_all(loader: &Loader, specs: Vec<FunctionSpec>) -> Result<(LoadedSpecs, Vec<Arc<str>>), EngineError> {
+    let (mut all, mut absent) = (LoadedSpecs::with_capacity(specs.len()), Vec::new());
+    for spec in specs {
+        match loader.load(&spec.source) {
+            Ok(loaded) => all.push((spec, loaded)),
+            Err(LoadError::Missing(file)) if spec.optional => {
+                let (component, file) = (&*spec.id, file.display());
+                tracing::warn!(component, %file, "an optional component is not built: calls to it are unavailable");
+                absent.push(spec.id);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok((all, absent))
 }
 
 fn wasmtime_error(error: wasmtime::Error) -> EngineError {

@@ -1,6 +1,6 @@
 //! What is linked to a component: the base that every component gets (WASI and Spin's interfaces, denied at the call
 //! where nothing is granted), `weft:*` capabilities, the domain interfaces that the manifest maps to components, and
-//! what is denied to dependencies.
+//! what is denied to dependencies or not there at all.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ impl BaseLinkers {
             let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
             if let Some(target) = spec.calls.get(name) {
                 calls::link_interface(&mut linker, engine, name, &Arc::clone(target), &instance)?;
-            } else if denied::is_denied(name) {
+            } else if denied::is_denied(name) || denied::is_absent(name) {
                 denied::link_interface(&mut linker, engine, name, &instance, &resources)?;
             }
             resources.extend(instance.exports(engine).filter_map(|(_, item)| match item.ty {

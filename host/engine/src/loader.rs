@@ -47,6 +47,9 @@ pub enum LoadError {
 /// Files larger than this are refused: a component of another language's runtime has 10 to 20 MB.
 const MAX_COMPONENT_BYTES: u64 = 256 * 1024 * 1024;
 
+/// Counts up when something else is compiled for the same file.
+const PREPARATION: u32 = 1;
+
 pub(crate) struct Loader {
     engine: Engine,
     cache: PathBuf,
@@ -63,6 +66,7 @@ impl Loader {
         }
         let mut hasher = std::hash::DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
+        PREPARATION.hash(&mut hasher);
         let compatibility = format!("{:016x}", hasher.finish());
         Ok(Self { engine, cache, kept, compatibility })
     }
@@ -124,7 +128,9 @@ impl Loader {
         };
         // Visible, since it takes a moment: it happens once for each new component.
         tracing::info!(component = %path.display(), "compiling");
-        let component = Component::new(&self.engine, bytes).map_err(invalid)?;
+        // Bytes that are no component are told of by the engine, in its words.
+        let released = weft_compose::released(bytes).unwrap_or_default();
+        let component = Component::new(&self.engine, released.as_deref().unwrap_or(bytes)).map_err(invalid)?;
         let code = component.serialize().map_err(invalid)?;
         write_whole(&cached, &code)?;
         // From the file, so that the code is mapped and shared, not held a second time in memory.

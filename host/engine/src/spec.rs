@@ -21,6 +21,8 @@ pub struct FunctionSpec {
     pub durable: bool,
     /// Whether a route leads to it, so that it has to export a `wasi:http` handler.
     pub serves_http: bool,
+    /// Whether the application runs without it while its file is not there.
+    pub optional: bool,
     /// Interfaces that its role in the manifest needs (a subscription, a startup function).
     pub required_exports: Vec<&'static str>,
     /// A folder that it sees at `/` and may read.

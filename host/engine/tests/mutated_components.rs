@@ -17,6 +17,7 @@ fn spec(path: &Path) -> FunctionSpec {
         source: Source { path: path.to_owned(), composed: None },
         calls: Default::default(),
         grants: Grants::default(),
+        optional: false,
         durable: false,
         serves_http: false,
         required_exports: Vec::new(),

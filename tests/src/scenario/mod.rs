@@ -14,6 +14,7 @@ use crate::http::Response;
 use crate::people::{self, Person};
 use crate::platform::{Options, Platform};
 use crate::repository;
+use crate::skip;
 use crate::wait::eventually;
 use golden::Golden;
 use steps::{Scenario, Step};
@@ -32,6 +33,9 @@ pub fn folder() -> PathBuf {
 pub fn run(name: &str) {
     let folder = folder().join(name);
     let scenario = Scenario::load(&folder.join("steps.toml"));
+    if scenario.needs.iter().any(|component| skip::without(component)) {
+        return;
+    }
     let mut runner = Runner::start(&folder, &scenario);
     let mut golden = Golden::load(&folder.join("expected.json"));
     for step in &scenario.steps {

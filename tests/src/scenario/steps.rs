@@ -15,6 +15,9 @@ pub(super) struct Scenario {
     /// Accounts that there are from the start: name and role. `admin` is always there.
     #[serde(default)]
     pub people: BTreeMap<String, String>,
+    /// File names of components that may not be built everywhere and without which it is skipped.
+    #[serde(default)]
+    pub needs: Vec<String>,
     /// What happens, in order.
     #[serde(rename = "step")]
     pub steps: Vec<Step>,

@@ -68,6 +68,13 @@ impl Guest for Component {
         Ok(enrollment(&row)?)
     }
 
+    async fn of_student(student_id: String) -> Result<Vec<Enrollment>, Error> {
+        let select = "SELECT id, student_id, course_id, status, payment_id FROM enrollment_enrollments \
+                      WHERE student_id = $1 ORDER BY id DESC LIMIT 200";
+        let rows = query(select, params![student_id]).await?;
+        Ok(rows.iter().map(enrollment).collect::<Result<_, _>>()?)
+    }
+
     async fn cancel(key: String, id: String) -> Result<Enrollment, Error> {
         operation(CANCEL, &key, &id, async || change(&id, Status::Cancelled, None).await).await
     }

@@ -2,6 +2,8 @@
 //! when a saga does. However often an event is delivered, it is written once. Events about one thing come in order, so
 //! that nothing is told after it was taken back.
 
+mod sms;
+
 use notifications_domain::{Effect as Told, Notification, from_event};
 use weft_guest::messaging::{Delivery, Refusal};
 use weft_guest::operation::{Effect, operation};
@@ -13,17 +15,24 @@ async fn handle(delivery: Delivery) -> Result<(), Refusal> {
     let Some(told) = from_event(&event.topic, &event.data).map_err(Refusal::Reject)? else { return Ok(()) };
     let about = event.subject.clone().unwrap_or_default();
     operation(&subscription, &event.id, &event.data, async || {
-        let statement = match told {
-            Told::Tell(Notification { audience, kind, title, body }) => sql(
-                "INSERT INTO notifications_notifications (id, audience, kind, title, body, about, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
-                params![ids::uuid(), audience, kind, title, body, about, event.time.clone()],
-            ),
+        let notification = match told {
+            Told::Tell(notification) => notification,
             Told::TakeBack(kind) => {
-                sql("DELETE FROM notifications_notifications WHERE about = $1 AND kind = $2", params![about, kind])
+                let delete = "DELETE FROM notifications_notifications WHERE about = $1 AND kind = $2";
+                return Ok(Effect::answer(()).then(sql(delete, params![about, kind])));
             }
         };
-        Ok(Effect::answer(()).then(statement))
+        let id = ids::uuid();
+        let sent = sms::tell(&event.id, &notification).await?;
+        let Notification { audience, kind, title, body } = notification;
+        let insert = "INSERT INTO notifications_notifications (id, audience, kind, title, body, about, created_at) \
+                      VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        let row = params![&id, audience, kind, title, body, about, event.time.clone()];
+        let effect = Effect::answer(()).then(sql(insert, row));
+        Ok(match sent {
+            Some(sent) => effect.then(sent.record(&id)),
+            None => effect,
+        })
     })
     .await
 }

@@ -18,6 +18,16 @@ struct Item {
     title: String,
     body: String,
     created_at: String,
+    /// What came of the text message, if one was to be sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sms: Option<Sms>,
+}
+
+#[derive(Serialize)]
+struct Sms {
+    status: String,
+    detail: String,
+    parts: u64,
 }
 
 #[derive(Serialize)]
@@ -39,7 +49,9 @@ async fn handle(request: Request) -> Result<Response, Problem> {
         "audience = $1"
     };
     let text = format!(
-        "SELECT id, kind, title, body, created_at FROM notifications_notifications \
+        "SELECT id, kind, title, body, notifications_notifications.created_at AS created_at, status, detail, parts \
+         FROM notifications_notifications \
+         LEFT JOIN notifications_deliveries ON notification_id = id AND channel = 'sms' \
          WHERE {audience} AND id < $2 ORDER BY id DESC LIMIT $3"
     );
     let rows = query(&text, parameters).await?;
@@ -51,12 +63,17 @@ async fn handle(request: Request) -> Result<Response, Problem> {
 }
 
 fn item(row: &Row) -> Result<Item, Error> {
+    let sms = match row.optional_text("status")? {
+        Some(status) => Some(Sms { status, detail: row.text("detail")?, parts: row.count("parts")? }),
+        None => None,
+    };
     Ok(Item {
         id: row.text("id")?,
         kind: row.text("kind")?,
         title: row.text("title")?,
         body: row.text("body")?,
         created_at: row.text("created_at")?,
+        sms,
     })
 }
 

@@ -46,6 +46,24 @@ impl<'m> Check<'m> {
         found
     }
 
+    /// Like [`Self::running`] for a component that the host itself leads to, so that it cannot be absent.
+    fn always(&self, who: &str, id: &Located<Arc<str>>) {
+        if let Some(component) = self.running(who, id) {
+            self.not_optional(who, id, component);
+        }
+    }
+
+    fn not_optional(&self, who: &str, id: &Located<Arc<str>>, component: &Component) {
+        if component.optional {
+            let message = format!("{who}: component {:?} is optional, and nothing else could answer", &*id.value);
+            self.problems.report_with_help(
+                id.line,
+                message,
+                "remove `optional`, or have it called by another function",
+            );
+        }
+    }
+
     /// Like [`Self::find`] for a component that Weft has to run.
     fn running(&self, who: &str, id: &Located<Arc<str>>) -> Option<&'m Component> {
         let found = self.find(who, id)?;
@@ -58,7 +76,7 @@ impl<'m> Check<'m> {
 
     fn application(&self) {
         for id in &self.manifest.startup {
-            self.running("startup", id);
+            self.always("startup", id);
         }
         for id in &self.manifest.replaced_by_host {
             self.find("replaced_by_host", id);
@@ -101,8 +119,10 @@ impl<'m> Check<'m> {
     fn triggers(&self) {
         let triggers = &self.manifest.triggers;
         for (number, trigger) in triggers.iter().enumerate() {
-            if let Some(id) = trigger.component().filter(|id| !id.is_empty()) {
-                self.find("trigger", id);
+            if let Some(id) = trigger.component().filter(|id| !id.is_empty())
+                && let Some(component) = self.find("trigger", id)
+            {
+                self.not_optional("trigger", id, component);
             }
             for middleware in &trigger.middleware {
                 self.part("middleware", &middleware.source);
@@ -122,7 +142,7 @@ impl<'m> Check<'m> {
 
     fn rules(&self, rules: &[Rule]) {
         for rule in rules {
-            self.running("route", &rule.component);
+            self.always("route", &rule.component);
         }
         let guarded = rules.iter().find(|rule| rule.access != Access::Public);
         if let Some(rule) = guarded.filter(|_| self.manifest.auth.is_none()) {

@@ -19,7 +19,7 @@ use super::subscription::Subscription;
 use super::target;
 
 /// Keys that mean something in `[component.<id>.tool.weft]` alone.
-const WEFT_KEYS: [&str; 11] = [
+const WEFT_KEYS: [&str; 12] = [
     "context",
     "calls",
     "topics",
@@ -31,6 +31,7 @@ const WEFT_KEYS: [&str; 11] = [
     "reuse",
     "limits",
     "deadline_ms",
+    "optional",
 ];
 
 /// Keys that mean something in `[component.<id>.tool.weft.limits]` alone.
@@ -76,6 +77,9 @@ pub struct Component {
     pub limits: Limits,
     /// The deadline that it names for its calls, in milliseconds: 1 to 600,000.
     pub deadline_ms: Option<u32>,
+    /// Whether the application runs without it while its file is not there: calls to it answer that it is unavailable.
+    /// A component that something other than calls leads to is not optional.
+    pub optional: bool,
     /// The line of `[component.<id>]`.
     pub line: usize,
     /// The line of `[component.<id>.tool.weft]`, if it has that table.
@@ -166,6 +170,7 @@ impl Component {
             reuse: Reuse::default(),
             limits: Limits::default(),
             deadline_ms: None,
+            optional: false,
             line: id.line,
             weft_line: None,
         };
@@ -187,6 +192,7 @@ impl Component {
         self.reuse = section.section("reuse").map(Reuse::read).unwrap_or_default();
         self.limits = section.section("limits").map(Limits::read).unwrap_or_default();
         self.deadline_ms = section.get("deadline_ms").and_then(|entry| entry.number(&DEADLINE_MS));
+        self.optional = section.flag("optional", false);
         self.check_weft(&section);
         section.finish_with(|key| LIMIT_KEYS.contains(&key).then(|| format!("`{key}` stands in `limits`")));
         source
@@ -222,6 +228,14 @@ impl Component {
             && let Some(schedule) = self.schedules.first()
         {
             section.report_with_help(schedule.line, "only sagas are scheduled", "add durable = true");
+        }
+        let is_run = self.durable || !self.subscriptions.is_empty() || !self.projections.is_empty();
+        if self.optional && is_run {
+            section.report_with_help(
+                section.line,
+                "what is durable, subscribes or projects is not optional: only a caller can do without a function",
+                "remove `optional`",
+            );
         }
         if self.durable && self.reuse.is_reused() {
             section.report_with_help(

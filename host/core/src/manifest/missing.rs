@@ -79,12 +79,13 @@ impl Manifest {
         }
     }
 
-    /// The components that run, or are composed into one that does, and whose file is not there.
+    /// The components that run, or are composed into one that does, and whose file is not there; optional ones may be
+    /// absent.
     #[must_use]
     pub fn missing_sources(&self) -> Vec<Diagnostic> {
         let whole = self.components.values().filter(|component| component.split_from.is_none());
         let wanted = whole.filter(|component| !self.is_replaced(&component.id));
-        let absent = wanted.filter(|component| !component.source.is_file());
+        let absent = wanted.filter(|component| !component.optional && !component.source.is_file());
         let problem = |component: &Component| {
             let file = component.source.display();
             let problem =
