@@ -6,6 +6,7 @@ use futures::FutureExt;
 use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use weft_core::Trace;
 
 use super::client::{BodyError, Timeouts};
 use super::{Outbound, OutboundError};
@@ -17,19 +18,19 @@ pub struct OutboundHooks {
     outbound: Outbound,
     gate: Gate,
     component: Arc<str>,
-    traceparent: Option<HeaderValue>,
+    trace: Option<Trace>,
 }
 
 impl OutboundHooks {
     /// The hooks of an instance of `component`, whose client is `outbound`.
     #[must_use]
     pub fn new(outbound: Outbound, gate: Gate, component: Arc<str>) -> Self {
-        Self { outbound, gate, component, traceparent: None }
+        Self { outbound, gate, component, trace: None }
     }
 
     /// Says which call runs now: its W3C trace context goes with requests that have none.
-    pub fn set_call(&mut self, traceparent: Option<&str>) {
-        self.traceparent = traceparent.and_then(|text| HeaderValue::from_str(text).ok());
+    pub fn set_call(&mut self, trace: Option<Trace>) {
+        self.trace = trace;
     }
 }
 
@@ -46,8 +47,10 @@ impl WasiHttpHooks for OutboundHooks {
         if let Err(closed) = self.gate.check() {
             return Box::new(std::future::ready(Err(Error::InternalError(Some(closed.to_string())))));
         }
-        if let Some(traceparent) = &self.traceparent {
-            request.headers_mut().entry("traceparent").or_insert_with(|| traceparent.clone());
+        // Hex digits always make a header value.
+        let traceparent = self.trace.as_ref().and_then(|trace| HeaderValue::try_from(trace.traceparent()).ok());
+        if let Some(traceparent) = traceparent {
+            request.headers_mut().entry("traceparent").or_insert(traceparent);
         }
         let asked = options.unwrap_or_default();
         let timeouts = Timeouts::new(asked.connect_timeout, asked.first_byte_timeout, asked.between_bytes_timeout);
