@@ -39,12 +39,15 @@ impl Life {
 pub(crate) struct Expiration {
     clock: Arc<dyn Clock>,
     life: Arc<Life>,
+    /// The same moment on the process's clock and on the host's.
+    began: (Instant, Duration),
     timer: Option<(Duration, Pin<Box<tokio::time::Sleep>>)>,
 }
 
 impl Expiration {
     pub fn new(clock: Arc<dyn Clock>, life: Arc<Life>) -> Self {
-        Self { clock, life, timer: None }
+        let began = (Instant::now(), clock.monotonic());
+        Self { clock, life, began, timer: None }
     }
 }
 
@@ -52,13 +55,8 @@ impl Expiration {
 impl WorkerExpiration for Expiration {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
         let due = match status {
-            WorkerStatus::Idle => {
-                let idle = start.elapsed();
-                if idle >= IDLE {
-                    return Poll::Ready(());
-                }
-                self.clock.monotonic() + IDLE.saturating_sub(idle)
-            }
+            // No clock is looked at: this is asked after each request.
+            WorkerStatus::Idle => self.began.1 + start.saturating_duration_since(self.began.0) + IDLE,
             WorkerStatus::Requests | WorkerStatus::PostReturn => {
                 *self.life.deadline.lock().unwrap_or_else(PoisonError::into_inner)
             }

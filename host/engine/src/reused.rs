@@ -135,7 +135,7 @@ async fn drive(worker: &Worker, store: &mut Store<StoreData>, first: Call) -> wa
             }
             // It computes, or blocks in a call to the host: who waited for it goes elsewhere.
             if !worker.was_reached.load(Relaxed)
-                && let Some(call) = worker.place.set_free(false)
+                && let Some(call) = worker.place.withdraw()
             {
                 worker.place.pass_on(call);
             }
@@ -144,7 +144,8 @@ async fn drive(worker: &Worker, store: &mut Store<StoreData>, first: Call) -> wa
                 return Poll::Ready(Ok(()));
             }
             let (status, since) = *locked(&worker.status);
-            if expiration.as_mut().poll(cx, status, since).is_ready() {
+            // The deadlines of calls are the mesh's: it gives them up.
+            if status != WorkerStatus::Requests && expiration.as_mut().poll(cx, status, since).is_ready() {
                 return Poll::Ready(Ok(()));
             }
             // Whatever still runs waits for something, so there may be room for another call.
@@ -167,22 +168,29 @@ struct Place {
 }
 
 impl Place {
-    fn take(&self) -> Option<Call> {
+    /// The call that was laid down. None can be where the instance was not free.
+    fn take(&self, cx: &Context<'_>) -> Option<Call> {
+        if !self.is_free.load(Relaxed) {
+            return None;
+        }
+        self.seat.worker.register(cx.waker());
         let call = locked(&self.seat.call).take()?;
         self.is_free.store(false, Relaxed);
         Some(call)
     }
 
-    /// Puts it on the list or takes it off; gives back a call that came meanwhile.
-    fn set_free(&self, free: bool) -> Option<Call> {
-        if free == self.is_free.swap(free, Relaxed) {
-            return None;
-        }
-        if free {
+    /// Puts it on the list.
+    fn offer(&self, cx: &Context<'_>) {
+        if !self.is_free.swap(true, Relaxed) {
+            // Before anybody can wake it.
+            self.seat.worker.register(cx.waker());
             self.function.instances.free().push(self.seat.clone());
-            return None;
         }
-        self.function.instances.withdraw(&self.seat)
+    }
+
+    /// Takes it off the list; gives back a call that came meanwhile.
+    fn withdraw(&self) -> Option<Call> {
+        if self.is_free.swap(false, Relaxed) { self.function.instances.withdraw(&self.seat) } else { None }
     }
 
     /// Hands a call on to another instance.
@@ -197,7 +205,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(call) = self.set_free(false) {
+        if let Some(call) = self.withdraw() {
             self.pass_on(call);
         }
     }
@@ -243,16 +251,19 @@ impl Worker {
                     }
                 }
                 self.was_reached.store(true, Relaxed);
-                self.place.seat.worker.register(cx.waker());
-                if let Some(call) = self.place.take() {
+                if let Some(call) = self.place.take(cx) {
                     running.push(self.call(accessor, call));
                     continue;
                 }
-                let is_open = self.served.load(Relaxed) < self.place.reuse.max_requests && !self.is_closed.load(Relaxed);
-                let has_room = running.is_empty()
-                    || running.len() < self.place.reuse.max_concurrent && self.all_wait.load(Relaxed);
-                let mut is_ready = || accessor.poll_ready_for_concurrent_call(func, cx).is_ready();
-                if let Some(call) = self.place.set_free(is_open && has_room && is_ready()) {
+                if running.is_empty() {
+                    self.all_wait.store(true, Relaxed);
+                }
+                let is_open =
+                    self.served.load(Relaxed) < self.place.reuse.max_requests && !self.is_closed.load(Relaxed);
+                let has_room = running.len() < self.place.reuse.max_concurrent && self.all_wait.load(Relaxed);
+                if is_open && has_room && accessor.poll_ready_for_concurrent_call(func, cx).is_ready() {
+                    self.place.offer(cx);
+                } else if let Some(call) = self.place.withdraw() {
                     running.push(self.call(accessor, call));
                     continue;
                 }
@@ -276,6 +287,9 @@ impl Worker {
     /// Runs one call. An error ends the instance, and [`Worker::end`] tells whoever waits.
     async fn call(&self, accessor: &Accessor<StoreData>, call: Call) -> wasmtime::Result<()> {
         let Call { invocation: Invocation { target, arguments, context }, answer } = call;
+        if answer.is_closed() {
+            return Ok(());
+        }
         self.all_wait.store(false, Relaxed);
         let number = self.served.fetch_add(1, Relaxed);
         let export = match exported(&self.place.function, &target) {
@@ -316,9 +330,10 @@ impl Worker {
 
     fn set_status(&self, status: WorkerStatus) {
         let mut known = locked(&self.status);
-        // A call that begins counts from its own beginning, idleness and post-return work from theirs.
-        if status == WorkerStatus::Requests || known.0 != status {
-            *known = (status, Instant::now());
+        if known.0 != status {
+            // Only idleness is measured from its beginning.
+            let since = if status == WorkerStatus::Idle { Instant::now() } else { known.1 };
+            *known = (status, since);
         }
     }
 
@@ -342,7 +357,10 @@ impl Worker {
         let id = &self.place.function.spec.id;
         let failure = match ended {
             Err(error) => trap::classify(id, &error, store.data().limits.exceeded),
-            Ok(()) => Failure::unknown(Fault::Guest, Reason::Deadline, format!("function {id} took too long")),
+            // It ends by itself only when nobody waits.
+            Ok(()) => {
+                Failure::unknown(Fault::Host, Reason::Internal, format!("function {id} stopped without an answer"))
+            }
         };
         for (_, answer) in waiting {
             let _ = answer.send(Err(failure.clone()));

@@ -286,7 +286,10 @@ mod tests {
         let events = |made: Vec<Append>| made.into_iter().next().unwrap().events.into_iter().next().unwrap();
         let made = events(appended(&state, one("ledger.opened", None)).unwrap());
         assert_eq!(made.topic, "ledger.opened", "the type is the topic");
-        assert_eq!((made.correlation_id.as_deref(), made.traceparent.as_deref()), (Some("call"), Some("00-call-span-01")));
+        assert_eq!(
+            (made.correlation_id.as_deref(), made.traceparent.as_deref()),
+            (Some("call"), Some("00-call-span-01"))
+        );
         assert_eq!(events(appended(&state, one("bank.opened", Some("ledger.all"))).unwrap()).topic, "ledger.all");
         let Err(SqlError::Denied(text)) = appended(&state, one("bank.opened", None)) else { panic!("not granted") };
         assert!(text.contains("`bank.opened`") && text.contains("[component.ledger.tool.weft]"), "{text}");

@@ -83,7 +83,9 @@ impl MessagingState {
             time_ms: self.clock.now_ms(),
             topic: event.topic,
             ordering_key: event.ordering_key,
-            correlation_id: event.correlation_id.or_else(|| self.trace.as_ref().map(|trace| trace.trace_id.to_string())),
+            correlation_id: event
+                .correlation_id
+                .or_else(|| self.trace.as_ref().map(|trace| trace.trace_id.to_string())),
             traceparent: self.trace.as_ref().map(Trace::traceparent),
             dataschema: event.dataschema,
             handling: Handling {
