@@ -7,7 +7,9 @@ use std::sync::mpsc;
 
 use serde_json::{Value, json};
 use weft_tests::isolation::start;
+use weft_tests::platform::Platform;
 use weft_tests::tokens::Token;
+use weft_tests::wait::eventually;
 
 const AT_ONCE: u32 = 8;
 
@@ -115,4 +117,72 @@ fn each_request_has_processor_time_of_its_own() {
     // Which ends an instance ends no other request.
     assert_eq!(platform.get("/hostile-reused?do=loop").send().status, 502);
     assert_eq!(platform.get("/hostile-reused?do=work").send().status, 204);
+}
+
+/// Actions of one request, whose callee has reused instances: started one after the other, and run together.
+fn calls(platform: &Platform, whats: &[&str]) -> Vec<Value> {
+    let calls: Vec<Value> = whats.iter().map(|what| json!({ "call": { "key": "k", "what": what } })).collect();
+    let answer = platform.post("/calls-reused", &json!({ "together": calls })).send().expect(200)["answer"].take();
+    answer.as_array().expect("an answer to each").clone()
+}
+
+fn call(platform: &Platform, what: &str) -> Value {
+    calls(platform, &[what]).remove(0)
+}
+
+fn unavailable(message: &str) -> Value {
+    let message = format!("function callee-reused {message}");
+    json!({ "Err": { "Unavailable": { "outcome": "Unknown", "retry_after_ms": null, "message": message } } })
+}
+
+#[test]
+fn an_instance_serves_calls_one_after_another_until_one_goes_wrong() {
+    let platform = start();
+    for number in 1..=20 {
+        assert_eq!(call(&platform, "served"), json!({ "Ok": number.to_string() }));
+    }
+    // Each works for 40 ms and may for 200.
+    for _ in 0..10 {
+        assert_eq!(call(&platform, "work"), json!({ "Ok": "k" }));
+    }
+    assert_eq!(call(&platform, "refuse"), json!({ "Err": { "Refused": "k" } }));
+    assert_eq!(call(&platform, "served"), json!({ "Ok": "32" }), "an error of its own ends no instance");
+    for (what, message) in [
+        ("loop", "used up its processor time"),
+        ("trap", "stopped without an answer"),
+        ("grow", "passed its memory limit"),
+        ("sleep", "did not answer in time"),
+    ] {
+        assert_eq!(call(&platform, what), unavailable(message));
+        assert_eq!(call(&platform, "served"), json!({ "Ok": "1" }), "after {what}");
+    }
+}
+
+#[test]
+fn a_trap_ends_the_calls_beside_it_and_no_others() {
+    let platform = start();
+    std::thread::scope(|scope| {
+        let sleeper = scope.spawn(|| call(&platform, "sleep"));
+        // A call that waits leaves room for others in its instance. There may be a second instance by now, so two are
+        // sent at a time: each takes one of them.
+        eventually("a call beside the one that sleeps", || {
+            let answers = calls(&platform, &["company", "company"]);
+            if answers.contains(&json!({ "Ok": "1" })) { Ok(()) } else { Err(answers) }
+        });
+        let trapped = unavailable("stopped without an answer");
+        assert_eq!(calls(&platform, &["trap", "trap"]), [trapped.clone(), trapped.clone()]);
+        assert_eq!(sleeper.join().expect("an answer"), trapped);
+    });
+    let answers = calls(&platform, &["meet a b", "meet b a", "trap"]);
+    assert_eq!(answers[2], unavailable("stopped without an answer"));
+    assert_eq!(answers[..2], [json!({ "Ok": "a met b" }), json!({ "Ok": "b met a" })]);
+}
+
+#[test]
+fn a_call_waits_for_none_that_computes() {
+    let platform = start();
+    // Each computes for 40 ms and may for 200: ten in one instance would be far beyond that.
+    let answers = calls(&platform, &["work"; 10]);
+    assert_eq!(answers, vec![json!({ "Ok": "k" }); 10]);
+    assert_eq!(call(&platform, "served"), json!({ "Ok": "2" }), "each was in an instance of its own");
 }

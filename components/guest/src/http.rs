@@ -4,6 +4,9 @@
 mod problem;
 mod request;
 
+use std::rc::Rc;
+
+use request::Headers;
 use wit_bindgen::StreamResult;
 
 use crate::bindings::wasi::http::types::{self as wasi, ErrorCode};
@@ -81,20 +84,20 @@ pub async fn serve(
     request: wasi::Request,
     handle: impl AsyncFnOnce(Request) -> Result<Response, Problem>,
 ) -> Result<wasi::Response, ErrorCode> {
-    let headers = request::headers_of(&request);
-    let request_id = headers.iter().find(|(name, _)| name == "x-request-id").map(|(_, value)| value.clone());
-    let answer = match receive(request, headers).await {
+    let headers = Rc::new(Headers::of(&request));
+    let answer = match receive(request, Rc::clone(&headers)).await {
         Ok(request) => handle(request).await,
         Err(problem) => Err(problem),
     };
-    answer.unwrap_or_else(|problem| problem.into_response(request_id)).into_wasi()
+    let with_id = |problem: Problem| problem.into_response(headers.first("x-request-id").map(str::to_string));
+    answer.unwrap_or_else(with_id).into_wasi()
 }
 
-async fn receive(request: wasi::Request, headers: Vec<(String, String)>) -> Result<Request, Problem> {
+async fn receive(request: wasi::Request, headers: Rc<Headers>) -> Result<Request, Problem> {
     let method = request::method_of(&request);
     let target = request.get_path_with_query().unwrap_or_default();
     let body = if matches!(method.as_str(), "GET" | "HEAD") { Vec::new() } else { body_of(request).await? };
-    Ok(Request::new(method, &target, headers, body))
+    Ok(Request::received(method, &target, headers, body))
 }
 
 async fn body_of(request: wasi::Request) -> Result<Vec<u8>, Problem> {

@@ -34,8 +34,8 @@ impl Upstream {
         Self { engine, mesh }
     }
 
-    async fn serve(self, request: Request<RequestBody>) -> Result<Response<ResponseBody>, Failure> {
-        let Some(route) = request.extensions().get::<RouteMatch>().cloned() else {
+    async fn serve(self, mut request: Request<RequestBody>) -> Result<Response<ResponseBody>, Failure> {
+        let Some(route) = request.extensions_mut().remove::<RouteMatch>() else {
             return Err(Failure::not_attempted(Fault::Host, Reason::Internal, "a request without a route"));
         };
         // Before it takes a place: a client that sends its body slowly must not keep others out.

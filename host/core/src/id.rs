@@ -1,5 +1,7 @@
 //! Ids: UUIDv7 for things, hex for traces. Content digests are SHA-256 in lower-case hex.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -11,15 +13,18 @@ pub fn new_id() -> String {
 
 /// A new trace id: 32 lower-case hex digits.
 #[must_use]
-pub fn new_trace_id() -> String {
-    Uuid::new_v4().simple().to_string()
+pub fn new_trace_id() -> Arc<str> {
+    let mut digits = Uuid::encode_buffer();
+    Arc::from(&*Uuid::new_v4().simple().encode_lower(&mut digits))
 }
 
 /// A new span id: 16 lower-case hex digits.
 #[must_use]
-pub fn new_span_id() -> String {
-    let id = Uuid::new_v4().simple().to_string();
-    id.get(..16).unwrap_or_default().to_owned()
+pub fn new_span_id() -> Arc<str> {
+    let mut digits = Uuid::encode_buffer();
+    let id = Uuid::new_v4().simple().encode_lower(&mut digits);
+    // Its first half: a nibble of it is the version, the rest is random.
+    id.get(..16).unwrap_or_default().into()
 }
 
 /// The SHA-256 of `bytes` in lower-case hex.

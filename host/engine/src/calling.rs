@@ -37,9 +37,10 @@ impl Calling {
         Self { current: Some(context), by_task: Vec::new(), followed: None }
     }
 
-    /// Notes which task serves a request.
+    /// Notes which task serves a request. An id is given again once its task has ended, and takes the place of the old.
     pub fn begin(&mut self, task: GuestTaskId, context: CallContext) {
         self.current = Some(context.clone());
+        self.by_task.retain(|(ended, _)| *ended != task);
         self.by_task.push((task, context));
         self.followed = Some(task);
     }
@@ -50,9 +51,11 @@ impl Calling {
         if store.data().calling.by_task.len() < 2 {
             return;
         }
-        let Some((task, context)) = Self::of_task(&mut store) else { return };
+        let Some(task) = root_task(&mut store) else { return };
         let data = store.data_mut();
-        if data.calling.followed != Some(task) {
+        if data.calling.followed != Some(task)
+            && let Some(context) = data.calling.of_task(task).cloned()
+        {
             data.calling.followed = Some(task);
             data.capabilities.serve(&context);
         }
@@ -87,17 +90,19 @@ impl Calling {
     fn served(store: &mut StoreContextMut<'_, StoreData>) -> Result<CallContext, CallingError> {
         let found = if store.data().calling.by_task.len() > 1 {
             // Never that of another request: a task that has outlived its own deadline makes no calls.
-            Self::of_task(store).map(|(_, context)| context)
+            root_task(store).and_then(|task| store.data().calling.of_task(task).cloned())
         } else {
             store.data().calling.current.clone()
         };
         found.ok_or(CallingError::NoRequest)
     }
 
-    /// The task that runs now and serves a request, with that request's context.
-    fn of_task(store: &mut StoreContextMut<'_, StoreData>) -> Option<(GuestTaskId, CallContext)> {
-        let tasks: Vec<GuestTaskId> = store.async_call_stack().ok()?.collect();
-        // The newest first: older ones have mostly ended.
-        store.data().calling.by_task.iter().rev().find(|(task, _)| tasks.contains(task)).cloned()
+    fn of_task(&self, task: GuestTaskId) -> Option<&CallContext> {
+        self.by_task.iter().find(|(of, _)| *of == task).map(|(_, context)| context)
     }
+}
+
+/// The task that serves the request for which `store` runs now: all that it began lies above it.
+fn root_task(store: &mut StoreContextMut<'_, StoreData>) -> Option<GuestTaskId> {
+    store.async_call_stack().ok()?.last()
 }

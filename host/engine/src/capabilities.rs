@@ -16,7 +16,7 @@ use weft_capability::schema::SchemaCheck;
 use weft_capability::spin_sqlite::{Databases, glue as spin_sqlite, glue::SpinSqliteState};
 use weft_capability::sql::{Database, glue as sql, glue::SqlState};
 use weft_capability::variables::{Variables, glue as variables, glue::VariablesState};
-use weft_core::{CallContext, Clock, Trace};
+use weft_core::{CallContext, Clock};
 use weft_durable::{SagaClock, Sagas};
 
 use crate::function::Function;
@@ -124,12 +124,11 @@ impl CapabilityStates {
     /// Notes which request the instance serves from now on. The trace is also what correlates: everything that one
     /// request sets off carries its id.
     pub fn serve(&mut self, context: &CallContext) {
-        let traceparent = context.trace.as_ref().map(Trace::traceparent);
-        let correlation = context.trace.as_ref().map(|trace| trace.trace_id.clone());
-        self.outbound.set_call(traceparent.as_deref(), context);
-        self.sql.set_call(traceparent.clone(), correlation.as_deref().map(str::to_owned));
-        self.messaging.set_call(traceparent, correlation.as_deref().map(str::to_owned));
-        self.durable.set_call(correlation);
+        let trace = &context.trace;
+        self.outbound.set_call(context);
+        self.sql.set_call(trace.clone());
+        self.messaging.set_call(trace.clone());
+        self.durable.set_call(trace.as_ref().map(|trace| trace.trace_id.clone()));
     }
 
     /// The clock that a durable function sees.

@@ -25,6 +25,7 @@ use crate::instance;
 use crate::linker::BaseLinkers;
 use crate::loader::{LoadError, Loaded, Loader};
 use crate::output::LogSink;
+use crate::reused::Instances;
 use crate::shared::{CallSlot, Shared};
 use crate::spec::FunctionSpec;
 
@@ -143,7 +144,8 @@ impl Engine {
         let granted = Granted::new(&spec.grants, &shared.services, &shared.clock)
             .map_err(|error| EngineError::Wasmtime(format!("component {}: {error}", spec.id)))?;
         let digest = loaded.digest.clone();
-        Ok(Arc::new(Function { spec, digest, granted, pre, exports, http, shared }))
+        let instances = Instances::default();
+        Ok(Arc::new(Function { spec, digest, granted, pre, exports, http, instances, shared }))
     }
 
     /// The ids of all functions.
@@ -180,9 +182,8 @@ impl Engine {
         // What the saga does from here on belongs to the same operation as what it did before.
         let correlation_id = self.inner.shared.services.sagas.as_ref().and_then(|sagas| sagas.correlation_of(key));
         let is_trace = |id: &Arc<str>| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let trace = correlation_id
-            .filter(is_trace)
-            .map(|trace_id| Trace { trace_id, span_id: weft_core::id::new_span_id().into() });
+        let trace =
+            correlation_id.filter(is_trace).map(|trace_id| Trace { trace_id, span_id: weft_core::id::new_span_id() });
         let context = CallContext { caller: None, deadline: Duration::MAX, trace, depth: 0, step: None };
         let arguments = vec![Val::String(key.to_owned())];
         let run = instance::run_in(function, Invocation { target, arguments, context });

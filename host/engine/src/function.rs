@@ -15,6 +15,7 @@ use crate::calling::Calling;
 use crate::capabilities::{CapabilityStates, Granted};
 use crate::http::HttpEntry;
 use crate::limits::{self, InstanceLimits};
+use crate::reused::Instances;
 use crate::shared::Shared;
 use crate::spec::FunctionSpec;
 use crate::state::StoreData;
@@ -28,6 +29,8 @@ pub(crate) struct Function {
     pub pre: InstancePre<StoreData>,
     pub exports: Exports,
     pub http: Option<HttpEntry>,
+    /// Those that serve several typed calls.
+    pub instances: Instances,
     pub shared: Arc<Shared>,
 }
 

@@ -3,10 +3,8 @@
 //! has no bound of its own; the mesh's bulkhead stands before it.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -15,8 +13,7 @@ use tokio::sync::oneshot;
 use wasmtime::component::{Component, GuestTaskId, InstancePre};
 use wasmtime::{Store, StoreContextMut};
 use wasmtime_wasi_http::handler::{
-    ExpirationError, HandlerState, Instance, InstantiationError, ProxyHandler, ProxyPre, ShouldAccept,
-    WorkerExpiration, WorkerState, WorkerStatus,
+    ExpirationError, HandlerState, Instance, InstantiationError, ProxyHandler, ProxyPre, ShouldAccept, WorkerState,
 };
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
 use wasmtime_wasi_http::{p2, p3};
@@ -25,12 +22,10 @@ use weft_core::{CallContext, Clock, Failure, Fault, Reason};
 
 use crate::engine::Engine;
 use crate::function::Function;
+use crate::life::{Expiration, Life};
 use crate::spec::ReuseSpec;
 use crate::state::StoreData;
 use crate::trap;
-
-/// How long a reusable instance waits for another request before it is dropped.
-const IDLE: Duration = Duration::from_secs(10);
 
 /// Which `wasi:http` a component exports.
 pub(crate) fn proxy(component: &Component, pre: &InstancePre<StoreData>) -> wasmtime::Result<Option<HttpEntry>> {
@@ -176,18 +171,9 @@ impl HandlerState for Handler {
             life: life.clone(),
             requests: Mutex::default(),
         };
-        let expiration = Expiration { clock, life, timer: None };
+        let expiration = Expiration::new(clock, life);
         Ok(Instance { store, proxy, view: StoreData::http, expiration, state })
     }
-}
-
-/// How long an instance lives, as its worker and its expiration both know it.
-#[derive(Default)]
-struct Life {
-    /// The latest deadline of the requests it has accepted.
-    deadline: Mutex<Duration>,
-    /// Whether it was ended because that deadline passed.
-    expired: AtomicBool,
 }
 
 /// One instance, as long as it lives.
@@ -229,15 +215,8 @@ impl WorkerState for Worker {
         let now = self.clock.monotonic();
         let Served { context, failed, place } = served;
         let remaining = context.deadline.saturating_sub(now);
-        {
-            let mut deadline = self.life.deadline.lock().unwrap_or_else(PoisonError::into_inner);
-            *deadline = context.deadline.max(*deadline);
-        }
-        let data = store.data_mut();
-        data.limits.begin_request();
-        data.calling.forget_before(now);
-        data.capabilities.serve(&context);
-        data.calling.begin(task, context);
+        self.life.serve_until(context.deadline);
+        store.data_mut().begin(task, context);
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         requests.retain(|request| !request.failed.is_closed());
         let own = (self.reuse.max_requests == 1).then(|| place.clone());
@@ -257,7 +236,7 @@ impl WorkerState for Worker {
         if waiting.is_empty() {
             return;
         }
-        let failure = if self.life.expired.load(Ordering::Relaxed) {
+        let failure = if self.life.has_expired() {
             Failure::unknown(Fault::Guest, Reason::Deadline, format!("function {} took too long", self.function))
         } else {
             trap::classify(&self.function, &error, exceeded)
@@ -266,47 +245,5 @@ impl WorkerState for Worker {
             // A request that was given up meanwhile needs no reason.
             let _ = request.failed.send(failure.clone());
         }
-    }
-}
-
-/// Ends an instance whose deadline has passed, also one that is stuck, and one that is idle.
-struct Expiration {
-    clock: Arc<dyn Clock>,
-    life: Arc<Life>,
-    timer: Option<(Duration, Pin<Box<tokio::time::Sleep>>)>,
-}
-
-// A boxed timer behind `&mut self` alone; nothing is shared.
-impl WorkerExpiration for Expiration {
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
-        let due = match status {
-            WorkerStatus::Idle => {
-                let idle = start.elapsed();
-                if idle >= IDLE {
-                    return Poll::Ready(());
-                }
-                self.clock.monotonic() + IDLE.saturating_sub(idle)
-            }
-            WorkerStatus::Requests | WorkerStatus::PostReturn => {
-                *self.life.deadline.lock().unwrap_or_else(PoisonError::into_inner)
-            }
-        };
-        // A timer that fires too early is set again; so it is only made anew when it would fire too late.
-        let stale = self.timer.as_ref().is_none_or(|(at, _)| *at > due);
-        if stale {
-            let remaining = due.saturating_sub(self.clock.monotonic());
-            self.timer = Some((due, Box::pin(tokio::time::sleep(remaining))));
-        }
-        let Some((_, timer)) = &mut self.timer else { return Poll::Pending };
-        if timer.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        self.timer = None;
-        if self.clock.monotonic() >= due {
-            self.life.expired.store(true, Ordering::Relaxed);
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }

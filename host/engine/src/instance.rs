@@ -1,6 +1,6 @@
-//! Runs one typed call in a fresh instance, on a task of its own: a store's event loop cannot be driven inside
-//! another's. Dropping the call drops the task and the instance; that a durable function goes on all the same is the
-//! mesh's doing.
+//! Runs one typed call in a fresh instance (`reused` has those that serve several), on a task of its own: a store's event
+//! loop cannot be driven inside another's. Dropping the call drops the task and the instance; that a durable function
+//! goes on all the same is the mesh's doing.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use weft_core::{CallContext, Failure, Fault, Invocation, Outcome, Reason, Runner
 
 use crate::engine::Engine;
 use crate::function::{Export, Function};
+use crate::reused;
 use crate::state::StoreData;
 use crate::trap;
 use crate::values;
@@ -23,7 +24,10 @@ impl Runner<Val> for Engine {
             let message = format!("there is no component {}", invocation.target.component);
             return Box::pin(async { Err(Failure::not_attempted(Fault::Host, Reason::Unavailable, message)) });
         };
-        run_in(function, invocation)
+        match function.spec.reuse {
+            Some(reuse) if !function.spec.durable => reused::run(&function, reuse, invocation),
+            _ => run_in(function, invocation),
+        }
     }
 
     fn answered_later(
@@ -111,7 +115,7 @@ where
     ran.map_err(|error| trap::classify(component, &error, store.data().limits.exceeded))
 }
 
-fn exported<'a>(function: &'a Function, target: &Target) -> Result<&'a Export, Failure> {
+pub(crate) fn exported<'a>(function: &'a Function, target: &Target) -> Result<&'a Export, Failure> {
     function.export(&target.interface, &target.function).ok_or_else(|| {
         let message = format!("{} does not export {}#{}", target.component, target.interface, target.function);
         Failure::not_attempted(Fault::Guest, Reason::Unavailable, message)

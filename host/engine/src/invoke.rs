@@ -170,7 +170,7 @@ impl Engine {
             interface: signature.interface.clone(),
             function: signature.function.clone(),
         };
-        let trace = Trace { trace_id: id::new_trace_id().into(), span_id: id::new_span_id().into() };
+        let trace = Trace { trace_id: id::new_trace_id(), span_id: id::new_span_id() };
         let deadline = self.shared().clock.monotonic().saturating_add(timeout);
         let context = CallContext { caller: None, deadline, trace: Some(trace), depth: 0, step: None };
         let results = call.call(Invocation { target, arguments, context }).await?;

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use wasmtime::StoreContextMut;
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use weft_capability::gate::Gate;
+use weft_core::CallContext;
 
 use crate::calling::Calling;
 use crate::capabilities::CapabilityStates;
@@ -26,6 +27,16 @@ pub(crate) struct StoreData {
     pub wasi: WasiCtx,
     pub http: WasiHttpCtx,
     pub table: ResourceTable,
+}
+
+impl StoreData {
+    /// Notes that the instance serves one more call or request, by a task of its own.
+    pub fn begin(&mut self, task: GuestTaskId, context: CallContext) {
+        self.limits.begin_request();
+        self.calling.forget_before(self.shared.clock.monotonic());
+        self.capabilities.serve(&context);
+        self.calling.begin(task, context);
+    }
 }
 
 impl HasLimits for StoreData {

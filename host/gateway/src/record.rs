@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::header::TRANSFER_ENCODING;
-use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use weft_core::Trace;
 use weft_core::id::new_id;
 use weft_telemetry::trace::{parse_traceparent, start_span};
@@ -21,6 +21,10 @@ use crate::shared::Shared;
 /// Longest request id that is taken from a client, in characters.
 const REQUEST_ID_LENGTH: usize = 128;
 
+const UNKNOWN: HeaderValue = HeaderValue::from_static("unknown");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// The life of one request.
 #[derive(Debug)]
 pub(crate) struct Record {
@@ -32,6 +36,8 @@ pub(crate) struct Record {
     pub uri: Uri,
     pub request_id: HeaderValue,
     pub trace: Trace,
+    /// The same for the function and for the client.
+    pub traceparent: HeaderValue,
     /// The connection must end with this answer. RFC 9112 section 6.1 asks for it where a request has both
     /// Content-Length and Transfer-Encoding; hyper takes the former away unseen, so it is done for all of the latter.
     pub is_last: bool,
@@ -54,10 +60,13 @@ pub(crate) struct Record {
 
 impl Record {
     pub fn new(shared: Arc<Shared>, peer: Arc<Peer>, busy: Busy, head: &http::request::Parts) -> Self {
+        let trace = start_span(parent(&head.headers));
         Self {
             started: shared.clock.monotonic(),
             request_id: request_id(&head.headers),
-            trace: start_span(parent(&head.headers)),
+            // Hex digits always make a header value.
+            traceparent: HeaderValue::try_from(trace.traceparent()).unwrap_or(UNKNOWN),
+            trace,
             is_last: head.headers.contains_key(TRANSFER_ENCODING),
             is_http2: head.version == Version::HTTP_2,
             method: head.method.clone(),
@@ -93,15 +102,15 @@ impl Record {
 /// The client's id if it is sane, else a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let sent = headers
-        .get("x-request-id")
+        .get(REQUEST_ID)
         .filter(|id| (1..=REQUEST_ID_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic));
     // A UUID is a header value.
-    let made = || HeaderValue::try_from(new_id()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+    let made = || HeaderValue::try_from(new_id()).unwrap_or(UNKNOWN);
     sent.cloned().unwrap_or_else(made)
 }
 
 fn parent(headers: &HeaderMap) -> Option<Trace> {
-    parse_traceparent(headers.get("traceparent")?.to_str().ok()?)
+    parse_traceparent(headers.get(TRACEPARENT)?.to_str().ok()?)
 }
 
 /// Ends the request when it is dropped, however that comes about: frees its place and writes the access log.

@@ -137,7 +137,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             context.deadline = context.deadline.min(now + callee.policy.deadline);
         }
         if let Some(trace) = &mut context.trace {
-            trace.span_id = id::new_span_id().into();
+            trace.span_id = id::new_span_id();
         }
         let deadline = context.deadline;
         let remaining = || deadline.saturating_sub(self.clock.monotonic());

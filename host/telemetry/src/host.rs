@@ -2,11 +2,11 @@
 //! because standard error may be a pipe that nobody reads.
 
 use std::io::{self, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -15,8 +15,12 @@ use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt};
 /// Lines that may wait for the writing thread.
 const QUEUE_LINES: usize = 8192;
 
-/// Bytes that are written at a time, and a line more.
+/// Bytes with which the thread does not wait for more.
 const WRITE_BYTES: usize = 64 * 1024;
+
+/// How long a line may wait for company. Waking the writing thread for each line of a busy access log costs more than
+/// the line. Warnings and errors do not wait.
+const GATHERING: Duration = Duration::from_millis(5);
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,14 +54,68 @@ pub enum HostLogError {
 /// The running log. Dropping it writes what still waits; keep it until the process ends.
 #[derive(Debug)]
 pub struct HostLog {
-    queue: SyncSender<Message>,
+    queue: Arc<Queue>,
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
-enum Message {
-    Line(Vec<u8>),
-    End,
+/// What waits for the writing thread.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    /// The thread has something to do.
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    text: Vec<u8>,
+    lines: usize,
+    dropped: u64,
+    /// No line may wait any longer.
+    urgent: bool,
+    /// The log ends; what waits is written.
+    ended: bool,
+    /// The thread sleeps until there is a line.
+    sleeps: bool,
+}
+
+impl Queue {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, line: &[u8], urgent: bool) {
+        let mut waiting = self.waiting();
+        if waiting.lines >= QUEUE_LINES {
+            waiting.dropped += 1;
+            return;
+        }
+        waiting.text.extend_from_slice(line);
+        waiting.lines += 1;
+        let first_urgent = (urgent || waiting.text.len() >= WRITE_BYTES) && !waiting.urgent;
+        waiting.urgent |= first_urgent;
+        if std::mem::take(&mut waiting.sleeps) || first_urgent {
+            drop(waiting);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits for lines and takes them: the text, how many were dropped, and whether these were the last.
+    /// `written` is an old text, whose memory is used again.
+    fn take(&self, written: Vec<u8>) -> (Vec<u8>, u64, bool) {
+        let mut waiting = self.waiting();
+        while waiting.lines == 0 && !waiting.ended {
+            waiting.sleeps = true;
+            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        let gathers = |waiting: &mut Waiting| !waiting.urgent && !waiting.ended;
+        (waiting, _) =
+            self.changed.wait_timeout_while(waiting, GATHERING, gathers).unwrap_or_else(PoisonError::into_inner);
+        waiting.urgent = false;
+        waiting.sleeps = false;
+        waiting.lines = 0;
+        (std::mem::replace(&mut waiting.text, written), std::mem::take(&mut waiting.dropped), waiting.ended)
+    }
 }
 
 impl HostLog {
@@ -80,49 +138,41 @@ impl HostLog {
     }
 
     fn to(output: Box<dyn Write + Send>) -> io::Result<(Self, QueueWriter)> {
-        let (queue, lines) = sync_channel(QUEUE_LINES);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let writer = QueueWriter { queue: queue.clone(), dropped: Arc::clone(&dropped) };
-        let thread =
-            std::thread::Builder::new().name("weft-log".into()).spawn(move || write(&lines, output, &dropped))?;
+        let queue = Arc::new(Queue::default());
+        let taken = Arc::clone(&queue);
+        let thread = std::thread::Builder::new().name("weft-log".into()).spawn(move || write(&taken, output))?;
+        let writer = QueueWriter { queue: Arc::clone(&queue) };
         Ok((Self { queue, thread: Some(thread) }, writer))
     }
 }
 
 impl Drop for HostLog {
     fn drop(&mut self) {
-        // An error means that the thread has ended already.
-        let _ = self.queue.send(Message::End);
+        self.queue.waiting().ended = true;
+        self.queue.changed.notify_one();
         if let Some(thread) = self.thread.take() {
+            // A panic of it has been told on standard error.
             let _ = thread.join();
         }
     }
 }
 
 /// Writes until the end is asked for. If standard error is gone there is nobody left to tell.
-fn write(lines: &Receiver<Message>, mut output: Box<dyn Write + Send>, dropped: &AtomicU64) {
-    while let Ok(Message::Line(mut text)) = lines.recv() {
-        // What has come meanwhile is written with it.
-        let mut ended = false;
-        while text.len() < WRITE_BYTES
-            && let Ok(next) = lines.try_recv()
-        {
-            match next {
-                Message::Line(line) => text.extend_from_slice(&line),
-                Message::End => {
-                    ended = true;
-                    break;
-                }
-            }
-        }
+fn write(queue: &Queue, mut output: Box<dyn Write + Send>) {
+    let mut written = Vec::new();
+    loop {
+        let (text, dropped, ended) = queue.take(written);
         let _ = output.write_all(&text);
-        let dropped = dropped.swap(0, Relaxed);
         if dropped > 0 {
             let _ = writeln!(output, "{dropped} log lines were dropped because nobody took them in time");
         }
         if ended {
             break;
         }
+        written = text;
+        written.clear();
+        // After a burst its memory is given back.
+        written.shrink_to(2 * WRITE_BYTES);
     }
     let _ = output.flush();
 }
@@ -130,27 +180,32 @@ fn write(lines: &Receiver<Message>, mut output: Box<dyn Write + Send>, dropped: 
 /// Hands each line to the thread.
 #[derive(Clone, Debug)]
 struct QueueWriter {
-    queue: SyncSender<Message>,
-    dropped: Arc<AtomicU64>,
+    queue: Arc<Queue>,
+}
+
+/// Hands the lines of one event to the thread.
+#[derive(Debug)]
+struct LineWriter<'a> {
+    queue: &'a Queue,
+    urgent: bool,
 }
 
 impl<'a> MakeWriter<'a> for QueueWriter {
-    type Writer = &'a Self;
+    type Writer = LineWriter<'a>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        self
+        LineWriter { queue: &self.queue, urgent: false }
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Self::Writer {
+        LineWriter { queue: &self.queue, urgent: *metadata.level() <= Level::WARN }
     }
 }
 
-impl Write for &QueueWriter {
+impl Write for LineWriter<'_> {
     // The formatter writes each event at once.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match self.queue.try_send(Message::Line(line.to_vec())) {
-            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-            Err(TrySendError::Full(_)) => {
-                self.dropped.fetch_add(1, Relaxed);
-            }
-        }
+        self.queue.push(line, self.urgent);
         Ok(line.len())
     }
 
@@ -214,10 +269,10 @@ mod tests {
     fn a_stuck_output_stops_nobody_and_what_was_dropped_is_counted() {
         let (captured, (at_it, stuck), (go, gone)) = (Captured::default(), mpsc::channel(), mpsc::channel());
         let (log, writer) = HostLog::to(Box::new(Stuck(at_it, gone, captured.clone(), false))).unwrap();
-        (&writer).write_all(b"first\n").unwrap();
+        writer.make_writer().write_all(b"first\n").unwrap();
         stuck.recv().unwrap();
         for _ in 0..QUEUE_LINES + 7 {
-            (&writer).write_all(b"line\n").unwrap();
+            writer.make_writer().write_all(b"line\n").unwrap();
         }
         go.send(()).unwrap();
         drop(log);

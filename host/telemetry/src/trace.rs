@@ -27,8 +27,8 @@ pub fn parse_traceparent(header: &str) -> Option<Trace> {
 /// A new span: in the trace of `parent`, or in a new trace.
 #[must_use]
 pub fn start_span(parent: Option<Trace>) -> Trace {
-    let trace_id = parent.map_or_else(|| new_trace_id().into(), |parent| parent.trace_id);
-    Trace { trace_id, span_id: new_span_id().into() }
+    let trace_id = parent.map_or_else(new_trace_id, |parent| parent.trace_id);
+    Trace { trace_id, span_id: new_span_id() }
 }
 
 fn is_hex(text: &str) -> bool {

@@ -13,6 +13,8 @@ use crate::report::{Label, Row, Run, Settings};
 use crate::rounds::{Contender, alternate};
 use crate::target;
 
+/// The caller whose callee has a fresh instance for each call.
+pub const PATH: &str = "/call-loop";
 /// Calls of one request.
 const BATCH: usize = 1_000;
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -34,7 +36,7 @@ pub fn measure() -> anyhow::Result<Vec<Row>> {
         settings: Settings { reuse: "fresh", flush: "none", limits, how: "" },
     };
     alternate(vec![
-        Contender { label: label("weft", "manifest"), run: Box::new(|| timed(host, || batch(client))) },
+        Contender { label: label("weft", "manifest"), run: Box::new(|| timed(host, || batch(client, PATH))) },
         Contender {
             label: label("wasmtime-bare", "none"),
             run: Box::new(|| timed(Process(std::process::id()), || bare.calls(BATCH).map_err(bare_error))),
@@ -50,9 +52,9 @@ fn bare_error(error: wasmtime::Error) -> anyhow::Error {
 ///
 /// # Errors
 /// If an answer is wrong.
-pub fn batch(client: &Client) -> anyhow::Result<Vec<Duration>> {
-    let answer = client.get(&format!("/call-loop?n={BATCH}")).try_send()?;
-    ensure!(answer.status == 200, "/call-loop was answered {}: {}", answer.status, answer.text());
+pub fn batch(client: &Client, path: &str) -> anyhow::Result<Vec<Duration>> {
+    let answer = client.get(&format!("{path}?n={BATCH}")).try_send()?;
+    ensure!(answer.status == 200, "{path} was answered {}: {}", answer.status, answer.text());
     let body = answer.json();
     let took = body.get("took_ns").and_then(serde_json::Value::as_array).context("no times were answered")?;
     let took: Option<Vec<Duration>> = took.iter().map(|ns| ns.as_u64().map(Duration::from_nanos)).collect();

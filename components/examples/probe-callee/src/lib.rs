@@ -2,9 +2,11 @@
 //! meet, which only calls that run at the same time can.
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use example_bindings::exports::behaviour::{Error, Guest};
 use weft_guest::bindings::spin::key_value::key_value::{self, Store};
+use weft_guest::bindings::wasi::clocks::monotonic_clock;
 use weft_guest::{Failure, clock};
 
 struct Component;
@@ -12,11 +14,34 @@ struct Component;
 /// How often one looks whether the other is there.
 const LOOK_EVERY_MS: u64 = 5;
 
+/// How long `work` computes.
+const WORK_NS: u64 = 40_000_000;
+
+/// Calls that this instance has begun and ended; only where instances are reused there is more than one.
+static BEGUN: AtomicU32 = AtomicU32::new(0);
+static ENDED: AtomicU32 = AtomicU32::new(0);
+
 impl Guest for Component {
     async fn act(key: String, what: String) -> Result<String, Error> {
+        BEGUN.fetch_add(1, Ordering::Relaxed);
+        let answer = Self::answer(key, what).await;
+        ENDED.fetch_add(1, Ordering::Relaxed);
+        answer
+    }
+}
+
+impl Component {
+    async fn answer(key: String, what: String) -> Result<String, Error> {
         match what.split(' ').collect::<Vec<_>>().as_slice() {
             ["echo"] => Ok(key),
             ["refuse"] => Err(Error::Refused(key)),
+            ["served"] => Ok(BEGUN.load(Ordering::Relaxed).to_string()),
+            ["company"] => Ok((BEGUN.load(Ordering::Relaxed) - ENDED.load(Ordering::Relaxed) - 1).to_string()),
+            ["work"] => {
+                let until = monotonic_clock::now() + WORK_NS;
+                while monotonic_clock::now() < until {}
+                Ok(key)
+            }
             ["trap"] => std::process::abort(),
             ["loop"] => {
                 while black_box(true) {}

@@ -1,5 +1,8 @@
 //! A request as a handler sees it: parsed, bounded, with the identity that the gateway vouches for.
 
+use std::cell::OnceCell;
+use std::rc::Rc;
+
 use serde::de::DeserializeOwned;
 
 use super::Problem;
@@ -32,13 +35,17 @@ pub struct Request {
     method: String,
     path: String,
     query: Vec<(String, String)>,
-    headers: Vec<(String, String)>,
+    headers: Rc<Headers>,
     body: Vec<u8>,
 }
 
 impl Request {
     /// A request out of its parts; header names in lower case.
     pub fn new(method: String, target: &str, headers: Vec<(String, String)>, body: Vec<u8>) -> Self {
+        Self::received(method, target, Rc::new(Headers { fields: None, read: OnceCell::from(headers) }), body)
+    }
+
+    pub(super) fn received(method: String, target: &str, headers: Rc<Headers>, body: Vec<u8>) -> Self {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         Self { method, path: path.to_string(), query: query_pairs(query), headers, body }
     }
@@ -60,7 +67,7 @@ impl Request {
 
     /// The first header of that name (lower case).
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+        self.headers.first(name)
     }
 
     /// The first query parameter of that name, decoded.
@@ -112,7 +119,7 @@ impl Request {
     /// Seconds to wait for the outcome (RFC 7240 `Prefer: wait=N`), at most 30; `None` if the client does not ask.
     pub fn prefer_wait(&self) -> Option<u32> {
         let mut preferences =
-            self.headers.iter().filter(|(name, _)| name == "prefer").flat_map(|(_, value)| value.split(','));
+            self.headers.all().iter().filter(|(name, _)| name == "prefer").flat_map(|(_, value)| value.split(','));
         preferences.find_map(|preference| {
             let (name, value) = preference.split(';').next()?.split_once('=')?;
             let wait = name.trim().eq_ignore_ascii_case("wait");
@@ -158,9 +165,30 @@ impl Request {
     }
 }
 
-pub(super) fn headers_of(request: &wasi::Request) -> Vec<(String, String)> {
-    let headers = request.get_headers().copy_all().into_iter();
-    headers.map(|(name, value)| (name.to_lowercase(), String::from_utf8_lossy(&value).into_owned())).collect()
+/// The headers of a request. They are copied out of the host when one is asked for first: the gateway adds a dozen, and
+/// many a function looks at none.
+#[derive(Debug)]
+pub(super) struct Headers {
+    fields: Option<wasi::Headers>,
+    read: OnceCell<Vec<(String, String)>>,
+}
+
+impl Headers {
+    pub(super) fn of(request: &wasi::Request) -> Self {
+        Self { fields: Some(request.get_headers()), read: OnceCell::new() }
+    }
+
+    fn all(&self) -> &[(String, String)] {
+        self.read.get_or_init(|| {
+            let fields = self.fields.iter().flat_map(wasi::Headers::copy_all);
+            fields.map(|(name, value)| (name.to_lowercase(), String::from_utf8_lossy(&value).into_owned())).collect()
+        })
+    }
+
+    /// The first header of that name (lower case).
+    pub(super) fn first(&self, name: &str) -> Option<&str> {
+        self.all().iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+    }
 }
 
 pub(super) fn method_of(request: &wasi::Request) -> String {

@@ -282,11 +282,14 @@ mod tests {
     #[test]
     fn every_event_needs_a_granted_topic_and_carries_the_call() {
         let mut state = state(false);
-        state.set_call(Some("trace".to_owned()), Some("call".to_owned()));
+        state.set_call(Some(weft_core::Trace { trace_id: "call".into(), span_id: "span".into() }));
         let events = |made: Vec<Append>| made.into_iter().next().unwrap().events.into_iter().next().unwrap();
         let made = events(appended(&state, one("ledger.opened", None)).unwrap());
         assert_eq!(made.topic, "ledger.opened", "the type is the topic");
-        assert_eq!((made.correlation_id.as_deref(), made.traceparent.as_deref()), (Some("call"), Some("trace")));
+        assert_eq!(
+            (made.correlation_id.as_deref(), made.traceparent.as_deref()),
+            (Some("call"), Some("00-call-span-01"))
+        );
         assert_eq!(events(appended(&state, one("bank.opened", Some("ledger.all"))).unwrap()).topic, "ledger.all");
         let Err(SqlError::Denied(text)) = appended(&state, one("bank.opened", None)) else { panic!("not granted") };
         assert!(text.contains("`bank.opened`") && text.contains("[component.ledger.tool.weft]"), "{text}");

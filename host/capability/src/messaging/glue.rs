@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wasmtime::component::{Accessor, HasData, Linker, Val};
 
 use weft_core::topic::TopicPattern;
-use weft_core::{Clock, Failure, Fault, Reason, id};
+use weft_core::{Clock, Failure, Fault, Reason, Trace, id};
 
 use super::event::rfc3339;
 use super::{Broker, DEFAULT_PRIORITY, Delivery, DeliveryError, Event, Handling, PublishError};
@@ -40,8 +40,7 @@ pub struct MessagingState {
     gate: Gate,
     component: Arc<str>,
     clock: Arc<dyn Clock>,
-    traceparent: Option<String>,
-    correlation_id: Option<String>,
+    trace: Option<Trace>,
 }
 
 impl MessagingState {
@@ -54,14 +53,13 @@ impl MessagingState {
         component: Arc<str>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { broker, topics, gate, component, clock, traceparent: None, correlation_id: None }
+        Self { broker, topics, gate, component, clock, trace: None }
     }
 
     /// Says which call runs now: its W3C trace context goes with its events, and so does the correlation id where an
     /// event names none.
-    pub fn set_call(&mut self, traceparent: Option<String>, correlation_id: Option<String>) {
-        self.traceparent = traceparent;
-        self.correlation_id = correlation_id;
+    pub fn set_call(&mut self, trace: Option<Trace>) {
+        self.trace = trace;
     }
 
     /// The broker, if an event may go to `topic` now.
@@ -85,8 +83,10 @@ impl MessagingState {
             time_ms: self.clock.now_ms(),
             topic: event.topic,
             ordering_key: event.ordering_key,
-            correlation_id: event.correlation_id.or_else(|| self.correlation_id.clone()),
-            traceparent: self.traceparent.clone(),
+            correlation_id: event
+                .correlation_id
+                .or_else(|| self.trace.as_ref().map(|trace| trace.trace_id.to_string())),
+            traceparent: self.trace.as_ref().map(Trace::traceparent),
             dataschema: event.dataschema,
             handling: Handling {
                 delay_ms: event.delay_ms,

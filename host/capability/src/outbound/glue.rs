@@ -40,7 +40,6 @@ pub struct OutboundHooks {
     gate: Gate,
     component: Arc<str>,
     inside: Option<Arc<dyn Inside>>,
-    traceparent: Option<HeaderValue>,
     /// The call that runs now.
     context: Option<CallContext>,
 }
@@ -49,13 +48,12 @@ impl OutboundHooks {
     /// The hooks of an instance of `component`, whose client is `outbound`; `inside` serves what stays inside.
     #[must_use]
     pub fn new(outbound: Outbound, gate: Gate, component: Arc<str>, inside: Option<Arc<dyn Inside>>) -> Self {
-        Self { outbound, gate, component, inside, traceparent: None, context: None }
+        Self { outbound, gate, component, inside, context: None }
     }
 
     /// Says which call runs now: its W3C trace context goes with requests that have none, its deadline and depth with
     /// those that stay inside.
-    pub fn set_call(&mut self, traceparent: Option<&str>, context: &CallContext) {
-        self.traceparent = traceparent.and_then(|text| HeaderValue::from_str(text).ok());
+    pub fn set_call(&mut self, context: &CallContext) {
         self.context = Some(context.clone());
     }
 
@@ -113,8 +111,10 @@ impl WasiHttpHooks for OutboundHooks {
         if let Err(closed) = self.gate.check() {
             return Box::new(std::future::ready(Err(Error::InternalError(Some(closed.to_string())))));
         }
-        if let Some(traceparent) = &self.traceparent {
-            request.headers_mut().entry("traceparent").or_insert_with(|| traceparent.clone());
+        // Hex digits always make a header value.
+        let trace = self.context.as_ref().and_then(|context| context.trace.as_ref());
+        if let Some(traceparent) = trace.and_then(|trace| HeaderValue::try_from(trace.traceparent()).ok()) {
+            request.headers_mut().entry("traceparent").or_insert(traceparent);
         }
         let asked = options.unwrap_or_default();
         let timeouts = Timeouts::new(asked.connect_timeout, asked.first_byte_timeout, asked.between_bytes_timeout);

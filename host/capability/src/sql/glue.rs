@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use wasmtime::component::{Access, Accessor, HasData, Linker, Resource, ResourceTable};
 
+use weft_core::Trace;
 use weft_core::topic::TopicPattern;
 
 use super::error::{ConstraintKind, SqlError};
@@ -41,8 +42,7 @@ pub struct SqlState {
     topics: Arc<[TopicPattern]>,
     schemas: Arc<dyn SchemaCheck>,
     owner: Arc<str>,
-    traceparent: Option<String>,
-    correlation_id: Option<String>,
+    trace: Option<Trace>,
     table: ResourceTable,
 }
 
@@ -58,8 +58,7 @@ impl SqlState {
         owner: Arc<str>,
     ) -> Self {
         let table = ResourceTable::new();
-        let (event_store, traceparent, correlation_id) = (None, None, None);
-        Self { database, event_store, gate, topics, schemas, owner, traceparent, correlation_id, table }
+        Self { database, event_store: None, gate, topics, schemas, owner, trace: None, table }
     }
 
     /// The same with the event store that lies in the database.
@@ -71,9 +70,8 @@ impl SqlState {
 
     /// Says which call runs now: its W3C trace context goes with its events, and so does the correlation id where an
     /// event names none.
-    pub fn set_call(&mut self, traceparent: Option<String>, correlation_id: Option<String>) {
-        self.traceparent = traceparent;
-        self.correlation_id = correlation_id;
+    pub fn set_call(&mut self, trace: Option<Trace>) {
+        self.trace = trace;
     }
 
     /// The database, if an effect is permitted now.
@@ -123,12 +121,12 @@ impl SqlState {
 
     /// The trace context of the call, for its events.
     pub(crate) fn traceparent(&self) -> Option<String> {
-        self.traceparent.clone()
+        self.trace.as_ref().map(Trace::traceparent)
     }
 
     /// What an event of the call belongs to.
     pub(crate) fn correlation_id(&self, own: Option<String>) -> Option<String> {
-        own.or_else(|| self.correlation_id.clone())
+        own.or_else(|| self.trace.as_ref().map(|trace| trace.trace_id.to_string()))
     }
 
     pub(crate) fn outgoing(&self, events: Vec<wit::OutgoingEvent>) -> Result<Vec<super::OutgoingEvent>, SqlError> {
@@ -515,9 +513,9 @@ mod tests {
     #[test]
     fn events_need_a_grant_and_carry_the_call() {
         let mut state = state(false);
-        state.set_call(Some("trace".to_owned()), Some("call".to_owned()));
+        state.set_call(Some(Trace { trace_id: "call".into(), span_id: "span".into() }));
         let sent = state.outgoing(vec![event("enrollment.made", None), event("enrollment.made", Some("own"))]).unwrap();
-        assert_eq!(sent[0].traceparent.as_deref(), Some("trace"));
+        assert_eq!(sent[0].traceparent.as_deref(), Some("00-call-span-01"));
         let correlations: Vec<_> = sent.iter().map(|event| event.correlation_id.as_deref()).collect();
         assert_eq!(correlations, [Some("call"), Some("own")]);
         let Err(SqlError::Denied(text)) = state.outgoing(vec![event("payments.made", None)]) else {

@@ -15,10 +15,16 @@ use weft_core::{Failure, Fault};
 use super::{Answered, Routed, Upstream, always_ready};
 use crate::body::{RequestBody, ResponseBody};
 use crate::problem::Problem;
-use crate::record::Record;
+use crate::record::{REQUEST_ID, Record, TRACEPARENT};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const MATCHED_ROUTE: HeaderName = HeaderName::from_static("spin-matched-route");
+const RAW_ROUTE: HeaderName = HeaderName::from_static("spin-raw-component-route");
+const COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-component-route");
+const BASE_PATH: HeaderName = HeaderName::from_static("spin-base-path");
+const CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
+const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
 
 #[derive(Clone, Debug)]
 pub(crate) struct Forward<S> {
@@ -79,20 +85,19 @@ fn function_request(routed: Routed) -> Request<RequestBody> {
     let headers = &mut head.headers;
     headers.extend(path_headers);
     for (name, value) in [
-        ("spin-matched-route", route.matched_header.clone()),
-        ("spin-raw-component-route", route.raw_header.clone()),
-        ("spin-component-route", route.prefix_header.clone()),
-        ("spin-base-path", HeaderValue::from_static("/")),
-        ("spin-client-addr", record.peer.address.clone()),
-        ("x-request-id", record.request_id.clone()),
+        (MATCHED_ROUTE, route.matched_header.clone()),
+        (RAW_ROUTE, route.raw_header.clone()),
+        (COMPONENT_ROUTE, route.prefix_header.clone()),
+        (BASE_PATH, HeaderValue::from_static("/")),
+        (CLIENT_ADDR, record.peer.address.clone()),
+        (REQUEST_ID, record.request_id.clone()),
+        (TRACEPARENT, record.traceparent.clone()),
     ] {
-        headers.insert(HeaderName::from_static(name), value);
+        headers.insert(name, value);
     }
-    for (name, text) in [("spin-full-url", full_url), ("traceparent", record.trace.traceparent())] {
-        // Made of parts that were header values or parts of a URI before.
-        if let Ok(value) = HeaderValue::try_from(text) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
+    // Made of parts that were header values or parts of a URI before.
+    if let Ok(value) = HeaderValue::try_from(full_url) {
+        headers.insert(FULL_URL, value);
     }
     if let Some(identity) = identity {
         headers.extend(identity.headers().iter().cloned());

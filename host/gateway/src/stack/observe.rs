@@ -21,7 +21,7 @@ use super::{Answered, Exchange, always_ready};
 use crate::body::{Answer, RequestBody, ResponseBody};
 use crate::connection::{Busy, Peer};
 use crate::problem::Problem;
-use crate::record::{Record, Ticket};
+use crate::record::{REQUEST_ID, Record, TRACEPARENT, Ticket};
 use crate::shared::Shared;
 
 /// A request as it comes from its connection.
@@ -137,9 +137,7 @@ fn of_function(mut response: Response<ResponseBody>, record: &Record) -> Respons
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const RESPONSE_TIME: HeaderName = HeaderName::from_static("x-response-time");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Our headers: those that tell of the request always, those that restrain a browser unless the function has its own.
 fn dress(headers: &mut HeaderMap, record: &Record) {
@@ -157,11 +155,10 @@ fn dress(headers: &mut HeaderMap, record: &Record) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     headers.insert(REQUEST_ID, record.request_id.clone());
-    let milliseconds = record.elapsed().as_secs_f64() * 1000.0;
-    for (name, text) in [(RESPONSE_TIME, format!("{milliseconds:.3}ms")), (TRACEPARENT, record.trace.traceparent())] {
-        // Digits and hex always make a header value.
-        if let Ok(value) = HeaderValue::try_from(text) {
-            headers.insert(name, value);
-        }
+    headers.insert(TRACEPARENT, record.traceparent.clone());
+    let microseconds = record.elapsed().as_micros();
+    // Digits always make a header value.
+    if let Ok(value) = HeaderValue::try_from(format!("{}.{:03}ms", microseconds / 1000, microseconds % 1000)) {
+        headers.insert(RESPONSE_TIME, value);
     }
 }

@@ -14,6 +14,8 @@ use crate::body::{ResponseBody, full};
 use crate::problem::Problem;
 use crate::route::{Lookup, Route, RouteMatch, path};
 
+const PATH_INFO: HeaderName = HeaderName::from_static("spin-path-info");
+
 #[derive(Clone, Debug)]
 pub(crate) struct Find<S> {
     pub inner: S,
@@ -70,7 +72,7 @@ fn routed(exchange: Exchange, route: Arc<Route>, captures: &Captures<'_, '_>) ->
         HeaderValue::from_bytes(text.as_bytes())
             .map_err(|_| Problem::bad_request("The path contains a control character."))
     };
-    path_headers.push((HeaderName::from_static("spin-path-info"), header(captures.wildcard.unwrap_or_default())?));
+    path_headers.push((PATH_INFO, header(captures.wildcard.unwrap_or_default())?));
     for (header_name, (name, segment)) in route.parameter_headers.iter().zip(&captures.parameters) {
         let decoded = path::decode(segment).map_err(Problem::bad_request)?;
         params.push(((*name).to_owned(), decoded.into_owned()));

@@ -1,5 +1,5 @@
-//! `call-fresh` and `call-composed`: a function asks another from inside one request, through the mesh in an instance of
-//! its own, and composed with it into one component.
+//! `call-fresh`, `call-reused` and `call-composed`: a function asks another from inside one request, through the mesh in
+//! an instance of its own or in one that serves many, and composed with it into one component.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use weft_tests::platform::{Options, Platform};
 use weft_tests::repository;
 
 use super::{FRESH, label};
-use crate::mesh_call::{batch, timed};
+use crate::mesh_call::{PATH, batch, timed};
 use crate::process::Process;
 use crate::report::Row;
 use crate::rounds::{Contender, alternate};
@@ -19,16 +19,21 @@ use crate::target;
 /// # Errors
 /// If an answer is wrong.
 pub fn measure(only: &str) -> anyhow::Result<Vec<Row>> {
-    if !"call-fresh".starts_with(only) && !"call-composed".starts_with(only) {
+    let wanted = |bench: &str| bench.starts_with(only);
+    if !["call-fresh", "call-reused", "call-composed"].into_iter().any(wanted) {
         return Ok(Vec::new());
     }
     let linked = target::examples();
     let folder = tempfile::Builder::new().prefix("weft-bench-composed-").tempdir_in(crate::install::target())?;
     let composed = composed(folder.path())?;
-    alternate(vec![
+    let mut contenders = vec![
         Contender {
             label: label("call-fresh", 1, FRESH, "through the mesh, in an instance of its own for each call"),
-            run: Box::new(|| timed(Process(linked.pid()), || batch(linked.client()))),
+            run: Box::new(|| timed(Process(linked.pid()), || batch(linked.client(), PATH))),
+        },
+        Contender {
+            label: label("call-reused", 1, "1000x16", "through the mesh, in an instance that serves many calls"),
+            run: Box::new(|| timed(Process(linked.pid()), || batch(linked.client(), "/call-loop-reused"))),
         },
         Contender {
             label: label(
@@ -37,9 +42,11 @@ pub fn measure(only: &str) -> anyhow::Result<Vec<Row>> {
                 "composed",
                 "in the instance of the caller: no mesh, no policy, no isolation",
             ),
-            run: Box::new(|| timed(Process(composed.pid()), || batch(composed.client()))),
+            run: Box::new(|| timed(Process(composed.pid()), || batch(composed.client(), PATH))),
         },
-    ])
+    ];
+    contenders.retain(|contender| wanted(contender.label.bench));
+    alternate(contenders)
 }
 
 /// The host with the caller and the callee as one component.

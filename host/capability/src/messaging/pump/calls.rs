@@ -302,8 +302,8 @@ async fn load(parts: &Parts, item: Item) -> Result<Arc<Event>, Failure> {
 fn trace_of(event: Option<&Event>) -> Trace {
     let traceparent = event.and_then(|event| event.traceparent.as_deref());
     let known = traceparent.and_then(|text| text.split('-').nth(1)).filter(|trace| trace.len() == 32);
-    let trace_id = known.map_or_else(|| id::new_trace_id().into(), Arc::from);
-    Trace { trace_id, span_id: id::new_span_id().into() }
+    let trace_id = known.map_or_else(id::new_trace_id, Arc::from);
+    Trace { trace_id, span_id: id::new_span_id() }
 }
 
 /// Publishes what became dead letters to their topic.
