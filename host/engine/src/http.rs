@@ -23,6 +23,7 @@ use weft_core::{CallContext, Clock, Failure, Fault, Reason};
 use crate::engine::Engine;
 use crate::function::Function;
 use crate::life::{Expiration, Life};
+use crate::limits;
 use crate::spec::ReuseSpec;
 use crate::state::StoreData;
 use crate::trap;
@@ -216,6 +217,7 @@ impl WorkerState for Worker {
         let Served { context, failed, place } = served;
         let remaining = context.deadline.saturating_sub(now);
         self.life.serve_until(context.deadline);
+        limits::begin_request(&mut store);
         store.data_mut().begin(task, context);
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         requests.retain(|request| !request.failed.is_closed());

@@ -19,6 +19,7 @@ mod linker;
 mod loader;
 mod output;
 mod reused;
+mod runtime;
 mod shared;
 mod spec;
 mod state;

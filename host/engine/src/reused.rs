@@ -26,6 +26,7 @@ use weft_core::{Failure, Fault, Invocation, Reason};
 use crate::function::{Export, Function};
 use crate::instance::exported;
 use crate::life::{Expiration, Life};
+use crate::limits;
 use crate::spec::ReuseSpec;
 use crate::state::StoreData;
 use crate::trap;
@@ -308,6 +309,7 @@ impl Worker {
             let mut store = access.as_context_mut();
             let func = self.func(&mut store, export)?;
             let started = func.start_call_concurrent(&mut store, &arguments, &mut results)?;
+            limits::begin_request(&mut store);
             store.data_mut().begin(started.task(), context);
             wasmtime::error::Ok((func, started))
         })?;

@@ -32,7 +32,6 @@ pub(crate) struct StoreData {
 impl StoreData {
     /// Notes that the instance serves one more call or request, by a task of its own.
     pub fn begin(&mut self, task: GuestTaskId, context: CallContext) {
-        self.limits.begin_request();
         self.calling.forget_before(self.shared.clock.monotonic());
         self.capabilities.serve(&context);
         self.calling.begin(task, context);

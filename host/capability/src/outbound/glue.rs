@@ -9,14 +9,12 @@ use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use weft_core::CallContext;
+use weft_core::{CallContext, MAX_DEPTH, hops};
 
 use super::client::{BodyError, Timeouts};
 use super::{Outbound, OutboundError};
 use crate::gate::Gate;
 
-/// Requests that may lie between the first one and another; past it one more is refused, since it is likely a loop.
-const MAX_DEPTH: u16 = 32;
 /// What the names of components end in where they are asked for by HTTP.
 const CHAINED: &str = ".spin.internal";
 /// A host for those who need one to ask the application itself.
@@ -76,9 +74,6 @@ impl OutboundHooks {
         };
         let Some(component) = component else { return inside.to_itself(request) };
         let depth = context.depth.saturating_add(1);
-        if depth > MAX_DEPTH {
-            return refused(Error::LoopDetected);
-        }
         request.headers_mut().remove(http::header::HOST);
         let caller = Some(Arc::clone(&self.component));
         inside.to_component(component, request, CallContext { caller, depth, step: None, ..context.clone() })
@@ -101,7 +96,19 @@ impl std::fmt::Debug for OutboundHooks {
 /// What ends after the response's head; here nothing, since the client's pool drives its connections by itself.
 type Driver = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
+/// So much of each body that a component sends waits in the host for whoever reads it, in bytes, up to twice: with
+/// wasmtime's own size an instance with many bodies would hold hundreds of MiB.
+const BODY_CHUNK_BYTES: usize = 64 * 1024;
+
 impl WasiHttpHooks for OutboundHooks {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
+    }
+
     fn send_request(
         &mut self,
         mut request: Request<WasiBody>,
@@ -115,6 +122,14 @@ impl WasiHttpHooks for OutboundHooks {
         let trace = self.context.as_ref().and_then(|context| context.trace.as_ref());
         if let Some(traceparent) = trace.and_then(|trace| HeaderValue::try_from(trace.traceparent()).ok()) {
             request.headers_mut().entry("traceparent").or_insert(traceparent);
+        }
+        let depth = self.context.as_ref().map_or(0, |context| context.depth).saturating_add(1);
+        if depth > MAX_DEPTH {
+            tracing::warn!(component = %self.component, "outbound request refused: requests are nested more than {MAX_DEPTH} deep");
+            return Box::new(std::future::ready(Err(Error::LoopDetected)));
+        }
+        if let Ok(entry) = HeaderValue::from_str(&hops::entry(depth)) {
+            request.headers_mut().append(hops::HEADER, entry);
         }
         let asked = options.unwrap_or_default();
         let timeouts = Timeouts::new(asked.connect_timeout, asked.first_byte_timeout, asked.between_bytes_timeout);

@@ -34,9 +34,6 @@ const WEFT_KEYS: [&str; 12] = [
     "optional",
 ];
 
-/// Keys that mean something in `[component.<id>.tool.weft.limits]` alone.
-const LIMIT_KEYS: [&str; 4] = ["memory_mb", "cpu_ms", "max_concurrent", "max_pending"];
-
 /// A component of the manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Component {
@@ -194,7 +191,7 @@ impl Component {
         self.deadline_ms = section.get("deadline_ms").and_then(|entry| entry.number(&DEADLINE_MS));
         self.optional = section.flag("optional", false);
         self.check_weft(&section);
-        section.finish_with(|key| LIMIT_KEYS.contains(&key).then(|| format!("`{key}` stands in `limits`")));
+        section.finish_with(|key| super::limits::KEYS.contains(&key).then(|| format!("`{key}` stands in `limits`")));
         source
     }
 

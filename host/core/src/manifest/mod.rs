@@ -195,7 +195,15 @@ impl Manifest {
         }
         manifest.gateway.request_timeout_ms = *limits::DEADLINE_MS.end();
         for component in manifest.components.values_mut() {
-            component.limits = Limits { memory_mb: 1_024, cpu_ms: 60_000, max_concurrent: 1_000, max_pending: 1_000 };
+            component.limits = Limits {
+                memory_mb: 1_024,
+                cpu_ms: 60_000,
+                max_concurrent: 1_000,
+                max_pending: 1_000,
+                max_memories: 32,
+                max_tables: 64,
+                ..Limits::default()
+            };
         }
         for route in &mut manifest.routes {
             route.deadline_ms = manifest.gateway.request_timeout_ms;
