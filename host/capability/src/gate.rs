@@ -1,5 +1,5 @@
-//! What stands open in one instance while it runs: a transaction, a saga step. Every capability asks the gate before
-//! an effect. The gate knows nothing of what the effect is.
+//! What stands open in one instance while it runs: a transaction, a saga step, and how many bytes its effects under way
+//! hold. Every capability asks the gate before an effect. The gate knows nothing of what the effect is.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,6 +16,9 @@ pub enum Closed {
     /// A transaction is open in this call.
     #[error("transaction-open: end the transaction first")]
     TransactionOpen,
+    /// What the host holds for effects that are under way would be more than the instance may.
+    #[error("too-much-at-once: effects under way would hold more than {0} bytes; wait for some of them to end")]
+    TooMuchHeld(usize),
 }
 
 /// Shared by all capabilities of one store. Cheap to clone.
@@ -28,6 +31,9 @@ struct State {
     projects: bool,
     transactions: u32,
     steps: Vec<OpenStep>,
+    held: usize,
+    /// No limit if there is none.
+    most_held: Option<usize>,
 }
 
 /// A saga step whose attempt is running.
@@ -50,6 +56,28 @@ impl Gate {
     #[must_use]
     pub fn of_projection() -> Self {
         Self(Arc::new(Mutex::new(State { projects: true, ..State::default() })))
+    }
+
+    /// The same gate, through which no more than so many bytes are under way at once.
+    #[must_use]
+    pub fn holding_at_most(self, bytes: usize) -> Self {
+        self.state().most_held = Some(bytes);
+        self
+    }
+
+    /// Notes that an effect under way holds so many bytes until the guard is dropped. Without a bound on all together,
+    /// an instance could hand over one large value again and again, and the host would keep each copy.
+    ///
+    /// # Errors
+    /// [`Closed::TooMuchHeld`].
+    pub fn hold(&self, bytes: usize) -> Result<Hold, Closed> {
+        let mut state = self.state();
+        let held = state.held.saturating_add(bytes);
+        if let Some(most) = state.most_held.filter(|most| held > *most) {
+            return Err(Closed::TooMuchHeld(most));
+        }
+        state.held = held;
+        Ok(Hold { gate: self.clone(), bytes })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -106,6 +134,20 @@ impl Gate {
     }
 }
 
+/// What one effect under way holds.
+#[derive(Debug)]
+pub struct Hold {
+    gate: Gate,
+    bytes: usize,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut state = self.gate.state();
+        state.held = state.held.saturating_sub(self.bytes);
+    }
+}
+
 /// Keeps the gate closed for other effects while a transaction is open.
 #[derive(Debug)]
 pub struct TransactionGuard(Gate);
@@ -114,5 +156,24 @@ impl Drop for TransactionGuard {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.transactions = state.transactions.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_effects_hold_counts_until_they_end() {
+        let gate = Gate::new(false).holding_at_most(10);
+        let first = gate.hold(6).unwrap();
+        assert_eq!(gate.hold(5).unwrap_err(), Closed::TooMuchHeld(10));
+        let second = gate.hold(4).unwrap();
+        drop(first);
+        assert!(gate.hold(7).is_err());
+        drop((gate.hold(6).unwrap(), second));
+        assert!(gate.hold(11).is_err());
+        assert!(gate.hold(10).is_ok());
+        assert!(Gate::default().hold(usize::MAX).is_ok());
     }
 }

@@ -93,10 +93,7 @@ fn function(
         required_exports,
         files: made.files.get(&component.id).cloned(),
         environment: own.environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
-        limits: InstanceSpec {
-            memory_bytes: to_usize(component.limits.memory_mb).saturating_mul(1 << 20),
-            cpu: Duration::from_millis(component.limits.cpu_ms.into()),
-        },
+        limits: InstanceSpec::from(&component.limits),
         reuse: component.reuse.is_reused().then_some(reuse),
     }
 }

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt as _, BodyStream, Empty, StreamBody};
 use tower::Service;
 
-use weft_core::{CallContext, Failure, Fault, Reason};
+use weft_core::{CallContext, Failure, Fault, Reason, hops};
 use weft_engine::{Engine, FunctionBody, FunctionBodyError, Value};
 use weft_gateway::{BodyError, BoxError, RequestBody, ResponseBody, RouteMatch};
 use weft_mesh::Mesh;
@@ -41,8 +41,9 @@ impl Upstream {
         // Before it takes a place: a client that sends its body slowly must not keep others out.
         let request = arrived(request).await;
         let permit = self.mesh.admit(&route.component, route.deadline).await?;
+        let depth = hops::depth(request.headers().get_all(hops::HEADER).iter().map(HeaderValue::as_bytes));
         let context =
-            CallContext { caller: None, deadline: route.deadline, trace: Some(route.trace), depth: 0, step: None };
+            CallContext { caller: None, deadline: route.deadline, trace: Some(route.trace), depth, step: None };
         let response = self.engine.serve(&route.component, request, context, permit).await?;
         Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
     }

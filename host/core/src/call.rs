@@ -44,6 +44,10 @@ pub struct StepScope {
     pub key: Arc<str>,
 }
 
+/// Calls and requests that may lie between the first one and another; past it one more is refused, since it is likely a
+/// loop.
+pub const MAX_DEPTH: u16 = 32;
+
 /// What travels beside the arguments of a call.
 #[derive(Clone, Debug)]
 pub struct CallContext {

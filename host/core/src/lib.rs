@@ -7,12 +7,13 @@ pub mod cron;
 pub mod disk;
 pub mod failpoint;
 pub mod failure;
+pub mod hops;
 pub mod id;
 pub mod manifest;
 pub mod outbound;
 pub mod topic;
 
-pub use call::{Call, CallContext, Invocation, Runner, StepScope, Target, Trace};
+pub use call::{Call, CallContext, Invocation, MAX_DEPTH, Runner, StepScope, Target, Trace};
 pub use clock::{Clock, SystemClock};
 pub use failpoint::Failpoints;
 pub use failure::{Failure, Fault, Outcome, Reason};

@@ -113,7 +113,10 @@ fn weft_components_have_what_their_table_grants() {
     assert_eq!(list.closed_form.as_ref().unwrap().value, manifest.root.join("dist/spin/courses-list.wasm"));
     assert!(list.grants.sqlite_databases.is_empty(), "what Spin grants is the closed form's");
     assert_eq!(list.reuse, Reuse { max_requests: 128, max_concurrent: 16 });
-    assert_eq!(list.limits, Limits { memory_mb: 64, cpu_ms: 500, max_concurrent: 10, max_pending: 0 });
+    assert_eq!(
+        list.limits,
+        Limits { memory_mb: 64, cpu_ms: 500, max_concurrent: 10, max_pending: 0, ..Limits::default() }
+    );
     let create = &manifest.components["courses-create"];
     assert_eq!(create.source.value, manifest.root.join("dist/spin/courses-create.wasm"));
     assert_eq!((create.call_deadline_ms(), list.call_deadline_ms()), (7_000, 10_000));

@@ -6,12 +6,9 @@ use std::time::Duration;
 use wasmtime::StoreContextMut;
 use wasmtime::component::GuestTaskId;
 
-use weft_core::{CallContext, StepScope};
+use weft_core::{CallContext, MAX_DEPTH, StepScope};
 
 use crate::state::StoreData;
-
-/// Calls that may lie between the first one and this; past it a call is refused, since it is likely a loop.
-const MAX_DEPTH: u16 = 32;
 
 /// The contexts of the requests that an instance serves.
 #[derive(Debug, Default)]

@@ -15,9 +15,6 @@ use crate::calling::Calling;
 use crate::state::StoreData;
 use crate::values;
 
-/// How many values and bytes of strings and lists one call may carry, roughly; larger data belongs into a store.
-pub(crate) const MAX_CALL_BYTES: usize = 16 * 1024 * 1024;
-
 /// Links all functions of one imported interface to a component.
 pub(crate) fn link_interface(
     linker: &mut Linker<StoreData>,
@@ -70,16 +67,22 @@ fn prepare(
     if let Err(closed) = store.data().gate.check() {
         return refuse(closed.to_string());
     }
-    if size_of_values(arguments) > MAX_CALL_BYTES {
-        return refuse(format!("the arguments are larger than {MAX_CALL_BYTES} bytes"));
-    }
+    let hold = match store.data().gate.hold(values::size(arguments)) {
+        Ok(hold) => hold,
+        Err(closed) => return refuse(closed.to_string()),
+    };
     let key = arguments.first().and_then(|first| if let Val::String(key) = first { Some(key.as_str()) } else { None });
     let context = match Calling::of(&mut store, key) {
         Ok(context) => context,
         Err(error) => return refuse(error.to_string()),
     };
     let invocation = Invocation { target: target.clone(), arguments: arguments.to_vec(), context };
-    store.data().shared.calls.call(invocation)
+    let call = store.data().shared.calls.call(invocation);
+    Box::pin(async move {
+        let answer = call.await;
+        drop(hold);
+        answer
+    })
 }
 
 fn deliver(answer: Answer, results: &mut [Val]) -> wasmtime::Result<()> {
@@ -91,20 +94,4 @@ fn deliver(answer: Answer, results: &mut [Val]) -> wasmtime::Result<()> {
         *slot = value;
     }
     Ok(())
-}
-
-/// The bytes of all strings and lists, and a little for each value.
-fn size_of_values(values: &[Val]) -> usize {
-    values.iter().map(size_of_value).sum()
-}
-
-fn size_of_value(value: &Val) -> usize {
-    8 + match value {
-        Val::String(text) => text.len(),
-        Val::List(items) | Val::Tuple(items) => size_of_values(items),
-        Val::Record(fields) => fields.iter().map(|(_, value)| size_of_value(value)).sum(),
-        Val::Variant(_, Some(value)) | Val::Option(Some(value)) => size_of_value(value),
-        Val::Result(Ok(Some(value)) | Err(Some(value))) => size_of_value(value),
-        _ => 0,
-    }
 }

@@ -121,7 +121,7 @@ impl CapabilityStates {
     pub fn serve(&mut self, context: &CallContext) {
         let traceparent = context.trace.as_ref().map(Trace::traceparent);
         let correlation = context.trace.as_ref().map(|trace| trace.trace_id.clone());
-        self.outbound.set_call(traceparent.as_deref());
+        self.outbound.set_call(traceparent.as_deref(), context.depth);
         self.sql.set_call(traceparent.clone(), correlation.as_deref().map(str::to_owned));
         self.messaging.set_call(traceparent, correlation.as_deref().map(str::to_owned));
         self.durable.set_call(correlation);

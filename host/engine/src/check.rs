@@ -29,15 +29,16 @@ struct Provider {
     exports: Exports,
 }
 
-pub(crate) fn check(engine: &wasmtime::Engine, functions: &[(FunctionSpec, Loaded)]) -> Vec<Problem> {
+pub(crate) fn check(functions: &[(FunctionSpec, Loaded)]) -> Vec<Problem> {
     let providers: HashMap<&str, Provider> = functions
         .iter()
-        .map(|(spec, loaded)| (&*spec.id, Provider { exports: Exports::of(&loaded.component, engine) }))
+        .map(|(spec, loaded)| (&*spec.id, Provider { exports: Exports::of(&loaded.component) }))
         .collect();
     let mut problems = Vec::new();
     for (spec, loaded) in functions {
         let mut report = Report { component: &spec.id, problems: &mut problems };
-        check_imports(engine, spec, &loaded.component, &providers, &mut report);
+        check_imports(spec, &loaded.component, &providers, &mut report);
+        check_parts(spec, &loaded.component, &mut report);
         let own = providers.get(&*spec.id);
         for interface in &spec.required_exports {
             if own.is_none_or(|own| !own.exports.has(interface)) {
@@ -48,7 +49,7 @@ pub(crate) fn check(engine: &wasmtime::Engine, functions: &[(FunctionSpec, Loade
             let help = "write it with weft_guest's saga macro, or remove `durable = true`".to_owned();
             report.add(format!("is durable but does not export {RESUMABLE}"), Some(help));
         }
-        if spec.serves_http && !exports_http(engine, &loaded.component) {
+        if spec.serves_http && !exports_http(&loaded.component) {
             report.add("is the target of a route but exports no wasi:http handler".to_owned(), None);
         }
     }
@@ -72,19 +73,36 @@ impl Report<'_> {
     }
 }
 
-fn exports_http(engine: &wasmtime::Engine, component: &Component) -> bool {
-    component.component_type().exports(engine).any(|(name, _)| {
+fn exports_http(component: &Component) -> bool {
+    component.component_type().exports(component.engine()).any(|(name, _)| {
         name.starts_with("wasi:http/handler@0.3") || name.starts_with("wasi:http/incoming-handler@0.2")
     })
 }
 
+/// What a component consists of is known before it runs, and refused here rather than at every call.
+fn check_parts(spec: &FunctionSpec, component: &Component, report: &mut Report<'_>) {
+    // Nothing that it imports is a module, so all that it will have is said in it.
+    let Some(required) = component.resources_required() else { return };
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let parts = [
+        ("linear memories", required.num_memories, spec.limits.memories, "max_memories"),
+        ("tables", required.num_tables, spec.limits.tables, "max_tables"),
+    ];
+    for (what, has, may, key) in parts {
+        if count(has) > may {
+            let help = format!("add `limits = {{ {key} = {has} }}` under [component.{}.tool.weft]", spec.id);
+            report.add(format!("has {has} {what}; it may have {may}"), Some(help));
+        }
+    }
+}
+
 fn check_imports(
-    engine: &wasmtime::Engine,
     spec: &FunctionSpec,
     component: &Component,
     providers: &HashMap<&str, Provider>,
     report: &mut Report<'_>,
 ) {
+    let engine = component.engine();
     for (name, item) in component.component_type().imports(engine) {
         let ComponentItem::ComponentInstance(instance) = item.ty else {
             report.add(format!("imports `{name}`, which is not an interface; the host links interfaces only"), None);

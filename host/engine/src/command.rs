@@ -35,7 +35,7 @@ pub struct Job {
 pub struct JobEnd {
     /// 0 if all went well.
     pub code: i32,
-    /// What it wrote, up to 1 MiB; then a line says that the rest is dropped.
+    /// What it wrote, up to the component's limit of output (1 MiB); then a line says that the rest is dropped.
     pub stdout: Vec<u8>,
     /// As [`JobEnd::stdout`].
     pub stderr: Vec<u8>,

@@ -1,5 +1,6 @@
 //! The one wasmtime configuration. Every component runs under it, durable ones included, so that a component compiles
-//! to one artifact and behaves alike wherever it runs.
+//! to one artifact and behaves alike wherever it runs. Code that counts its instructions is the one exception: counting
+//! is part of the machine code.
 
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -27,15 +28,31 @@ const CORE_INSTANCES_PER_COMPONENT: u32 = 40;
 /// Bytes of an instance's memory that stay resident between two uses and are zeroed by hand: clearing them costs less
 /// than giving them back, which interrupts all cores, and faulting them in again.
 const KEEP_RESIDENT_BYTES: usize = 256 * 1024;
+/// Linear memories of one component: a composed one has one for each of its parts.
+const MEMORIES_PER_COMPONENT: u32 = 20;
+/// Tables of one component: a Rust component has two.
+const TABLES_PER_COMPONENT: u32 = 40;
+/// Elements of one table.
+const TABLE_ELEMENTS: usize = 100_000;
 /// Stack of a guest call. The rest of wasmtime's 2 MiB asynchronous stack is for host functions.
 const MAX_WASM_STACK_BYTES: usize = 512 * 1024;
 
-pub(crate) fn wasmtime_config(options: &EngineOptions) -> Config {
+/// Whether code counts the instructions that it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Metering {
+    /// It does not: processor time is measured, not counted.
+    Epochs,
+    /// It does, for functions whose manifest gives them fuel.
+    Fuel,
+}
+
+pub(crate) fn wasmtime_config(options: &EngineOptions, metering: Metering) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
         .wasm_component_model_async(true)
         .epoch_interruption(true)
+        .consume_fuel(metering == Metering::Fuel)
         .max_wasm_stack(MAX_WASM_STACK_BYTES)
         // Durable functions are replayed: the same inputs must give the same bits. The cost for others is small,
         // and one configuration for all is worth more.
@@ -53,11 +70,15 @@ fn pool(options: &EngineOptions) -> PoolingAllocationConfig {
     let instances = options.max_instances;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(4))
-        .total_memories(instances)
-        .total_tables(instances.saturating_mul(3))
+        // A function with all the parts that it may have and all the calls that it may by default leaves room for others.
+        .total_core_instances(instances.saturating_mul(5))
+        .total_memories(instances.saturating_mul(2))
+        .total_tables(instances.saturating_mul(4))
         .total_stacks(instances.saturating_mul(2))
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .table_elements(TABLE_ELEMENTS)
         .max_memory_size(usize::try_from(options.max_memory_mb).unwrap_or(usize::MAX).saturating_mul(1 << 20))
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(16 * 1024)

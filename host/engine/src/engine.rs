@@ -17,13 +17,13 @@ use weft_core::{Call, CallContext, Clock, Failure, Fault, Invocation, Reason, Ta
 
 use crate::capabilities::{Granted, Services};
 use crate::check;
-use crate::config::{EngineOptions, wasmtime_config};
+use crate::config::EngineOptions;
 use crate::function::{Exports, Function};
 use crate::http;
 use crate::instance;
-use crate::linker::BaseLinkers;
-use crate::loader::{LoadError, Loaded, Loader};
-use crate::output::LogSink;
+use crate::loader::{LoadError, Loaded};
+use crate::output::{LogSink, OutputRate};
+use crate::runtime::Runtimes;
 use crate::shared::{CallSlot, Shared};
 use crate::spec::FunctionSpec;
 
@@ -53,8 +53,7 @@ pub struct Engine {
 
 struct Inner {
     shared: Arc<Shared>,
-    loader: Loader,
-    linkers: BaseLinkers,
+    runtimes: Runtimes,
     functions: ArcSwap<Functions>,
     /// Functions that sagas began with and that are no longer current.
     kept: Mutex<Versions>,
@@ -75,15 +74,10 @@ impl Engine {
         services: Services,
         logs: Arc<dyn LogSink>,
     ) -> Result<Self, EngineError> {
-        let wasmtime = wasmtime::Engine::new(&wasmtime_config(options)).map_err(wasmtime_error)?;
+        let runtimes = Runtimes::new(options, data)?;
         let epoch = Duration::from_millis(options.epoch_ms.max(1));
-        spawn_ticker(wasmtime.weak(), epoch).map_err(|error| {
-            EngineError::Wasmtime(format!("no thread for epochs, without which limits do not hold: {error}"))
-        })?;
-        let linkers = BaseLinkers::new(&wasmtime).map_err(wasmtime_error)?;
-        let loader = Loader::new(wasmtime.clone(), data)?;
-        let shared = Arc::new(Shared { wasmtime, clock, epoch, services, logs, calls: CallSlot::default() });
-        let inner = Inner { shared, loader, linkers, functions: ArcSwap::default(), kept: Mutex::default() };
+        let shared = Arc::new(Shared { clock, epoch, services, logs, calls: CallSlot::default() });
+        let inner = Inner { shared, runtimes, functions: ArcSwap::default(), kept: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -99,15 +93,15 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] if any function cannot be loaded or is refused; then nothing is replaced.
     pub fn deploy(&self, specs: Vec<FunctionSpec>) -> Result<(), EngineError> {
-        let loaded = load_all(&self.inner.loader, specs)?;
-        let problems = check::check(&self.inner.shared.wasmtime, &loaded);
+        let loaded = self.inner.runtimes.load_all(specs)?;
+        let problems = check::check(&loaded);
         if !problems.is_empty() {
             return Err(EngineError::Refused(problems));
         }
         let mut functions = Functions::with_capacity(loaded.len());
         for (spec, loaded) in loaded {
             if spec.durable {
-                self.inner.loader.keep(&spec.source.path, &loaded.digest)?;
+                self.inner.runtimes.loader().keep(&spec.source.path, &loaded.digest)?;
             }
             let function = self.link(Arc::new(spec), &loaded)?;
             functions.insert(function.spec.id.clone(), function);
@@ -117,17 +111,17 @@ impl Engine {
     }
 
     fn link(&self, spec: Arc<FunctionSpec>, loaded: &Loaded) -> Result<Arc<Function>, EngineError> {
-        let wasmtime = &self.inner.shared.wasmtime;
         let refused = |error: wasmtime::Error| EngineError::Wasmtime(format!("component {}: {error:#}", spec.id));
-        let pre = self.inner.linkers.link(wasmtime, &loaded.component, &spec);
+        let pre = self.inner.runtimes.of(&spec)?.linkers.link(&loaded.component, &spec);
         let pre = pre.map_err(|error| EngineError::Refused(vec![check::unlinkable(&spec, &error)]))?;
         let http = http::proxy(&loaded.component, &pre).map_err(refused)?;
-        let exports = Exports::of(&loaded.component, wasmtime);
+        let exports = Exports::of(&loaded.component);
         let shared = self.inner.shared.clone();
         let granted = Granted::new(&spec.grants, &shared.services, &shared.clock)
             .map_err(|error| EngineError::Wasmtime(format!("component {}: {error}", spec.id)))?;
         let digest = loaded.digest.clone();
-        Ok(Arc::new(Function { spec, digest, granted, pre, exports, http, shared }))
+        let output_rate = Arc::new(OutputRate::new(spec.limits.output_bytes_per_second, shared.clock.clone()));
+        Ok(Arc::new(Function { spec, digest, granted, pre, exports, http, output_rate, shared }))
     }
 
     /// The ids of all functions.
@@ -228,7 +222,8 @@ impl Engine {
         if let Some(function) = self.kept().get(&id) {
             return Ok(function.clone());
         }
-        let older = self.inner.loader.load_kept(digest).map_err(|error| {
+        let older = self.inner.runtimes.of(&current.spec).and_then(|runtime| Ok(runtime.loader.load_kept(digest)?));
+        let older = older.map_err(|error| {
             gone(format!("the component {component} that this saga began with cannot be loaded: {error}"))
         })?;
         let function = self.link(current.spec.clone(), &older).map_err(|error| {
@@ -248,41 +243,14 @@ impl Engine {
 /// # Errors
 /// As [`Engine::deploy`].
 pub fn check_functions(options: &EngineOptions, data: &Path, specs: Vec<FunctionSpec>) -> Result<(), EngineError> {
-    let wasmtime = wasmtime::Engine::new(&wasmtime_config(options)).map_err(wasmtime_error)?;
-    let loaded = load_all(&Loader::new(wasmtime.clone(), data)?, specs)?;
-    let mut problems = check::check(&wasmtime, &loaded);
+    let runtimes = Runtimes::new(options, data)?;
+    let loaded = runtimes.load_all(specs)?;
+    let mut problems = check::check(&loaded);
     if problems.is_empty() {
-        let linkers = BaseLinkers::new(&wasmtime).map_err(wasmtime_error)?;
-        let unlinkable = |(spec, loaded): &(FunctionSpec, Loaded)| {
-            let linked = linkers.link(&wasmtime, &loaded.component, spec);
-            linked.err().map(|error| check::unlinkable(spec, &error))
-        };
-        problems.extend(loaded.iter().filter_map(unlinkable));
+        for (spec, loaded) in &loaded {
+            let linked = runtimes.of(spec)?.linkers.link(&loaded.component, spec);
+            problems.extend(linked.err().map(|error| check::unlinkable(spec, &error)));
+        }
     }
     if problems.is_empty() { Ok(()) } else { Err(EngineError::Refused(problems)) }
-}
-
-fn load_all(loader: &Loader, specs: Vec<FunctionSpec>) -> Result<Vec<(FunctionSpec, Loaded)>, EngineError> {
-    let load = |spec: FunctionSpec| {
-        let loaded = loader.load(&spec.source)?;
-        Ok((spec, loaded))
-    };
-    specs.into_iter().map(load).collect()
-}
-
-fn wasmtime_error(error: wasmtime::Error) -> EngineError {
-    EngineError::Wasmtime(format!("{error:#}"))
-}
-
-/// A thread that counts epochs as long as the engine lives. A thread and not a task: it has to tick while the
-/// runtime's threads are busy in wasm.
-fn spawn_ticker(engine: wasmtime::EngineWeak, epoch: Duration) -> std::io::Result<()> {
-    let ticker = move || {
-        loop {
-            std::thread::sleep(epoch);
-            let Some(engine) = engine.upgrade() else { return };
-            engine.increment_epoch();
-        }
-    };
-    std::thread::Builder::new().name("weft-epoch".to_owned()).spawn(ticker).map(drop)
 }

@@ -15,6 +15,7 @@ use crate::calling::Calling;
 use crate::capabilities::{CapabilityStates, Granted};
 use crate::http::HttpEntry;
 use crate::limits::{self, InstanceLimits};
+use crate::output::OutputRate;
 use crate::shared::Shared;
 use crate::spec::FunctionSpec;
 use crate::state::StoreData;
@@ -28,6 +29,7 @@ pub(crate) struct Function {
     pub pre: InstancePre<StoreData>,
     pub exports: Exports,
     pub http: Option<HttpEntry>,
+    pub output_rate: Arc<OutputRate>,
     pub shared: Arc<Shared>,
 }
 
@@ -45,7 +47,8 @@ pub(crate) struct Export {
 
 impl Exports {
     /// All functions in exported interfaces of a component.
-    pub fn of(component: &Component, engine: &wasmtime::Engine) -> Self {
+    pub fn of(component: &Component) -> Self {
+        let engine = component.engine();
         let mut exports = Self::default();
         for (interface, item) in component.component_type().exports(engine) {
             let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
@@ -120,22 +123,24 @@ impl Function {
         terminal: Option<&Terminal>,
         context: Option<&CallContext>,
     ) -> Store<StoreData> {
+        let gate = gate.holding_at_most(self.spec.limits.value_bytes);
         let capabilities = CapabilityStates::new(self, &gate, context);
         let wasi = wasi::context(self, trace_id, seed, terminal, &capabilities);
-        let spec = &self.spec.limits;
+        let mut http = wasmtime_wasi_http::WasiHttpCtx::new();
+        http.set_field_size_limit(self.spec.limits.header_bytes);
         let data = StoreData {
             function: self.spec.clone(),
             shared: self.shared.clone(),
             calling: Calling::default(),
             gate,
-            limits: InstanceLimits::new(spec.memory_bytes, spec.cpu, self.shared.epoch),
+            limits: InstanceLimits::new(&self.spec.limits, self.shared.epoch),
             capabilities,
             wasi,
-            http: wasmtime_wasi_http::WasiHttpCtx::new(),
-            table: wasmtime::component::ResourceTable::new(),
+            http,
+            table: limits::resource_table(&self.spec),
         };
-        let mut store = Store::new(&self.shared.wasmtime, data);
-        limits::install(&mut store);
+        let mut store = Store::new(self.pre.engine(), data);
+        limits::install(&mut store, &self.spec);
         store
     }
 }

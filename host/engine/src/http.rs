@@ -25,6 +25,7 @@ use weft_core::{CallContext, Clock, Failure, Fault, Reason};
 
 use crate::engine::Engine;
 use crate::function::Function;
+use crate::limits;
 use crate::spec::ReuseSpec;
 use crate::state::StoreData;
 use crate::trap;
@@ -233,8 +234,8 @@ impl WorkerState for Worker {
             let mut deadline = self.life.deadline.lock().unwrap_or_else(PoisonError::into_inner);
             *deadline = context.deadline.max(*deadline);
         }
+        limits::begin_request(&mut store);
         let data = store.data_mut();
-        data.limits.begin_request();
         data.calling.forget_before(now);
         data.capabilities.serve(&context);
         data.calling.begin(task, context);

@@ -17,6 +17,7 @@ mod limits;
 mod linker;
 mod loader;
 mod output;
+mod runtime;
 mod shared;
 mod spec;
 mod state;

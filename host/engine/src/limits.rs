@@ -1,9 +1,13 @@
-//! What one instance may use: memory and tables by a resource limiter, processor time by a meter on the edges of wasm
-//! and on epochs. Wall time, concurrency and queues are the mesh's.
+//! What one instance may use: memories and tables by a resource limiter, handles, tasks and values by the store's own
+//! bounds, processor time by a meter on the edges of wasm and on epochs, or by fuel. Wall time, concurrency and queues
+//! are the mesh's.
 
 use std::time::{Duration, Instant};
 
-use wasmtime::{CallHook, ResourceLimiter, StoreContextMut, UpdateDeadline};
+use wasmtime::component::ResourceTable;
+use wasmtime::{CallHook, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
+
+use crate::spec::{FunctionSpec, InstanceSpec};
 
 /// Which limit of the instance was passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,45 +17,99 @@ pub(crate) enum Exceeded {
     Cpu,
 }
 
-/// Elements that all tables of an instance may hold together.
-const MAX_TABLE_ELEMENTS: usize = 100_000;
-
-/// Bounds memory and tables, and remembers that a bound was hit: the trap that follows says only `unreachable`.
+/// Bounds memories and tables, each all together, and remembers that a bound was hit: the trap that follows says only
+/// `unreachable`.
 #[derive(Debug)]
 pub(crate) struct InstanceLimits {
-    max_memory_bytes: usize,
+    memory_bytes: Budget,
+    table_elements: Budget,
     pub exceeded: Option<Exceeded>,
+    fuel: Option<u64>,
     cpu: CpuMeter,
 }
 
 impl InstanceLimits {
-    pub fn new(max_memory_bytes: usize, cpu: Duration, epoch: Duration) -> Self {
-        let cpu = CpuMeter { limit: cpu, epoch, used: Duration::ZERO, running_since: None };
-        Self { max_memory_bytes, exceeded: None, cpu }
+    pub fn new(spec: &InstanceSpec, epoch: Duration) -> Self {
+        let cpu = CpuMeter { limit: spec.cpu, epoch, used: Duration::ZERO, running_since: None };
+        Self {
+            memory_bytes: Budget::new(spec.memory_bytes),
+            table_elements: Budget::new(spec.table_elements),
+            exceeded: None,
+            fuel: spec.fuel,
+            cpu,
+        }
+    }
+}
+
+/// Grants the processor time of one more request. The meter cannot tell requests of one instance apart, so each
+/// new one grants the whole again; what one of them may waste at most is bounded by its deadline.
+pub(crate) fn begin_request<T: HasLimits>(store: &mut StoreContextMut<'_, T>) {
+    let limits = store.data_mut().limits();
+    limits.cpu.used = Duration::ZERO;
+    refuel(limits.fuel, |fuel| store.set_fuel(fuel));
+}
+
+fn refuel(fuel: Option<u64>, set: impl FnOnce(u64) -> wasmtime::Result<()>) {
+    if let Some(Err(error)) = fuel.map(set) {
+        tracing::error!(%error, "fuel is set on an engine that counts none");
+    }
+}
+
+/// So much of something, growing in pieces.
+#[derive(Debug)]
+struct Budget {
+    limit: usize,
+    used: usize,
+    last: usize,
+}
+
+impl Budget {
+    fn new(limit: usize) -> Self {
+        Self { limit, used: 0, last: 0 }
     }
 
-    /// Grants the processor time of one more request. The meter cannot tell requests of one instance apart, so each
-    /// new one grants the whole again; what one of them may waste at most is bounded by its deadline.
-    pub fn begin_request(&mut self) {
-        self.cpu.used = Duration::ZERO;
+    /// Takes what one of the things grows by; whether there was so much left.
+    fn grow(&mut self, current: usize, desired: usize) -> bool {
+        let more = desired.saturating_sub(current);
+        if more > self.limit.saturating_sub(self.used) {
+            return false;
+        }
+        self.used += more;
+        self.last = more;
+        true
+    }
+
+    /// What was taken last is given back: it did not grow after all.
+    fn give_back(&mut self) {
+        self.used = self.used.saturating_sub(std::mem::take(&mut self.last));
     }
 }
 
 impl ResourceLimiter for InstanceLimits {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        if desired <= self.max_memory_bytes {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if self.memory_bytes.grow(current, desired) {
             return Ok(true);
         }
         self.exceeded = Some(Exceeded::Memory);
-        wasmtime::bail!("memory limit of {} bytes exceeded", self.max_memory_bytes)
+        wasmtime::bail!("memory limit of {} bytes exceeded", self.memory_bytes.limit)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        if desired <= MAX_TABLE_ELEMENTS {
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.memory_bytes.give_back();
+        Ok(())
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if self.table_elements.grow(current, desired) {
             return Ok(true);
         }
         self.exceeded = Some(Exceeded::Table);
-        wasmtime::bail!("table limit of {MAX_TABLE_ELEMENTS} elements exceeded")
+        wasmtime::bail!("table limit of {} elements exceeded", self.table_elements.limit)
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.table_elements.give_back();
+        Ok(())
     }
 }
 
@@ -99,8 +157,25 @@ pub(crate) trait HasLimits: Send + Sized + 'static {
     fn calling_host(store: StoreContextMut<'_, Self>);
 }
 
+/// A table of resources for an instance of this function: what is open in it is bounded.
+pub(crate) fn resource_table(spec: &FunctionSpec) -> ResourceTable {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(for_all_calls(spec, spec.limits.handles));
+    table
+}
+
+fn for_all_calls(spec: &FunctionSpec, each: usize) -> usize {
+    each.saturating_mul(spec.reuse.map_or(1, |reuse| reuse.max_concurrent))
+}
+
 /// Puts the limits on a store.
-pub(crate) fn install<T: HasLimits>(store: &mut wasmtime::Store<T>) {
+pub(crate) fn install<T: HasLimits>(store: &mut Store<T>, spec: &FunctionSpec) {
+    store.set_max_component_handles(for_all_calls(spec, spec.limits.handles));
+    store.set_hostcall_fuel(spec.limits.value_bytes);
+    if let Some(tasks) = store.concurrent_resource_table() {
+        tasks.set_max_capacity(for_all_calls(spec, spec.limits.tasks));
+    }
+    refuel(spec.limits.fuel, |fuel| store.set_fuel(fuel));
     store.limiter(|data| data.limits());
     store.call_hook(|mut store: StoreContextMut<'_, T>, hook| {
         store.data_mut().limits().cpu.hook(hook);

@@ -35,12 +35,8 @@ impl BaseLinkers {
 
     /// Links one component. Imports that are neither in the base nor in `calls` are named by wasmtime's error;
     /// the check of grants has named them before, with the line to add.
-    pub fn link(
-        &self,
-        engine: &wasmtime::Engine,
-        component: &Component,
-        spec: &FunctionSpec,
-    ) -> wasmtime::Result<InstancePre<StoreData>> {
+    pub fn link(&self, component: &Component, spec: &FunctionSpec) -> wasmtime::Result<InstancePre<StoreData>> {
+        let engine = component.engine();
         let mut linker = if spec.durable { self.durable.clone() } else { self.common.clone() };
         let mut resources = Vec::new();
         for (name, item) in component.component_type().imports(engine) {

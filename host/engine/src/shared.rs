@@ -13,7 +13,6 @@ use crate::capabilities::Services;
 use crate::output::LogSink;
 
 pub(crate) struct Shared {
-    pub wasmtime: wasmtime::Engine,
     pub clock: Arc<dyn Clock>,
     pub epoch: Duration,
     pub services: Services,

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use weft_core::manifest::Limits;
+
 /// One function of the application.
 #[derive(Clone, Debug)]
 pub struct FunctionSpec {
@@ -61,13 +63,62 @@ pub struct Grants {
     pub sagas: Vec<Arc<str>>,
 }
 
-/// Bounds of one instance.
+/// Bounds of one instance. The manifest's [`Limits`] say what each means.
 #[derive(Clone, Copy, Debug)]
 pub struct InstanceSpec {
     /// Linear memory, in bytes.
     pub memory_bytes: usize,
     /// Processor time of one call or request.
     pub cpu: Duration,
+    /// Fuel of one call or request; `None` if it is not counted.
+    pub fuel: Option<u64>,
+    /// Elements of all tables.
+    pub table_elements: usize,
+    /// Linear memories.
+    pub memories: usize,
+    /// Tables.
+    pub tables: usize,
+    /// Handles open for each call at once.
+    pub handles: usize,
+    /// Tasks and what they wait for, for each call at once.
+    pub tasks: usize,
+    /// Header fields of one request or response, in bytes.
+    pub header_bytes: usize,
+    /// Values of one call, and arguments of all calls under way, in bytes.
+    pub value_bytes: usize,
+    /// Output of one instance on each stream, in bytes.
+    pub output_bytes: usize,
+    /// Output of all instances within a second, in bytes.
+    pub output_bytes_per_second: usize,
+}
+
+impl From<&Limits> for InstanceSpec {
+    fn from(limits: &Limits) -> Self {
+        // 32 bits always fit: the host needs a 64-bit machine for its instances.
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let kib = |number| count(number).saturating_mul(1 << 10);
+        let mib = |number| count(number).saturating_mul(1 << 20);
+        Self {
+            memory_bytes: mib(limits.memory_mb),
+            cpu: Duration::from_millis(limits.cpu_ms.into()),
+            fuel: limits.fuel,
+            table_elements: count(limits.table_elements),
+            memories: count(limits.max_memories),
+            tables: count(limits.max_tables),
+            handles: count(limits.max_handles),
+            tasks: count(limits.max_tasks),
+            header_bytes: kib(limits.header_kb),
+            value_bytes: mib(limits.values_mb),
+            output_bytes: kib(limits.output_kb),
+            output_bytes_per_second: kib(limits.output_kb_per_s),
+        }
+    }
+}
+
+impl Default for InstanceSpec {
+    fn default() -> Self {
+        Self::from(&Limits::default())
+    }
 }
 
 /// How often one instance is used.

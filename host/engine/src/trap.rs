@@ -2,6 +2,7 @@
 //! internals go to the log, never into the answer.
 
 use wasmtime::Trap;
+use wasmtime::component::ResourceTableError;
 
 use weft_core::{Failure, Fault, Reason};
 
@@ -19,7 +20,10 @@ pub(crate) fn classify(component: &str, error: &wasmtime::Error, exceeded: Optio
         Some(Exceeded::Memory) => (Reason::ResourceLimit, "passed its memory limit"),
         Some(Exceeded::Table) => (Reason::ResourceLimit, "passed its table limit"),
         Some(Exceeded::Cpu) => (Reason::CpuLimit, "used up its processor time"),
-        None if is_stack_overflow(error) => (Reason::ResourceLimit, "overflowed its stack"),
+        None if is(error, Trap::StackOverflow) => (Reason::ResourceLimit, "overflowed its stack"),
+        None if is(error, Trap::OutOfFuel) => (Reason::CpuLimit, "used up its fuel"),
+        None if has_no_handle_left(error) => (Reason::ResourceLimit, "opened more handles than it may"),
+        None if handed_over_too_much(error) => (Reason::ResourceLimit, "handed over more at once than it may"),
         None => (Reason::Trapped, "stopped without an answer"),
     };
     tracing::warn!(component, reason = reason.as_str(), error = ?error, "function failed");
@@ -34,6 +38,16 @@ pub(crate) fn pool_exhausted(component: &str, error: &wasmtime::Error) -> Option
     })
 }
 
-fn is_stack_overflow(error: &wasmtime::Error) -> bool {
-    matches!(error.downcast_ref::<Trap>(), Some(Trap::StackOverflow))
+fn is(error: &wasmtime::Error, trap: Trap) -> bool {
+    error.downcast_ref::<Trap>() == Some(&trap)
+}
+
+/// The two limits whose errors wasmtime has no type for are known by their words; the tests of isolation hold that.
+fn has_no_handle_left(error: &wasmtime::Error) -> bool {
+    matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full))
+        || error.root_cause().to_string().contains("store handle limit exceeded")
+}
+
+fn handed_over_too_much(error: &wasmtime::Error) -> bool {
+    error.root_cause().to_string().contains("fuel allocated for hostcalls has been exhausted")
 }

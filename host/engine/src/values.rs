@@ -40,8 +40,50 @@ fn values_only(ty: &Type) -> bool {
         Type::Variant(variant) => variant.cases().all(|case| case.ty.is_none_or(|ty| values_only(&ty))),
         Type::Option(option) => values_only(&option.ty()),
         Type::Result(result) => [result.ok(), result.err()].into_iter().flatten().all(|ty| values_only(&ty)),
+        Type::Map(map) => values_only(&map.key()) && values_only(&map.value()),
+        Type::FixedLengthList(list) => values_only(&list.ty()),
         Type::Own(_) | Type::Borrow(_) | Type::Future(_) | Type::Stream(_) | Type::ErrorContext => false,
-        _ => true,
+        Type::Bool
+        | Type::S8
+        | Type::U8
+        | Type::S16
+        | Type::U16
+        | Type::S32
+        | Type::U32
+        | Type::S64
+        | Type::U64
+        | Type::Float32
+        | Type::Float64
+        | Type::Char
+        | Type::String
+        | Type::Enum(_)
+        | Type::Flags(_) => true,
+    }
+}
+
+/// The memory that values take in the host, in bytes.
+pub(crate) fn size(values: &[Val]) -> usize {
+    values.iter().map(|value| size_of::<Val>() + size_behind(value)).sum()
+}
+
+/// What a value has outside of itself.
+fn size_behind(value: &Val) -> usize {
+    let boxed = |value: &Val| size(std::slice::from_ref(value));
+    match value {
+        Val::String(text) | Val::Enum(text) | Val::Variant(text, None) => text.len(),
+        Val::List(items) | Val::Tuple(items) | Val::FixedLengthList(items) => size(items),
+        Val::Map(entries) => {
+            let entry = |(key, value): &(Val, Val)| boxed(key).saturating_add(boxed(value));
+            entries.iter().map(entry).sum()
+        }
+        Val::Record(fields) => {
+            let field = |(name, value): &(String, Val)| size_of::<String>() + name.len() + boxed(value);
+            fields.iter().map(field).sum()
+        }
+        Val::Flags(names) => names.iter().map(|name| size_of::<String>() + name.len()).sum(),
+        Val::Variant(case, Some(value)) => case.len() + boxed(value),
+        Val::Option(Some(value)) | Val::Result(Ok(Some(value)) | Err(Some(value))) => boxed(value),
+        _ => 0,
     }
 }
 

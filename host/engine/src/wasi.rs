@@ -21,6 +21,9 @@ use crate::function::Function;
 use crate::output::{GuestOutput, LogSink, OutputStream};
 use crate::state::StoreData;
 
+/// Random bytes that a function may ask for at once: the host holds them in memory before it hands them over.
+const MAX_RANDOM_BYTES: u64 = 1024 * 1024;
+
 /// What a command has in place of the terminal that it would have elsewhere.
 pub(crate) struct Terminal {
     /// Takes what it writes.
@@ -44,8 +47,11 @@ pub(crate) fn context(
         stream,
         trace_id: trace_id.clone(),
         written: Arc::default(),
+        limit: function.spec.limits.output_bytes,
+        rate: function.output_rate.clone(),
     };
     let mut builder = WasiCtxBuilder::new();
+    builder.max_random_size(MAX_RANDOM_BYTES);
     builder.stdout(output(OutputStream::Stdout)).stderr(output(OutputStream::Stderr)).envs(&function.spec.environment);
     if let Some(terminal) = terminal {
         builder.arg(&*function.spec.id).args(&terminal.arguments).stdin(MemoryInputPipe::new(terminal.stdin.clone()));

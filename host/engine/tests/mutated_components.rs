@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::path::Path;
-use std::time::Duration;
 
 use weft_engine::{EngineError, EngineOptions, FunctionSpec, Grants, InstanceSpec, Source, check_functions};
 use weft_tests::mutation::mutated;
@@ -22,7 +21,7 @@ fn spec(path: &Path) -> FunctionSpec {
         required_exports: Vec::new(),
         files: None,
         environment: Vec::new(),
-        limits: InstanceSpec { memory_bytes: 1 << 24, cpu: Duration::from_secs(1) },
+        limits: InstanceSpec::default(),
         reuse: None,
     }
 }

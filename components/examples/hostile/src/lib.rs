@@ -3,9 +3,11 @@
 
 use std::hint::black_box;
 
+mod bodies;
+mod handles;
+
 use weft_guest::bindings::exports::http::exports::wasi::http::handler::Guest;
-use weft_guest::bindings::wasi::http::types::{ErrorCode, Fields, Request as WasiRequest, Response as WasiResponse};
-use weft_guest::bindings::{wit_future, wit_stream};
+use weft_guest::bindings::wasi::http::types::{ErrorCode, Request as WasiRequest, Response as WasiResponse};
 use weft_guest::clock;
 use weft_guest::http::{Problem, Request, Response, serve};
 
@@ -14,13 +16,20 @@ struct Hostile;
 weft_guest::bindings::exports::http::export_http!(Hostile with_types_in weft_guest::bindings::exports::http);
 
 /// What one write of an endless body or output holds.
-const CHUNK: usize = 64 * 1024;
+pub const CHUNK: usize = 64 * 1024;
 
 impl Guest for Hostile {
     async fn handle(request: WasiRequest) -> Result<WasiResponse, ErrorCode> {
-        match request.get_path_with_query().as_deref().and_then(|target| target.split_once("do=")) {
-            Some((_, "stream")) => streamed(u64::MAX),
-            Some((_, "break-off")) => streamed(3),
+        let target = request.get_path_with_query().unwrap_or_default();
+        match target.split_once("do=").map_or("", |(_, what)| what) {
+            "stream" => bodies::streamed(u64::MAX),
+            "break-off" => bodies::streamed(3),
+            "too-long" => bodies::declared(5, 100),
+            "too-short" => bodies::declared(100, 5),
+            "never-closed" => bodies::never_closed(),
+            "many-headers" => bodies::many_headers(),
+            // Answers at once, and looks at nothing of the request.
+            "leave-unread" => bodies::declared(0, 0),
             _ => serve(request, misbehave).await,
         }
     }
@@ -39,6 +48,13 @@ async fn misbehave(request: Request) -> Result<Response, Problem> {
         // Runs on after its answer, as long as it is let.
         "linger" => weft_guest::wit_bindgen::spawn_local(async { spin() }),
         "work" => work(),
+        "fields" => handles::fields(),
+        "full-fields" => handles::full_fields(),
+        "streams" => handles::streams(),
+        "tasks" => handles::tasks().await,
+        "random" => handles::random(),
+        "ask-yourself" => return handles::ask_yourself(&request, 1).await,
+        "ask-yourself-twice" => return handles::ask_yourself(&request, 2).await,
         "nothing" => {}
         other => return Err(Problem::invalid("do", format!("{other:?} is nothing that this function does"))),
     }
@@ -92,22 +108,4 @@ fn print() {
     while black_box(true) {
         println!("{line}");
     }
-}
-
-/// An answer that begins well, and ends in a trap after so many chunks.
-fn streamed(chunks: u64) -> Result<WasiResponse, ErrorCode> {
-    let (trailers, trailers_reader) = wit_future::new(|| Ok(None));
-    let (mut writer, reader) = wit_stream::new::<u8>();
-    weft_guest::wit_bindgen::spawn_local(async move {
-        for _ in 0..chunks {
-            if !writer.write_all(vec![b'.'; CHUNK]).await.is_empty() {
-                // What cannot be written comes back: nobody reads any more.
-                drop(trailers);
-                return;
-            }
-        }
-        std::process::abort();
-    });
-    let (response, _sent) = WasiResponse::new(Fields::new(), Some(reader), trailers_reader);
-    Ok(response)
 }

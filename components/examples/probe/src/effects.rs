@@ -30,6 +30,13 @@ pub async fn call(key: String, what: String) -> Json {
     told(behaviour::act(key, what).await)
 }
 
+/// Calls that hand over large values, at the same time; what is answered is told by its length.
+pub async fn call_large(bytes: usize, times: usize, what: &str) -> Json {
+    let calls = (0..times).map(|_| behaviour::act("x".repeat(bytes), what.to_string()));
+    let answers = weft_guest::futures::future::join_all(calls).await;
+    answers.into_iter().map(|answer| told(answer.map(|text| text.len()))).collect()
+}
+
 /// An event of the type `probed`.
 pub async fn publish(topic: String) -> Json {
     let event = producer::Outgoing {

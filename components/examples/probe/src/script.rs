@@ -30,6 +30,8 @@ pub enum Action {
     Transaction { execute: Vec<Statement>, meanwhile: Vec<Action>, end: End },
     /// `behaviour.act` of the callee.
     Call { key: String, what: String },
+    /// `behaviour.act` of the callee with a key of so many bytes, so many times together.
+    CallLarge { bytes: usize, times: usize, what: String },
     /// `producer.publish`.
     Publish { topic: String },
     /// `client.send`: GET.
@@ -73,6 +75,7 @@ pub fn run(action: Action) -> Pin<Box<dyn Future<Output = Json>>> {
             Action::Cursor { sql, parameters, max_rows } => sql::cursor(sql, parameters, max_rows).await,
             Action::Transaction { execute, meanwhile, end } => sql::transaction(execute, meanwhile, end).await,
             Action::Call { key, what } => effects::call(key, what).await,
+            Action::CallLarge { bytes, times, what } => effects::call_large(bytes, times, &what).await,
             Action::Publish { topic } => effects::publish(topic).await,
             Action::Get { url } => effects::get(&url).await,
             Action::KeyValue { store, key } => effects::key_value(store, key).await,

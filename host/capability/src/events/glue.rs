@@ -95,6 +95,10 @@ impl<T: Send> store::HostWithStore<T> for Events {
         value: Vec<u8>,
     ) -> Answer<sql::Committed> {
         let append = async {
+            let appended_bytes: usize =
+                appends.iter().flat_map(|append| &append.events).map(|event| event.data.len()).sum();
+            let _held =
+                with(store, |state| state.hold(&statements, &events, value.len().saturating_add(appended_bytes)))?;
             let (backend, appends, events) = with(store, |state| {
                 let backend = state.enter_events()?;
                 Ok::<_, SqlError>((backend, appended(state, appends)?, state.outgoing(events)?))

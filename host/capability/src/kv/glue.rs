@@ -183,6 +183,8 @@ impl OpenStore {
 
     async fn write(&self, writes: Vec<Write>) -> Result<(), Other> {
         self.gate.check()?;
+        let bytes = |write: &Write| if let Write::Set { value, .. } = write { value.len() } else { 0 };
+        let _held = self.gate.hold(writes.iter().map(bytes).sum())?;
         Ok(self.store.write(&self.label, writes).await?)
     }
 

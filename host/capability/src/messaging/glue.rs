@@ -10,7 +10,7 @@ use weft_core::{Clock, Failure, Fault, Reason, id};
 
 use super::event::rfc3339;
 use super::{Broker, DEFAULT_PRIORITY, Delivery, DeliveryError, Event, Handling, PublishError};
-use crate::gate::Gate;
+use crate::gate::{Gate, Hold};
 
 mod bindings {
     wasmtime::component::bindgen!({
@@ -76,6 +76,11 @@ impl MessagingState {
         self.broker.clone().ok_or_else(|| wit::Error::Unavailable("this host has no messaging".to_owned()))
     }
 
+    /// Notes what is under way, until the answer is dropped.
+    fn hold(&self, bytes: usize) -> Result<Hold, wit::Error> {
+        self.gate.hold(bytes).map_err(|closed| wit::Error::Unavailable(closed.to_string()))
+    }
+
     fn event(&self, event: producer::Outgoing) -> Event {
         Event {
             id: event.id.unwrap_or_else(id::new_id),
@@ -121,9 +126,11 @@ impl producer::Host for &mut MessagingState {}
 
 impl<T: Send + 'static> producer::HostWithStore<T> for Glue {
     async fn publish(accessor: &Accessor<T, Self>, event: producer::Outgoing) -> Result<String, wit::Error> {
-        let (broker, event) = accessor.with(|mut access| {
+        let (broker, event, _held) = accessor.with(|mut access| {
             let state = access.get();
-            Ok((state.enter(&event.topic)?, state.event(event)))
+            let broker = state.enter(&event.topic)?;
+            let held = state.hold(event.data.len())?;
+            Ok((broker, state.event(event), held))
         })?;
         let id = event.id.clone();
         broker.publish(event).await.map(|()| id).map_err(refused)
@@ -133,13 +140,14 @@ impl<T: Send + 'static> producer::HostWithStore<T> for Glue {
         accessor: &Accessor<T, Self>,
         events: Vec<producer::Outgoing>,
     ) -> Result<Vec<String>, wit::Error> {
-        let (broker, events) = accessor.with(|mut access| {
+        let (broker, events, _held) = accessor.with(|mut access| {
             let state = access.get();
+            let held = state.hold(events.iter().map(|event| event.data.len()).sum())?;
             let mut broker = None;
             for event in &events {
                 broker = Some(state.enter(&event.topic)?);
             }
-            Ok((broker, events.into_iter().map(|event| state.event(event)).collect::<Vec<_>>()))
+            Ok((broker, events.into_iter().map(|event| state.event(event)).collect::<Vec<_>>(), held))
         })?;
         let Some(broker) = broker else { return Ok(Vec::new()) };
         let ids = events.iter().map(|event| event.id.clone()).collect();

@@ -7,6 +7,8 @@ use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use weft_core::{MAX_DEPTH, hops};
+
 use super::client::{BodyError, Timeouts};
 use super::{Outbound, OutboundError};
 use crate::gate::Gate;
@@ -18,17 +20,20 @@ pub struct OutboundHooks {
     gate: Gate,
     component: Arc<str>,
     traceparent: Option<HeaderValue>,
+    depth: u16,
 }
 
 impl OutboundHooks {
     /// The hooks of an instance of `component`, whose client is `outbound`.
     #[must_use]
     pub fn new(outbound: Outbound, gate: Gate, component: Arc<str>) -> Self {
-        Self { outbound, gate, component, traceparent: None }
+        Self { outbound, gate, component, traceparent: None, depth: 0 }
     }
 
-    /// Says which call runs now: its W3C trace context goes with requests that have none.
-    pub fn set_call(&mut self, traceparent: Option<&str>) {
+    /// Says which call runs now and how deep it lies: its W3C trace context goes with requests that have none, its depth
+    /// with all of them, since any host may lead back here.
+    pub fn set_call(&mut self, traceparent: Option<&str>, depth: u16) {
+        self.depth = depth;
         self.traceparent = traceparent.and_then(|text| HeaderValue::from_str(text).ok());
     }
 }
@@ -36,7 +41,19 @@ impl OutboundHooks {
 /// What ends after the response's head; here nothing, since the client's pool drives its connections by itself.
 type Driver = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
+/// So much of each body that a component sends waits in the host for whoever reads it, in bytes, up to twice: with
+/// wasmtime's own size an instance with many bodies would hold hundreds of MiB.
+const BODY_CHUNK_BYTES: usize = 64 * 1024;
+
 impl WasiHttpHooks for OutboundHooks {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
+    }
+
     fn send_request(
         &mut self,
         mut request: Request<WasiBody>,
@@ -48,6 +65,14 @@ impl WasiHttpHooks for OutboundHooks {
         }
         if let Some(traceparent) = &self.traceparent {
             request.headers_mut().entry("traceparent").or_insert_with(|| traceparent.clone());
+        }
+        let depth = self.depth.saturating_add(1);
+        if depth > MAX_DEPTH {
+            tracing::warn!(component = %self.component, "outbound request refused: requests are nested more than {MAX_DEPTH} deep");
+            return Box::new(std::future::ready(Err(Error::LoopDetected)));
+        }
+        if let Ok(entry) = HeaderValue::from_str(&hops::entry(depth)) {
+            request.headers_mut().append(hops::HEADER, entry);
         }
         let asked = options.unwrap_or_default();
         let timeouts = Timeouts::new(asked.connect_timeout, asked.first_byte_timeout, asked.between_bytes_timeout);

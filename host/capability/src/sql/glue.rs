@@ -6,12 +6,13 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use wasmtime::component::{Access, Accessor, HasData, Linker, Resource, ResourceTable};
 
+use weft_core::Reason;
 use weft_core::topic::TopicPattern;
 
 use super::error::{ConstraintKind, SqlError};
 use super::{Commit, Cursor, Database, Revocation, Transaction, limits};
 use crate::events::EventStore;
-use crate::gate::{Closed, Gate, TransactionGuard};
+use crate::gate::{Closed, Gate, Hold, TransactionGuard};
 use crate::schema::SchemaCheck;
 use bindings::weft::sql::database;
 /// The WIT types, for the glue of what builds on a database.
@@ -80,6 +81,24 @@ impl SqlState {
     fn enter(&self) -> Result<Arc<dyn Database>, SqlError> {
         self.gate.check().map_err(closed)?;
         self.granted()
+    }
+
+    /// Notes what an effect under way holds, until what is answered is dropped.
+    pub(crate) fn hold(
+        &self,
+        statements: &[wit::Statement],
+        events: &[wit::OutgoingEvent],
+        more_bytes: usize,
+    ) -> Result<Hold, SqlError> {
+        let of_statement = |statement: &wit::Statement| statement.sql.len() + bytes_of(&statement.parameters);
+        let bytes = more_bytes
+            + statements.iter().map(of_statement).sum::<usize>()
+            + events.iter().map(|event| event.data.len()).sum::<usize>();
+        self.hold_bytes(bytes)
+    }
+
+    fn hold_bytes(&self, bytes: usize) -> Result<Hold, SqlError> {
+        self.gate.hold(bytes).map_err(closed)
     }
 
     /// The event store, if an effect is permitted now.
@@ -215,6 +234,7 @@ impl<T: Send> database::HostWithStore<T> for Sql {
         value: Vec<u8>,
     ) -> Answer<wit::Committed> {
         let commit = async {
+            let _held = with(store, |state| state.hold(&statements, &events, value.len()))?;
             let (database, events) = with(store, |state| Ok::<_, SqlError>((state.enter()?, state.outgoing(events))))?;
             let key: super::OperationKey = key.into();
             let events = match events {
@@ -239,6 +259,7 @@ impl<T: Send> database::HostWithStore<T> for Sql {
         events: Vec<wit::OutgoingEvent>,
     ) -> Answer<bool> {
         let revoke = async {
+            let _held = with(store, |state| state.hold(&statements, &events, 0))?;
             let (database, events) = with(store, |state| Ok((state.enter()?, state.outgoing(events)?)))?;
             let statements = statements.into_iter().map(super::Statement::from).collect();
             database.revoke(Revocation { key: key.into(), statements, events }).await
@@ -247,7 +268,10 @@ impl<T: Send> database::HostWithStore<T> for Sql {
     }
 
     async fn query(store: &Accessor<T, Self>, sql: String, parameters: Vec<wit::Value>) -> Answer<wit::Rows> {
-        let query = async { with(store, |state| state.enter())?.query(sql, plain(parameters)).await };
+        let query = async {
+            let _held = with(store, |state| state.hold_bytes(sql.len() + bytes_of(&parameters)))?;
+            with(store, |state| state.enter())?.query(sql, plain(parameters)).await
+        };
         answer(query.await)
     }
 
@@ -387,7 +411,17 @@ fn closed(closed: Closed) -> SqlError {
     match closed {
         Closed::OutsideStep | Closed::Projection => SqlError::Denied(closed.to_string()),
         Closed::TransactionOpen => SqlError::TransactionOpen,
+        Closed::TooMuchHeld(_) => SqlError::unavailable(Reason::Overloaded, closed.to_string()),
     }
+}
+
+fn bytes_of(values: &[wit::Value]) -> usize {
+    let bytes = |value: &wit::Value| match value {
+        wit::Value::Text(text) => text.len(),
+        wit::Value::Blob(bytes) => bytes.len(),
+        _ => size_of::<wit::Value>(),
+    };
+    values.iter().map(bytes).sum()
 }
 
 fn plain(values: Vec<wit::Value>) -> Vec<super::Value> {

@@ -30,9 +30,6 @@ const WEFT_KEYS: [&str; 11] = [
     "deadline_ms",
 ];
 
-/// Keys that mean something in `[component.<id>.tool.weft.limits]` alone.
-const LIMIT_KEYS: [&str; 4] = ["memory_mb", "cpu_ms", "max_concurrent", "max_pending"];
-
 /// A component of the manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Component {
@@ -157,7 +154,7 @@ impl Component {
         self.limits = section.section("limits").map(Limits::read).unwrap_or_default();
         self.deadline_ms = section.get("deadline_ms").and_then(|entry| entry.number(&DEADLINE_MS));
         self.check_weft(&section);
-        section.finish_with(|key| LIMIT_KEYS.contains(&key).then(|| format!("`{key}` stands in `limits`")));
+        section.finish_with(|key| super::limits::KEYS.contains(&key).then(|| format!("`{key}` stands in `limits`")));
         source
     }
 

@@ -6,10 +6,9 @@ use wasmtime::component::wasm_wave::untyped::UntypedValue;
 use wasmtime::component::wasm_wave::wasm::{DisplayType, WasmType, WasmTypeKind, WasmValue};
 
 use super::json;
-use crate::calls::MAX_CALL_BYTES;
 
 /// The longest text of arguments, in bytes; longer data belongs into a store.
-pub const MAX_ARGUMENTS_BYTES: usize = MAX_CALL_BYTES;
+pub const MAX_ARGUMENTS_BYTES: usize = 16 * 1024 * 1024;
 
 /// Why a text is not the arguments of a function. Client fault.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
