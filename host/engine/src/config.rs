@@ -30,10 +30,6 @@ const TABLES_PER_COMPONENT: u32 = 64;
 /// Bytes of an instance's memory that stay resident between two uses and are zeroed by hand: clearing them costs less
 /// than giving them back, which interrupts all cores, and faulting them in again.
 const KEEP_RESIDENT_BYTES: usize = 256 * 1024;
-/// Linear memories of one component: a composed one has one for each of its parts.
-const MEMORIES_PER_COMPONENT: u32 = 20;
-/// Tables of one component: a Rust component has two.
-const TABLES_PER_COMPONENT: u32 = 40;
 /// Elements of one table.
 const TABLE_ELEMENTS: usize = 100_000;
 /// Stack of a guest call. The rest of wasmtime's 2 MiB asynchronous stack is for host functions.

@@ -108,7 +108,7 @@ async fn deliver(subscription: &Subscription, until_ms: u64, report: &Shared) {
         taken_in_all += u32::try_from(taken.len()).unwrap_or(u32::MAX);
         for (position, outcome) in handled(*batch, taken).await {
             let refused = outcome.as_ref().err().map(reason);
-            let settled = work::settle(component, name, position, outcome.as_ref().map(|()| ()));
+            let settled = work::settle(component, name, position, outcome.as_ref().copied());
             let mut report = report.borrow_mut();
             match (settled, refused) {
                 (Ok(()), None) => {

@@ -13,6 +13,8 @@ use crate::topic::TopicPattern;
 
 /// How many rows of its source one step passes over.
 const SCANNED: u64 = 1_000;
+/// How many such steps are made to see whether something is there.
+const PASSES: u32 = 10;
 /// How many batches may be asked for and not yet be committed.
 const OPEN: usize = 1_000;
 /// The most events of one step, whatever the settings say.
@@ -101,11 +103,17 @@ impl<C: Connection, P: Platform> Store<C, P> {
         done.map_err(|error| describe(&error))
     }
 
-    /// Whether a projection has not seen something of its own.
+    /// Whether a projection has not seen something of its own. What is none of its own is passed over, so that nobody is
+    /// called for it.
     pub(crate) fn has_unseen(&self, projection: &Projection) -> Result<bool, String> {
-        let unseen = self.unseen(projection)?;
-        // With nothing of its own in what was read there may be more behind it.
-        Ok(!unseen.events.is_empty() || unseen.to > unseen.from)
+        for _ in 0..PASSES {
+            let Unseen { events, from, to } = self.unseen(projection)?;
+            if !events.is_empty() || to == from {
+                return Ok(!events.is_empty());
+            }
+            self.move_on(projection, from, to).map_err(|error| describe(&error))?;
+        }
+        Ok(true)
     }
 
     /// Up to where all projections that read the log have read it.

@@ -44,9 +44,9 @@ pub struct Limits {
     pub max_pending: u32,
     /// Elements of the tables of one instance together: 1 to 100,000, which is the default.
     pub table_elements: u32,
-    /// Linear memories that the modules of one instance may have: 1 to 20, 16 by default.
+    /// Linear memories that the modules of one instance may have: 1 to 32, 16 by default.
     pub max_memories: u32,
-    /// Tables that the modules of one instance may have: 1 to 40, 32 by default.
+    /// Tables that the modules of one instance may have: 1 to 64, 32 by default.
     pub max_tables: u32,
     /// Handles that one instance may have open for each call that it serves at once (files, header fields, requests,
     /// bodies, cursors, transactions, streams): 16 to 1,000,000, 1,000 by default.
@@ -97,8 +97,8 @@ impl Limits {
             max_concurrent: section.number("max_concurrent", 1..=10_000, default.max_concurrent),
             max_pending: section.number("max_pending", 0..=10_000, default.max_pending),
             table_elements: section.number("table_elements", 1..=100_000, default.table_elements),
-            max_memories: section.number("max_memories", 1..=20, default.max_memories),
-            max_tables: section.number("max_tables", 1..=40, default.max_tables),
+            max_memories: section.number("max_memories", 1..=32, default.max_memories),
+            max_tables: section.number("max_tables", 1..=64, default.max_tables),
             max_handles: section.number("max_handles", 16..=1_000_000, default.max_handles),
             max_tasks: section.number("max_tasks", 16..=1_000_000, default.max_tasks),
             header_kb: section.number("header_kb", 1..=1_024, default.header_kb),

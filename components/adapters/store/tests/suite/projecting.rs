@@ -71,6 +71,9 @@ fn a_source_has_its_own_events_alone() {
     store.project("c", "p", position, vec![]).unwrap();
     append_one(&mut store, append("model-1", ExpectedVersion::Any, 4..6)).unwrap();
     assert_eq!(store.pending("c", "p"), Ok((vec![], 6)), "what is none of its own is passed over");
+    append_one(&mut store, append("model-1", ExpectedVersion::Any, 6..8)).unwrap();
+    assert_eq!(store.due(|_, _| Ok(false)), Ok(vec![]), "and calls nobody");
+    assert_eq!(store.pending("c", "p"), Ok((vec![], 8)));
     assert_eq!(store.due(|_, _| Ok(false)), Ok(vec![]));
 }
 
