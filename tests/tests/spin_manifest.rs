@@ -150,9 +150,8 @@ fn a_module_is_made_a_component_and_a_digest_is_verified() {
     let folder = tempfile::tempdir().expect("a folder");
     let platform = Platform::stopped();
     let run = |source: &str| {
-        let text = format!(
-            "spin_manifest_version = 2\n[application]\nname = \"jobs\"\n[component.job]\nsource = {source}\n"
-        );
+        let text =
+            format!("spin_manifest_version = 2\n[application]\nname = \"jobs\"\n[component.job]\nsource = {source}\n");
         let (module, manifest) = (folder.path().join("job.wasm"), folder.path().join("spin.toml"));
         fs::write(module, MODULE).and_then(|()| fs::write(&manifest, text)).expect("files are written");
         let (status, _, stderr) = platform.weft(&["--manifest", &manifest.display().to_string(), "run", "job"]);
@@ -163,6 +162,7 @@ fn a_module_is_made_a_component_and_a_digest_is_verified() {
     let (code, said) = run(&format!("{{ url = \"file:job.wasm\", digest = \"sha256:{digest}\" }}"));
     assert_eq!(code, Some(1));
     assert!(said.contains("spin.toml:5: ") && said.contains("has the digest sha256:"), "{said}");
-    let right = said.split("has the digest sha256:").nth(1).and_then(|rest| rest.get(..64)).expect("the digest is told");
+    let right =
+        said.split("has the digest sha256:").nth(1).and_then(|rest| rest.get(..64)).expect("the digest is told");
     assert_eq!(run(&format!("{{ url = \"file:job.wasm\", digest = \"sha256:{right}\" }}")), (Some(1), String::new()));
 }

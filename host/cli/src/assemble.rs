@@ -16,7 +16,7 @@ use weft_capability::schema::{Registry, SchemaCheck};
 use weft_capability::spin_sqlite::Databases;
 use weft_capability::sql::{ContextSettings, KeptSince, SqlHost, SqlSettings};
 use weft_core::disk::{Disk, DiskLock, RealDisk};
-use weft_core::manifest::{Diagnostic, Manifest, Variables};
+use weft_core::manifest::{Diagnostic, Manifest};
 use weft_core::{Clock, Failpoints, SystemClock};
 use weft_durable::Sagas;
 use weft_engine::{Engine, EngineError, EngineOptions, Services};

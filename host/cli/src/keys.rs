@@ -1,7 +1,7 @@
 //! Keys that the host makes itself: an application that names a variable as its signing key and gives it no value
 //! gets an Ed25519 key at its first start, kept in the data directory for its owner alone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};

@@ -95,12 +95,7 @@ fn check_parts(spec: &FunctionSpec, component: &Component, report: &mut Report<'
     }
 }
 
-fn check_imports(
-    spec: &FunctionSpec,
-    component: &Component,
-    providers: &Providers<'_>,
-    report: &mut Report<'_>,
-) {
+fn check_imports(spec: &FunctionSpec, component: &Component, providers: &Providers<'_>, report: &mut Report<'_>) {
     let engine = component.engine();
     for (name, item) in component.component_type().imports(engine) {
         let ComponentItem::ComponentInstance(instance) = item.ty else {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use wasmtime::component::{Access, Accessor, HasData, Linker, Resource, ResourceTable};
 
-use weft_core::{Reason, Trace};
 use weft_core::topic::TopicPattern;
+use weft_core::{Reason, Trace};
 
 use super::error::{ConstraintKind, SqlError};
 use super::{Commit, Cursor, Database, Revocation, Transaction, limits};

@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use weft_core::id;
-use weft_core::manifest::Manifest;
 
 use crate::assemble::{self, Place};
 use crate::exit::{Exit, UsageError};

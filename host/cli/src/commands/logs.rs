@@ -3,8 +3,6 @@
 
 use anyhow::bail;
 
-use weft_core::manifest::Manifest;
-
 use crate::assemble::Place;
 use crate::control::client::{Client, query};
 use crate::exit::Exit;

@@ -5,7 +5,6 @@ use crate::control::api::{self, RouteEntry};
 use crate::control::client::Client;
 use crate::exit::Exit;
 use crate::output;
-use weft_core::manifest::Manifest;
 
 /// What `weft routes` takes.
 #[derive(Debug, clap::Args)]

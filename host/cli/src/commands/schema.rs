@@ -10,7 +10,6 @@ use clap::Subcommand;
 use clap::builder::PossibleValuesParser;
 
 use weft_capability::schema::{Document, Mode, Types, asyncapi, deployed, is_type_name};
-use weft_core::manifest::Manifest;
 
 use super::arguments::{Why, actor};
 use crate::assemble::{self, Place};

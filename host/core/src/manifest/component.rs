@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Dialect, Mode};
 use super::build::Build;
 use super::dependency::{self, Dependency};
 use super::diagnostic::Located;
@@ -17,6 +16,7 @@ use super::section::{Entry, Section};
 use super::source::{self, Files, SourceFile};
 use super::subscription::Subscription;
 use super::target;
+use super::{Dialect, Mode};
 
 /// Keys that mean something in `[component.<id>.tool.weft]` alone.
 const WEFT_KEYS: [&str; 12] = [

@@ -6,7 +6,6 @@ use anyhow::bail;
 use serde::Serialize;
 
 use weft_capability::schema::{Change, Refused, Types, deployed, plan};
-use weft_core::manifest::Manifest;
 use weft_core::{Clock as _, SystemClock};
 
 use crate::assemble::{self, Place};

@@ -13,7 +13,6 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use weft_capability::projection::Projection;
-use weft_core::manifest::Manifest;
 
 use super::cases::{self, Case};
 use super::data::{self, Data};
