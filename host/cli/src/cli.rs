@@ -152,7 +152,7 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
-    let given = Given { profile: global.profile, ..Given::default() };
+    let given = Given::of_profile(global.profile);
     let mut place = Place { manifest: global.manifest, data: global.data, given };
     // Kept to the end: what still waits is written when it is dropped.
     let _log = start_log(&command, global.verbose)?;

@@ -156,6 +156,12 @@ fn text(path: &Path) -> anyhow::Result<String> {
 }
 
 impl Given {
+    /// A profile, and nothing else.
+    #[must_use]
+    pub fn of_profile(profile: Option<String>) -> Self {
+        Self { profile, ..Self::default() }
+    }
+
     /// The values for the variables of `manifest`; those of a file that it does not have are left out.
     #[must_use]
     pub fn variables(&self, manifest: &Manifest) -> BTreeMap<String, String> {

@@ -183,6 +183,7 @@ fn write(plan: &Plan, manifest: &Path) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::given::Given;
 
     const MANIFEST: &str = r#"# A comment that stays.
 spin_manifest_version = 2
