@@ -1,7 +1,7 @@
 //! A gateway for text messages, as an operator has one outside: a server on a port of its own that keeps what it is
 //! handed and answers what the test says.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 
