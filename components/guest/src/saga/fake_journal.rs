@@ -131,7 +131,7 @@ pub fn now(lease: u64) -> u64 {
 
 pub fn seen(lease: u64, kind: EventKind, name: &str) {
     if let Some(real) = over_sqlite::journal() {
-        return over_sqlite::seen(&real, lease, kind, name);
+        over_sqlite::seen(&real, lease, kind, name);
     }
 }
 
