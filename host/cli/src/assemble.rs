@@ -16,7 +16,7 @@ use weft_capability::schema::{Registry, SchemaCheck};
 use weft_capability::spin_sqlite::Databases;
 use weft_capability::sql::{ContextSettings, KeptSince, SqlHost, SqlSettings};
 use weft_core::disk::{Disk, DiskLock, RealDisk};
-use weft_core::manifest::{Diagnostic, Manifest};
+use weft_core::manifest::{Diagnostic, Manifest, Variables};
 use weft_core::{Clock, Failpoints, SystemClock};
 use weft_durable::Sagas;
 use weft_engine::{Engine, EngineError, EngineOptions, Services};
@@ -95,19 +95,7 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
     let manifest = place.load().map_err(refused)?;
     create_private(&place.data)?;
     let lock = lock(&place.data)?;
-    keys::ensure(&manifest, &place.data)?;
-    let (manifest, variables) = match dialect {
-        Dialect::Weft => {
-            let variables = keys::resolve(&manifest, place).map_err(refused)?;
-            (manifest, variables)
-        }
-        Dialect::Spin => {
-            let keys = keys::pair(&manifest, place)?;
-            let manifest = place.load_as_spin().map_err(refused)?;
-            let variables = keys::resolve_with(&manifest, place, keys).map_err(refused)?;
-            (manifest, variables)
-        }
-    };
+    let (manifest, variables) = application(manifest, place, dialect)?;
     let failpoints = Failpoints::parse(&std::env::var("WEFT_FAILPOINT").unwrap_or_default())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))));
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
@@ -175,6 +163,23 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
         _lock: lock,
     };
     Host::new(parts, manifest, &variables)
+}
+
+/// The application in its dialect, with the values of its variables; keys that are missing are made.
+fn application(manifest: Manifest, place: &Place, dialect: Dialect) -> anyhow::Result<(Manifest, Variables)> {
+    keys::ensure(&manifest, &place.data)?;
+    match dialect {
+        Dialect::Weft => {
+            let variables = keys::resolve(&manifest, place).map_err(refused)?;
+            Ok((manifest, variables))
+        }
+        Dialect::Spin => {
+            let keys = keys::pair(&manifest, place)?;
+            let manifest = place.load_as_spin().map_err(refused)?;
+            let variables = keys::resolve_with(&manifest, place, keys).map_err(refused)?;
+            Ok((manifest, variables))
+        }
+    }
 }
 
 fn of_contexts<T>(manifest: &Manifest, find: impl Fn(&str) -> Option<T>) -> BTreeMap<Arc<str>, T> {

@@ -16,17 +16,26 @@ use weft_core::manifest::{Access, ClosedForms, Component, Manifest, Method, Orde
 /// Methods that the front tells apart.
 const METHODS: [Method; 5] = [Method::Get, Method::Post, Method::Put, Method::Patch, Method::Delete];
 
-/// Makes the closed form of one component, or of all that have one, and writes each whole or not at all. Answers their
-/// names; nothing if the application has none.
+/// What came of making closed forms.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Whose were made.
+    pub made: Vec<Arc<str>>,
+    /// Whose were not, and the optional component that is not built and without which they cannot be.
+    pub left_out: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// Makes the closed form of one component, or of all that have one, and writes each whole or not at all. Nothing is made
+/// if the application has none.
 ///
 /// # Errors
 /// What is missing, does not fit, or cannot be written.
-pub fn write(manifest: &Manifest, only: Option<&str>) -> anyhow::Result<Vec<Arc<str>>> {
-    let Some(forms) = &manifest.closed_forms else { return Ok(Vec::new()) };
+pub fn write(manifest: &Manifest, only: Option<&str>) -> anyhow::Result<Written> {
+    let mut written = Written::default();
+    let Some(forms) = &manifest.closed_forms else { return Ok(written) };
     let adapters = adapters(forms)?;
     let parts = parts(manifest)?;
     let settings = settings(manifest, forms, &parts)?;
-    let mut written = Vec::new();
     for component in manifest.components.values().filter(|component| only.is_none_or(|only| *component.id == *only)) {
         let is_timer = forms.timer.as_ref().is_some_and(|timer| timer.value == component.id);
         let path = match &component.closed_form {
@@ -35,12 +44,16 @@ pub fn write(manifest: &Manifest, only: Option<&str>) -> anyhow::Result<Vec<Arc<
             None => continue,
         };
         let (role, front) = if is_timer { (Role::Timer, None) } else { role(manifest, forms, component)? };
+        if let Some(absent) = absent(&role, manifest, &parts) {
+            written.left_out.push((component.id.clone(), absent));
+            continue;
+        }
         let settings = Settings { component: component.id.to_string(), front, ..settings.clone() };
         let document = serde_json::to_string(&settings)?;
         let bytes = weft_compose::closed_form(&role, &parts, &adapters, &document)
             .with_context(|| format!("cannot make the closed form of component {:?}", &*component.id))?;
         persist(path, &bytes)?;
-        written.push(component.id.clone());
+        written.made.push(component.id.clone());
     }
     Ok(written)
 }
@@ -77,6 +90,9 @@ fn parts(manifest: &Manifest) -> anyhow::Result<BTreeMap<String, Part>> {
     let mut parts = BTreeMap::new();
     for component in manifest.running().filter(|component| component.is_weft()) {
         let path = &component.source.value;
+        if component.optional && !path.is_file() {
+            continue;
+        }
         let bytes = std::fs::read(path)
             .with_context(|| format!("cannot read {}; build it with `weft build`", path.display()))?;
         let calls = component.grants.calls.iter();
@@ -84,6 +100,26 @@ fn parts(manifest: &Manifest) -> anyhow::Result<BTreeMap<String, Part>> {
         parts.insert(component.id.to_string(), Part { bytes, calls });
     }
     Ok(parts)
+}
+
+/// An optional component that is not built and that a closed form would have inside: nothing can answer in its place.
+fn absent(role: &Role, manifest: &Manifest, parts: &BTreeMap<String, Part>) -> Option<Arc<str>> {
+    let mut wanted: Vec<&str> = match role {
+        Role::Front(functions) => functions.values().map(String::as_str).collect(),
+        Role::FrontOfAll(id) | Role::Pump(id) | Role::Alone(id) => vec![id],
+        Role::Timer => Vec::new(),
+    };
+    let mut next = 0;
+    while let Some(id) = wanted.get(next).copied() {
+        next += 1;
+        let Some(part) = parts.get(id) else {
+            return manifest.components.get(id).filter(|component| component.optional).map(|one| one.id.clone());
+        };
+        let callees = part.calls.values().map(String::as_str);
+        let fresh: Vec<_> = callees.filter(|callee| !wanted.contains(callee)).collect();
+        wanted.extend(fresh);
+    }
+    None
 }
 
 /// What the closed form of a component does, and what its front has to know.

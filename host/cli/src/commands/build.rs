@@ -64,8 +64,12 @@ pub async fn run(args: Args, place: &Place) -> anyhow::Result<Exit> {
         return Err(AlreadyReported.into());
     }
     let closed = closing::write(&manifest, args.component.as_deref())?;
-    if !closed.is_empty() {
-        output::line(&format!("made the closed forms for Spin: {}", closed.join(", ")))?;
+    if !closed.made.is_empty() {
+        output::line(&format!("made the closed forms for Spin: {}", closed.made.join(", ")))?;
+    }
+    for (component, absent) in closed.left_out {
+        let why = format!("the optional component {absent:?}, which it calls, is not built");
+        output::line(&format!("left out the closed form of {component:?}: {why}"))?;
     }
     Ok(Exit::Success)
 }
