@@ -14,6 +14,7 @@ pub mod repository;
 pub mod saga_harness;
 pub mod sagas;
 pub mod scenario;
+pub mod servers;
 pub mod skip;
 pub mod text_gateway;
 pub mod tokens;

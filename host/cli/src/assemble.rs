@@ -9,14 +9,16 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use weft_capability::kv::embedded::Embedded as EmbeddedStore;
+use weft_capability::kv::redis::RedisStore;
+use weft_capability::kv::{Store, routed::Routed};
 use weft_capability::messaging::{Broker, embedded::Embedded as EmbeddedBroker, embedded::EmbeddedOptions};
-use weft_capability::outbound::SystemResolver;
+use weft_capability::outbound::{Resolve, SystemResolver};
 use weft_capability::projection::Projections;
 use weft_capability::schema::{Registry, SchemaCheck};
 use weft_capability::spin_sqlite::Databases;
 use weft_capability::sql::{ContextSettings, KeptSince, SqlHost, SqlSettings};
 use weft_core::disk::{Disk, DiskLock, RealDisk};
-use weft_core::manifest::{Diagnostic, Manifest, Variables};
+use weft_core::manifest::{Diagnostic, KeyValueStore, Manifest, RuntimeConfig, Variables};
 use weft_core::{Clock, Failpoints, SystemClock};
 use weft_durable::Sagas;
 use weft_engine::{Engine, EngineError, EngineOptions, Services};
@@ -29,8 +31,9 @@ use crate::guest_files;
 use crate::host::{Host, Parts};
 use crate::inside::Inside;
 use crate::keys;
+use crate::runtime_config;
 use crate::specs;
-use crate::wiring::Outputs;
+use crate::wiring::{Outputs, Told};
 
 /// Where the application is and where its data goes.
 #[derive(Clone, Debug)]
@@ -41,6 +44,8 @@ pub struct Place {
     pub data: PathBuf,
     /// What else the command line says of the application.
     pub given: Given,
+    /// Spin's runtime configuration.
+    pub runtime_config: Option<PathBuf>,
 }
 
 impl Place {
@@ -96,6 +101,8 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
     create_private(&place.data)?;
     let lock = lock(&place.data)?;
     let (manifest, variables) = application(manifest, place, dialect)?;
+    let config = runtime_config::load(place).map_err(refused)?;
+    let resolver: Arc<dyn Resolve> = Arc::new(SystemResolver);
     let failpoints = Failpoints::parse(&std::env::var("WEFT_FAILPOINT").unwrap_or_default())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))));
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
@@ -114,27 +121,21 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
     let messaging = messaging_options(&manifest, schemas.clone());
     let broker: Arc<dyn Broker> =
         Arc::new(EmbeddedBroker::open(data, disk.clone(), clock.clone(), failpoints.clone(), messaging)?);
-    let mut options = specs::saga_options(&manifest);
-    options.log.failpoints = failpoints;
-    options.faults = faults::from_environment()?;
-    let (sagas, found) = Sagas::open(disk, &data.join("journal"), clock.clone(), &options)?;
+    let sagas = open_sagas(&manifest, disk, data, &clock, failpoints)?;
     drop(journal.set(sagas.clone()));
-    tracing::info!(unfinished = found.unfinished, ?found.log, "opened the saga journal");
-    if !found.log.quarantined.is_empty() || found.orphans > 0 {
-        tracing::warn!(quarantined = ?found.log.quarantined, orphans = found.orphans, "the saga journal is damaged");
-    }
 
     let databases = of_contexts(&manifest, |name| sql.database(name));
     let event_stores = of_contexts(&manifest, |name| sql.events(name));
     let services = Services {
         databases,
         event_stores: event_stores.clone(),
-        key_value: Arc::new(EmbeddedStore::open(&data.join("kv.db"), clock.clone())?),
-        spin_sqlite: Databases::new(data, clock.clone()),
+        key_value: key_value_stores(&config, data, &resolver, &clock)?,
+        spin_sqlite: Databases::new(data, clock.clone()).with_files(config.sqlite_databases),
         broker: Some(broker.clone()),
         schemas: schemas.clone(),
         sagas: Some(sagas.clone()),
-        resolver: Arc::new(SystemResolver),
+        resolver,
+        telemetry: Arc::new(Told(logs.clone())),
     };
     let key_value = services.key_value.clone();
     let outputs = Arc::new(Outputs(logs.clone()));
@@ -165,6 +166,24 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
     Host::new(parts, manifest, &variables)
 }
 
+fn open_sagas(
+    manifest: &Manifest,
+    disk: Arc<dyn Disk>,
+    data: &Path,
+    clock: &Arc<dyn Clock>,
+    failpoints: Failpoints,
+) -> anyhow::Result<Sagas> {
+    let mut options = specs::saga_options(manifest);
+    options.log.failpoints = failpoints;
+    options.faults = faults::from_environment()?;
+    let (sagas, found) = Sagas::open(disk, &data.join("journal"), clock.clone(), &options)?;
+    tracing::info!(unfinished = found.unfinished, ?found.log, "opened the saga journal");
+    if !found.log.quarantined.is_empty() || found.orphans > 0 {
+        tracing::warn!(quarantined = ?found.log.quarantined, orphans = found.orphans, "the saga journal is damaged");
+    }
+    Ok(sagas)
+}
+
 /// The application in its dialect, with the values of its variables; keys that are missing are made.
 fn application(manifest: Manifest, place: &Place, dialect: Dialect) -> anyhow::Result<(Manifest, Variables)> {
     keys::ensure(&manifest, &place.data)?;
@@ -180,6 +199,39 @@ fn application(manifest: Manifest, place: &Place, dialect: Dialect) -> anyhow::R
             Ok((manifest, variables))
         }
     }
+}
+
+/// The embedded store, with labels elsewhere where the runtime configuration says so.
+fn key_value_stores(
+    config: &RuntimeConfig,
+    data: &Path,
+    resolver: &Arc<dyn Resolve>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Arc<dyn Store>> {
+    let embedded: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&data.join("kv.db"), clock.clone())?);
+    let mut files: BTreeMap<&Path, Arc<dyn Store>> = BTreeMap::new();
+    let mut own: BTreeMap<Arc<str>, Arc<dyn Store>> = BTreeMap::new();
+    for (label, place) in &config.key_value_stores {
+        let store: Arc<dyn Store> = match place {
+            KeyValueStore::File(path) => match files.get(&**path) {
+                Some(opened) => opened.clone(),
+                None => {
+                    if let Some(folder) = path.parent() {
+                        std::fs::create_dir_all(folder).with_context(|| cannot_open("a key-value store", folder))?;
+                    }
+                    let opened: Arc<dyn Store> = Arc::new(EmbeddedStore::open(path, clock.clone())?);
+                    files.insert(path, opened.clone());
+                    opened
+                }
+            },
+            KeyValueStore::Redis(url) => {
+                let store = RedisStore::new(url, resolver, clock);
+                Arc::new(store.with_context(|| format!("the key-value store {label} of the runtime configuration"))?)
+            }
+        };
+        own.insert(label.clone(), store);
+    }
+    Ok(if own.is_empty() { embedded } else { Arc::new(Routed::new(own, embedded)) })
 }
 
 fn of_contexts<T>(manifest: &Manifest, find: impl Fn(&str) -> Option<T>) -> BTreeMap<Arc<str>, T> {

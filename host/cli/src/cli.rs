@@ -40,6 +40,9 @@ pub struct Global {
     /// The profile of components to use; their plain tables if it is not said
     #[arg(long, global = true, value_name = "NAME")]
     pub profile: Option<String>,
+    /// Where stores, databases and the values of variables are, as Spin has it [env: RUNTIME_CONFIG_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub runtime_config_file: Option<PathBuf>,
     /// Say more: the host's own log, and all causes of an error
     #[arg(long, short, global = true)]
     pub verbose: bool,
@@ -153,7 +156,11 @@ pub fn main() -> ExitCode {
 
 async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
     let given = Given::of_profile(global.profile);
-    let mut place = Place { manifest: global.manifest, data: global.data, given };
+    // As Spin's command line has it; empty is none.
+    let from_environment =
+        || std::env::var_os("RUNTIME_CONFIG_FILE").filter(|name| !name.is_empty()).map(PathBuf::from);
+    let runtime_config = global.runtime_config_file.or_else(from_environment);
+    let mut place = Place { manifest: global.manifest, data: global.data, given, runtime_config };
     // Kept to the end: what still waits is written when it is dropped.
     let _log = start_log(&command, global.verbose)?;
     match command {

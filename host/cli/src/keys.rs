@@ -14,6 +14,7 @@ use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, EncodeP
 use weft_core::manifest::{Diagnostic, KeySource, Manifest, Variables};
 
 use crate::assemble::{self, Place};
+use crate::runtime_config::Values;
 
 /// Makes the keys that are missing.
 ///
@@ -33,7 +34,7 @@ pub fn ensure(manifest: &Manifest, data: &Path) -> anyhow::Result<()> {
 /// The variables with their values; keys without one take it from the data directory, if it is there.
 ///
 /// # Errors
-/// Required variables without a value.
+/// Required variables without a value, and a runtime configuration that is wrong.
 pub fn resolve(manifest: &Manifest, place: &Place) -> Result<Variables, Vec<Diagnostic>> {
     resolve_with(manifest, place, BTreeMap::new())
 }
@@ -47,15 +48,15 @@ pub fn resolve_with(
     place: &Place,
     made: BTreeMap<String, String>,
 ) -> Result<Variables, Vec<Diagnostic>> {
-    let data = &place.data;
-    let file = dotenv(manifest)?;
-    let environment = |name: &str| std::env::var(name).ok().or_else(|| file.get(name).cloned());
+    let (file, values) = (dotenv(manifest)?, Values::of(place)?);
+    let environment =
+        |name: &str| values.get(name).or_else(|| std::env::var(name).ok()).or_else(|| file.get(name).cloned());
     let mut overrides = place.given.variables(manifest);
     overrides.extend(made);
     let given = Variables::resolve(manifest, &environment, &overrides)?;
     for name in key_variables(manifest) {
         if given.get(name).is_some_and(str::is_empty)
-            && let Ok(pem) = std::fs::read_to_string(path(data, name))
+            && let Ok(pem) = std::fs::read_to_string(path(&place.data, name))
         {
             overrides.insert(name.to_owned(), pem);
         }

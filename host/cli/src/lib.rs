@@ -20,6 +20,7 @@ pub mod inside;
 pub mod invoker;
 pub mod keys;
 pub mod output;
+pub mod runtime_config;
 pub mod schemas;
 pub mod sources;
 pub mod specs;

@@ -14,6 +14,7 @@ use weft_capability::messaging::glue::{
     handle_batch_arguments,
 };
 use weft_capability::messaging::{Broker, Deliver, Delivery, DeliveryError};
+use weft_capability::otel::{Signal, Telemetry};
 use weft_capability::projection::{Project, ProjectError, SourceEvent};
 use weft_capability::sql::Statement;
 use weft_core::{Call as _, CallContext, Clock, Failure, Fault, Invocation, Reason, Target};
@@ -217,6 +218,20 @@ impl LogSink for Outputs {
         };
         let mut writer = self.0.writer(component, stream, trace_id);
         Box::new(move |bytes| writer.write(bytes))
+    }
+}
+
+/// What functions tell by `wasi:otel` stands beside what they write.
+pub struct Told(pub GuestLogs);
+
+impl Telemetry for Told {
+    fn record(&self, component: &Arc<str>, signal: Signal, trace_id: Option<&Arc<str>>, record: String) {
+        let stream = match signal {
+            Signal::Span => Stream::Span,
+            Signal::Log => Stream::Log,
+            Signal::Metric => Stream::Metric,
+        };
+        self.0.writer(component, stream, trace_id.cloned()).write(format!("{record}\n").as_bytes());
     }
 }
 

@@ -11,7 +11,11 @@ use weft_capability::events::{EventStore, glue as events};
 use weft_capability::gate::Gate;
 use weft_capability::kv::{self, glue::KvState, glue::KvView};
 use weft_capability::messaging::{Broker, glue as messaging, glue::MessagingState};
+use weft_capability::mqtt::{Mqtt, glue as mqtt, glue::MqttState};
+use weft_capability::otel::{Telemetry, glue as otel, glue::OtelState};
 use weft_capability::outbound::{Outbound, OutboundError, Resolve, glue::OutboundHooks};
+use weft_capability::postgres::{Postgres, glue as postgres, glue::PostgresState};
+use weft_capability::redis::{Redis, glue as redis, glue::RedisState};
 use weft_capability::schema::SchemaCheck;
 use weft_capability::spin_sqlite::{Databases, glue as spin_sqlite, glue::SpinSqliteState};
 use weft_capability::sql::{Database, glue as sql, glue::SqlState};
@@ -40,8 +44,10 @@ pub struct Services {
     pub schemas: Arc<dyn SchemaCheck>,
     /// Durable functions; without them, they are unavailable.
     pub sagas: Option<Sagas>,
-    /// Resolves the names of outbound HTTP.
+    /// Resolves the names of outbound connections.
     pub resolver: Arc<dyn Resolve>,
+    /// Keeps what functions tell by `wasi:otel`.
+    pub telemetry: Arc<dyn Telemetry>,
 }
 
 /// What one function is granted, in the form that its instances need.
@@ -54,12 +60,20 @@ pub(crate) struct Granted {
     variables: Variables,
     sagas: Arc<BTreeSet<Arc<str>>>,
     outbound: Outbound,
+    redis: Arc<Redis>,
+    mqtt: Arc<Mqtt>,
+    postgres: Arc<Postgres>,
 }
 
 impl Granted {
     /// Cuts the services down to the grants.
     pub fn new(grants: &Grants, services: &Services, clock: &Arc<dyn Clock>) -> Result<Self, OutboundError> {
+        let outbound = Outbound::new(grants.outbound.clone(), services.resolver.clone(), clock.clone())?;
+        let dialer = || outbound.dialer().clone();
         Ok(Self {
+            redis: Redis::new(dialer()),
+            mqtt: Mqtt::new(dialer()),
+            postgres: Postgres::new(dialer()),
             database: grants.context.as_ref().and_then(|context| services.databases.get(context)).cloned(),
             event_store: grants.context.as_ref().and_then(|context| services.event_stores.get(context)).cloned(),
             topics: grants.topics.clone(),
@@ -67,7 +81,7 @@ impl Granted {
             sqlite_databases: Arc::new(grants.sqlite_databases.iter().map(ToString::to_string).collect()),
             variables: grants.variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             sagas: Arc::new(grants.sagas.iter().cloned().collect()),
-            outbound: Outbound::new(grants.outbound.clone(), services.resolver.clone(), clock.clone())?,
+            outbound,
         })
     }
 }
@@ -80,6 +94,10 @@ pub(crate) struct CapabilityStates {
     spin_sqlite: SpinSqliteState,
     messaging: MessagingState,
     variables: VariablesState,
+    redis: RedisState,
+    mqtt: MqttState,
+    postgres: PostgresState,
+    otel: OtelState,
     durable: DurableState,
 }
 
@@ -107,6 +125,10 @@ impl CapabilityStates {
             spin_sqlite: SpinSqliteState::new(services.spin_sqlite.clone(), granted.sqlite_databases.clone(), gate()),
             messaging: MessagingState::new(services.broker.clone(), granted.topics.clone(), gate(), id.clone(), clock),
             variables: VariablesState::new(granted.variables.clone(), gate()),
+            redis: RedisState::new(granted.redis.clone(), gate(), id.clone()),
+            mqtt: MqttState::new(granted.mqtt.clone(), gate(), id.clone()),
+            postgres: PostgresState::new(granted.postgres.clone(), gate(), id.clone()),
+            otel: OtelState::new(services.telemetry.clone(), id.clone()),
             durable: DurableState::new(
                 services.sagas.clone(),
                 id.clone(),
@@ -128,6 +150,7 @@ impl CapabilityStates {
         self.outbound.set_call(context);
         self.sql.set_call(trace.clone());
         self.messaging.set_call(trace.clone());
+        self.otel.set_call(trace.as_ref());
         self.durable.set_call(trace.as_ref().map(|trace| trace.trace_id.clone()));
     }
 
@@ -145,5 +168,9 @@ pub(crate) fn add_to_linker(linker: &mut Linker<StoreData>) -> wasmtime::Result<
     spin_sqlite::add_to_linker(linker, |data| &mut data.capabilities.spin_sqlite)?;
     messaging::add_to_linker(linker, |data| &mut data.capabilities.messaging)?;
     variables::add_to_linker(linker, |data| &mut data.capabilities.variables)?;
+    redis::add_to_linker(linker, |data| &mut data.capabilities.redis)?;
+    mqtt::add_to_linker(linker, |data| &mut data.capabilities.mqtt)?;
+    postgres::add_to_linker(linker, |data| &mut data.capabilities.postgres)?;
+    otel::add_to_linker(linker, |data| &mut data.capabilities.otel)?;
     durable::add_to_linker(linker, |data| &mut data.capabilities.durable)
 }

@@ -106,7 +106,7 @@ fn check_imports(spec: &FunctionSpec, component: &Component, providers: &Provide
             continue;
         }
         match package(name) {
-            "wasi" | "spin" | "fermyon" => {}
+            "wasi" | "spin" | "fermyon" => check_missing(name, report),
             "weft" => check_capability(spec, name, report),
             _ => check_call(engine, spec, name, &instance, providers, report),
         }
@@ -119,6 +119,22 @@ fn package(interface: &str) -> &str {
 
 fn has_functions(engine: &wasmtime::Engine, instance: &ComponentInstance) -> bool {
     instance.exports(engine).any(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
+}
+
+/// Interfaces of WASI and Spin that this host does not have, with what to do. All others are linked, answered by a
+/// refusal, or named when linking fails.
+fn check_missing(interface: &str, report: &mut Report<'_>) {
+    let (name, version) = interface.split_once('@').unwrap_or((interface, ""));
+    let help = match name {
+        "wasi:keyvalue/watch" => "poll the key, or subscribe to a topic",
+        _ if denied::is_absent(interface) => return,
+        _ if name.starts_with("wasi:") && version.contains("-rc-") => "build it with an SDK for the released interface",
+        _ if name.starts_with("fermyon:spin/") && version.is_empty() => {
+            "build it with version 2 or later of Spin's SDK"
+        }
+        _ => return,
+    };
+    report.add(format!("imports `{interface}`, which this host does not have"), Some(help.to_owned()));
 }
 
 fn check_capability(spec: &FunctionSpec, interface: &str, report: &mut Report<'_>) {

@@ -20,18 +20,7 @@ const WORDS: [&str; 3] = ["other", "internal-error", "undefined"];
 struct Nothing;
 
 /// Interfaces of Spin's world that this host does not have, without their versions.
-const ABSENT: [&str; 10] = [
-    "fermyon:spin/llm",
-    "fermyon:spin/mqtt",
-    "fermyon:spin/mysql",
-    "fermyon:spin/postgres",
-    "fermyon:spin/rdbms-types",
-    "fermyon:spin/redis",
-    "spin:mqtt/mqtt",
-    "spin:mysql/mysql",
-    "spin:postgres/postgres",
-    "spin:redis/redis",
-];
+const ABSENT: [&str; 3] = ["fermyon:spin/llm", "fermyon:spin/mysql", "spin:mysql/mysql"];
 
 /// Whether an import is of Spin's world and not of this host. A release candidate of WASI that is left when a component
 /// is loaded stands beside the release, and is not the one that is used.

@@ -1,11 +1,13 @@
-//! Key-value stores: the trait with its contract. The embedded backend is in [`embedded`], the suite that every backend
-//! has to pass in [`conformance`], the WIT interfaces in [`glue`]. Which component may open which store is the glue's
-//! concern, not the backend's.
+//! Key-value stores: the trait with its contract. The embedded backend is in [`embedded`], one on a Redis server in
+//! [`redis`], several as one in [`routed`], the suite that every backend has to pass in [`conformance`], the WIT
+//! interfaces in [`glue`]. Which component may open which store is the glue's concern, not the backend's.
 
 mod cache;
 pub mod conformance;
 pub mod embedded;
 pub mod glue;
+pub mod redis;
+pub mod routed;
 
 use std::time::Duration;
 

@@ -18,8 +18,8 @@ use weft_core::Clock;
 use weft_core::outbound::OutboundHosts;
 
 use super::body::ResponseBody;
-use super::connect::{Connector, tls_config};
-use super::{DEFAULT_TIMEOUT, MAX_CONCURRENT, OutboundError, Policy, Resolve};
+use super::connect::Connector;
+use super::{DEFAULT_TIMEOUT, Destination, Dialer, MAX_CONCURRENT, OutboundError, Resolve};
 
 /// How long a connection waits for another request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -53,15 +53,14 @@ impl Timeouts {
 /// Outbound HTTP of one component. Cheap to clone; made once, not for each instance, so that connections are kept.
 #[derive(Clone)]
 pub struct Outbound {
-    policy: Policy,
-    clock: Arc<dyn Clock>,
+    dialer: Dialer,
     client: Client<Connector, RequestBody>,
     permits: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Outbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbound").field("policy", &self.policy).finish_non_exhaustive()
+        f.debug_struct("Outbound").field("dialer", &self.dialer).finish_non_exhaustive()
     }
 }
 
@@ -71,16 +70,19 @@ impl Outbound {
     /// # Errors
     /// If TLS cannot be set up, which is a broken build.
     pub fn new(hosts: OutboundHosts, resolver: Arc<dyn Resolve>, clock: Arc<dyn Clock>) -> Result<Self, OutboundError> {
-        let failed = |error: tokio_rustls::rustls::Error| OutboundError::Protocol(error.to_string());
-        let policy = Policy(Arc::new(hosts));
-        let tls = tls_config().map_err(failed)?;
-        let connector = Connector { policy: policy.clone(), resolver, clock: Arc::clone(&clock), tls };
+        let dialer = Dialer::new(hosts, resolver, clock)?;
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(MAX_IDLE)
             .pool_timer(TokioTimer::new())
-            .build(connector);
-        Ok(Self { policy, clock, client, permits: Arc::new(Semaphore::new(MAX_CONCURRENT)) })
+            .build(Connector(dialer.clone()));
+        Ok(Self { dialer, client, permits: Arc::new(Semaphore::new(MAX_CONCURRENT)) })
+    }
+
+    /// What connects, for clients of other protocols.
+    #[must_use]
+    pub fn dialer(&self) -> &Dialer {
+        &self.dialer
     }
 
     /// Whether the component may ask for this URL.
@@ -102,13 +104,13 @@ impl Outbound {
     /// Sends a request whose URL is absolute. Redirects are not followed.
     pub(super) async fn send(&self, request: Request<RequestBody>, timeouts: Timeouts) -> Sent {
         // Before a connection is taken from the pool or made, and again when one is made.
-        self.policy.check_url(request.uri())?;
-        let timeout = self.clock.sleep(timeouts.head);
+        self.dialer.check(&Destination::of(request.uri())?)?;
+        let timeout = self.dialer.sleep(timeouts.head);
         let response = async {
             let permits = Arc::clone(&self.permits);
             let permit = permits.acquire_owned().await.map_err(|error| OutboundError::Protocol(error.to_string()))?;
             let response = self.client.request(request).await.map_err(|error| of_client(&error))?;
-            let (clock, between) = (Arc::clone(&self.clock), timeouts.between);
+            let (clock, between) = (Arc::clone(self.dialer.clock()), timeouts.between);
             Ok(response.map(|incoming| ResponseBody::new(incoming, clock, between, permit)))
         };
         tokio::select! {

@@ -1,4 +1,4 @@
-//! Outbound HTTP: a component reaches the hosts that its manifest allows, and no others. The decision is made on the
+//! The way out, and outbound HTTP on it: a component reaches the hosts that its manifest allows, and no others. The decision is made on the
 //! URL, then again on every address that its name resolves to, and the connection goes to an address that was checked:
 //! a name that changes its address in between (DNS rebinding) gains nothing. Redirects are the component's to follow,
 //! and each is a request of its own.
@@ -10,7 +10,10 @@
 mod body;
 mod client;
 mod connect;
+mod dial;
 pub mod glue;
+mod metered;
+mod pool;
 mod resolve;
 
 use std::net::IpAddr;
@@ -22,6 +25,9 @@ use http::Uri;
 use weft_core::outbound::OutboundHosts;
 
 pub use client::Outbound;
+pub use dial::Dialer;
+pub use metered::{Budget, Metered};
+pub use pool::{Permit, Pool, TooMany};
 pub use resolve::{Resolve, SystemResolver};
 
 /// How long each part of a request may take where the component asks for nothing else: connecting, waiting for the
@@ -88,11 +94,13 @@ struct Policy(Arc<OutboundHosts>);
 
 /// Where a URL leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Destination {
-    scheme: String,
-    /// A name, or an address without brackets.
-    host: String,
-    port: u16,
+pub struct Destination {
+    /// In lower case, such as `https` or `redis`.
+    pub scheme: String,
+    /// A name in lower case, or an address without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
 }
 
 impl Destination {
@@ -105,17 +113,22 @@ impl Destination {
             _ => return Err(bad()),
         };
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(bad)?;
+        Ok(Self::new(&scheme, host, uri.port_u16().unwrap_or(usual_port)))
+    }
+
+    /// `host` is a name, or an address with or without brackets.
+    #[must_use]
+    pub fn new(scheme: &str, host: &str, port: u16) -> Self {
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        Ok(Self { scheme, host: host.to_ascii_lowercase(), port: uri.port_u16().unwrap_or(usual_port) })
+        Self { scheme: scheme.to_ascii_lowercase(), host: host.to_ascii_lowercase(), port }
     }
 }
 
 impl Policy {
-    /// Whether the URL may be asked for.
-    fn check_url(&self, uri: &Uri) -> Result<Destination, OutboundError> {
-        let to = Destination::of(uri)?;
+    /// Whether the destination may be asked for.
+    fn check(&self, to: &Destination) -> Result<(), OutboundError> {
         if self.0.allows(&to.scheme, &to.host, Some(to.port)) {
-            return Ok(to);
+            return Ok(());
         }
         Err(OutboundError::Denied(format!("{}://{}:{}", to.scheme, to.host, to.port)))
     }

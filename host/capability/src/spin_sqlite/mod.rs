@@ -1,10 +1,12 @@
-//! `spin:sqlite`: plain SQLite files for components that were written for Spin, `<data>/spin-sqlite/<label>.db`. They
+//! `spin:sqlite`: plain SQLite files for components that were written for Spin, `<data>/spin-sqlite/<label>.db` unless the
+//! runtime configuration says otherwise. They
 //! have nothing to do with the databases of contexts. Here are the files, their limits and the rule of what a component
 //! may open; a connection is in `connection`, the WIT interface in [`glue`].
 
 mod connection;
 pub mod glue;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -65,6 +67,8 @@ pub enum Error {
 #[derive(Clone)]
 pub struct Databases {
     folder: PathBuf,
+    /// Files elsewhere.
+    elsewhere: Arc<BTreeMap<Arc<str>, PathBuf>>,
     clock: Arc<dyn Clock>,
     connections: Arc<Semaphore>,
 }
@@ -74,7 +78,13 @@ impl Databases {
     #[must_use]
     pub fn new(data_dir: &Path, clock: Arc<dyn Clock>) -> Self {
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Self { folder: data_dir.join("spin-sqlite"), clock, connections }
+        Self { folder: data_dir.join("spin-sqlite"), elsewhere: Arc::default(), clock, connections }
+    }
+
+    /// The same, but for the labels of `elsewhere`, whose files are there.
+    #[must_use]
+    pub fn with_files(self, elsewhere: BTreeMap<Arc<str>, PathBuf>) -> Self {
+        Self { elsewhere: Arc::new(elsewhere), ..self }
     }
 
     /// Opens a connection to the database `label`, which is made if it is not there. Grants are checked by the caller.
@@ -90,7 +100,8 @@ impl Databases {
         let permit = Arc::clone(&self.connections)
             .try_acquire_owned()
             .map_err(|_| Error::Io(format!("{MAX_CONNECTIONS} connections are open; try again later")))?;
-        let path = self.folder.join(format!("{label}.db"));
+        let elsewhere = self.elsewhere.get(label).cloned();
+        let path = elsewhere.unwrap_or_else(|| self.folder.join(format!("{label}.db")));
         Connection::open(path, Arc::clone(&self.clock), permit).await
     }
 }

@@ -7,8 +7,8 @@ use crate::assemble::Place;
 use crate::control::client::{Client, query};
 use crate::exit::Exit;
 use crate::output;
+use weft_telemetry::LogLine;
 use weft_telemetry::guest::files;
-use weft_telemetry::{LogLine, Stream};
 
 /// What `weft logs` takes.
 #[derive(Debug, clap::Args)]
@@ -71,10 +71,7 @@ fn print(line: &LogLine, json: bool) -> std::io::Result<()> {
     if json {
         return output::line(&serde_json::to_string(line)?);
     }
-    let stream = match line.stream {
-        Stream::Stdout => "stdout",
-        Stream::Stderr => "stderr",
-    };
+    let stream = line.stream.as_str();
     let (at, text) = (output::time(Some(line.time_ms)), output::printable(&line.text));
     output::line(&format!("{at} {} {stream}: {text}", line.component))
 }

@@ -253,7 +253,7 @@ context = "courses"
         let manifest = root.path().join("spin.toml");
         fs::write(&manifest, MANIFEST).unwrap();
         let data = root.path().join(".weft");
-        (root, Place { manifest, data, given: Given::default() })
+        (root, Place { manifest, data, given: Given::default(), runtime_config: None })
     }
 
     fn new(place: &Place, context: &str, name: &str) -> anyhow::Result<Exit> {

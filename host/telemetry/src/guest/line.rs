@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Where a function wrote a line.
+/// Where a line comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stream {
@@ -14,6 +14,26 @@ pub enum Stream {
     Stdout,
     /// Standard error.
     Stderr,
+    /// A span that the function has told of, as JSON.
+    Span,
+    /// A log record that it has told, as JSON.
+    Log,
+    /// A data point of a metric that it has told, as JSON.
+    Metric,
+}
+
+impl Stream {
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+            Self::Span => "span",
+            Self::Log => "log",
+            Self::Metric => "metric",
+        }
+    }
 }
 
 /// A line that a function wrote.
@@ -48,7 +68,11 @@ pub(crate) fn from_rfc3339<'de, D: Deserializer<'de>>(deserializer: D) -> Result
 /// For a terminal: control characters are shown, not obeyed, since anyone may have had them logged.
 impl fmt::Display for LogLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stream = if self.stream == Stream::Stderr { "!" } else { "|" };
+        let stream = match self.stream {
+            Stream::Stdout => "|",
+            Stream::Stderr => "!",
+            told => told.as_str(),
+        };
         write!(f, "{:.3} {} {stream} ", timestamp(self.time_ms), self.component)?;
         for character in self.text.chars() {
             match character {
