@@ -87,24 +87,24 @@ impl Outbound {
 
     /// Whether the component may ask for this URL.
     pub(super) fn check(&self, uri: &Uri) -> Result<(), OutboundError> {
-        self.policy.check_url(uri).map(drop)
+        self.dialer.check(&Destination::of(uri)?)
     }
 
     /// Whether the component may ask the application itself, by addresses without a host.
     pub(super) fn check_self(&self) -> Result<(), OutboundError> {
-        let allowed = ["http", "https"].into_iter().any(|scheme| self.policy.0.allows_self(scheme));
+        let allowed = ["http", "https"].into_iter().any(|scheme| self.dialer.allows_self(scheme));
         if allowed { Ok(()) } else { Err(OutboundError::Denied("http://self".to_owned())) }
     }
 
     /// Resolves after `duration`.
     pub(super) fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        self.clock.sleep(duration)
+        self.dialer.sleep(duration)
     }
 
     /// Sends a request whose URL is absolute. Redirects are not followed.
     pub(super) async fn send(&self, request: Request<RequestBody>, timeouts: Timeouts) -> Sent {
         // Before a connection is taken from the pool or made, and again when one is made.
-        self.dialer.check(&Destination::of(request.uri())?)?;
+        self.check(request.uri())?;
         let timeout = self.dialer.sleep(timeouts.head);
         let response = async {
             let permits = Arc::clone(&self.permits);

@@ -82,6 +82,12 @@ impl Dialer {
         self.policy.check(to)
     }
 
+    /// Whether the component may ask the application itself by `scheme`.
+    #[must_use]
+    pub fn allows_self(&self, scheme: &str) -> bool {
+        self.policy.0.allows_self(scheme)
+    }
+
     /// The clock that timeouts are on.
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
