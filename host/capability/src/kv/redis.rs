@@ -293,7 +293,7 @@ mod tests {
     #[tokio::test]
     async fn keeps_the_contract() {
         let Some(url) = weft_tests::servers::redis() else { return };
-        let (clock, run) = (Arc::new(ManualClock::at_ms(1_000)), new_trace_id());
+        let (clock, run) = (Arc::new(ManualClock::at_ms(1_000)), new_trace_id().to_string());
         let open = || -> Box<dyn Store> { Box::new(Fresh(store(&url, &clock), run.clone())) };
         conformance::run(&open, &|by| clock.advance(by)).await;
     }
@@ -302,7 +302,7 @@ mod tests {
     async fn space_of_ended_entries_is_given_back() {
         let Some(url) = weft_tests::servers::redis() else { return };
         let clock = Arc::new(ManualClock::at_ms(1_000));
-        let (store, label) = (store(&url, &clock), new_trace_id());
+        let (store, label) = (store(&url, &clock), new_trace_id().to_string());
         let kv: &dyn Store = &store;
         for n in 0..100 {
             kv.set(&label, &n.to_string(), Bytes::from("x"), Some(Duration::from_secs(1))).await.unwrap();

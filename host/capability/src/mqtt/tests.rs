@@ -60,7 +60,7 @@ async fn messages_arrive_and_what_cannot_be_sent_is_told() {
 
 async fn subscriber(url: &str) -> (AsyncClient, EventLoop) {
     let to = Address::parse(url).unwrap().to;
-    let mut options = MqttOptions::new(new_trace_id(), to.host, to.port);
+    let mut options = MqttOptions::new(new_trace_id().to_string(), to.host, to.port);
     options.set_max_packet_size(2 * MAX_PAYLOAD_BYTES, 1024);
     AsyncClient::new(options, 10)
 }

@@ -56,7 +56,7 @@ async fn a_name_that_leads_inside_is_refused_unless_it_is_named() {
 async fn commands_work_and_errors_are_told_apart() {
     let Some(url) = servers::redis() else { return };
     let server = client(&[&url], SystemResolver).open(&url).await.unwrap();
-    let key = new_trace_id();
+    let key = new_trace_id().to_string();
     assert_eq!(server.get(&key).await, Ok(None));
     server.set(&key, b"1").await.unwrap();
     assert_eq!(server.incr(&key).await, Ok(2));
@@ -83,7 +83,7 @@ async fn commands_work_and_errors_are_told_apart() {
 async fn a_too_large_answer_ends_the_connection_and_no_other() {
     let Some(url) = servers::redis() else { return };
     let redis = client(&[&url], SystemResolver);
-    let (key, server) = (new_trace_id(), redis.open(&url).await.unwrap());
+    let (key, server) = (new_trace_id().to_string(), redis.open(&url).await.unwrap());
     let length = MAX_ANSWER_BYTES + 1;
     server.execute(redis::cmd("SETRANGE").arg(&key).arg(length).arg("x")).await.unwrap();
     let answer = server.get(&key).await.unwrap_err();
