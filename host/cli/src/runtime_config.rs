@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn providers_are_asked_in_their_order_and_files_fill_gaps() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("some.env"), "# names\nTEST_RC_A=from file\nTEST_RC_B=\"from file\"\n")
+        std::fs::write(folder.path().join("some.env"), "# names\nTEST_RC_A=\"from file\"\nTEST_RC_B=\"from file\"\n")
             .unwrap();
         let config = "[[variables_provider]]\ntype = \"static\"\nvalues = { a = \"static\" }\n\
                       [[variables_provider]]\ntype = \"env\"\nprefix = \"TEST_RC\"\ndotenv_path = \"some.env\"\n";

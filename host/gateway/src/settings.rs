@@ -65,6 +65,9 @@ pub struct Settings {
     pub limits: Limits,
     /// Peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed. From all others they are dropped.
     pub trusted_proxies: Vec<IpAddr>,
+    /// Whether headers that say who a user is (`x-user-*`) are a client's to send: in an application that knows nothing of
+    /// Weft they mean whatever it likes. Otherwise they are dropped.
+    pub clients_identity: bool,
     /// What `/.well-known/spin/info` tells.
     pub application: About,
 }

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use weft_core::manifest::{Manifest, Variables};
+use weft_core::manifest::{Component, Manifest, Variables};
 use weft_gateway::{About, AuthSettings, Gateway, HealthCheck, Limits, Revocations, RouteTable, Settings, bind};
 use weft_telemetry::AuditLog;
 
@@ -108,7 +108,9 @@ fn edge(host: &Arc<Host>) -> anyhow::Result<Edge> {
     let auth = auth(host, &manifest, &variables)?;
     let application =
         About { name: manifest.application.name.to_string(), version: manifest.application.version.to_string() };
-    let settings = Settings { limits: Limits::from(&manifest.gateway), trusted_proxies: Vec::new(), application };
+    let clients_identity = !manifest.components.values().any(Component::is_weft);
+    let limits = Limits::from(&manifest.gateway);
+    let settings = Settings { limits, trusted_proxies: Vec::new(), clients_identity, application };
     let checks: Vec<Arc<dyn HealthCheck>> =
         vec![Arc::new(JournalHealth(parts.sagas.clone())), Arc::new(BrokerHealth(parts.broker.clone()))];
     let upstream = Upstream::new(parts.engine.clone(), parts.mesh.clone());

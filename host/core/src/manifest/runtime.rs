@@ -278,7 +278,7 @@ mod tests {
         has(14, "cannot be true");
         has(16, "\"vault\"");
         has(19, "must be a string");
-        assert_eq!(found.len(), 10, "{found:#?}");
+        assert_eq!(found.len(), 9, "{found:#?}");
         assert_eq!(problems("[").len(), 1);
     }
 }

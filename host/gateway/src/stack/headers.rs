@@ -1,6 +1,6 @@
 //! Headers that mean something only if we set them: a client's own are taken off before anyone could believe them.
 //!
-//! Taken off are all `x-user-*` (where we verify tokens, and so are the ones to say who a user is) and `spin-*`, what proxies say (unless the peer is a trusted proxy), and what belongs to
+//! Taken off are all `x-user-*` (but in applications that know nothing of us) and `spin-*`, what proxies say (unless the peer is a trusted proxy), and what belongs to
 //! the connection. `_` counts as `-`, because some frameworks read them as one.
 
 use std::task::{Context, Poll};
@@ -12,7 +12,7 @@ use super::{Exchange, always_ready};
 use crate::body::ResponseBody;
 use crate::problem::Problem;
 
-/// Who the user is: for us to say where we verify tokens.
+/// Who the user is: for us to say.
 const IDENTITY: &str = "x-user-";
 /// How a request came to a function: for us to say.
 const OURS: &str = "spin-";
@@ -51,7 +51,7 @@ where
 
     fn call(&mut self, mut exchange: Exchange) -> Self::Future {
         let record = &exchange.record;
-        let trust = Trust { peer: record.peer.trusted, identity: record.shared.auth.is_none() };
+        let trust = Trust { peer: record.peer.trusted, identity: record.shared.clients_identity };
         strip(&mut exchange.head.headers, trust);
         self.inner.call(exchange)
     }
@@ -62,7 +62,7 @@ where
 pub(crate) struct Trust {
     /// The peer's, on where a request comes from.
     pub peer: bool,
-    /// Anybody's, on who the user is: it means nothing to us.
+    /// Anybody's, on who the user is.
     pub identity: bool,
 }
 
@@ -119,7 +119,7 @@ mod tests {
             assert!(is_kept(kept, nobody), "{kept}");
         }
         assert!(is_kept("x-forwarded-for", Trust { peer: true, identity: false }));
-        // Where no token is verified, the headers are anybody's.
+        // In an application of Spin's the headers are anybody's.
         assert!(is_kept("x-user-id", Trust { peer: false, identity: true }));
         assert!(!is_kept("spin-path-info", Trust { peer: false, identity: true }));
     }
