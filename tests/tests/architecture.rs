@@ -28,17 +28,21 @@ const BACKEND_MAY_USE: [&str; 3] = ["weft-core", "weft-durable", "weft-capabilit
 const ASSEMBLES: &str = "weft-cli";
 
 /// Libraries of which two incompatible versions are built into `weft`, and why that cannot be helped yet.
-const TWICE: [(&str, &str); 10] = [
+const TWICE: [(&str, &str); 14] = [
     ("cpufeatures", "sha2 0.10 beside rand 0.10, through chacha20"),
     ("embedded-io", "postcard, which wasmtime uses, asks for both"),
+    ("fallible-iterator", "tokio-postgres has not moved from 0.2, which rusqlite has left"),
+    ("fixedbitset", "rumqttc is ahead of wac-graph's petgraph"),
     ("getrandom", "as rand_core; uuid takes the newer"),
     ("hashbrown", "gimli, which wasmtime uses, beside indexmap"),
     ("io-lifetimes", "fs-set-times beside cap-std, both through wasmtime-wasi"),
-    ("rand", "jsonwebtoken's rsa has not moved from 0.8"),
+    ("rand", "jsonwebtoken's rsa has not moved from 0.8, nor tokio-postgres from 0.9"),
+    ("rand_chacha", "as rand"),
     ("rand_core", "ed25519-dalek 2 and jsonwebtoken's rsa have not moved from 0.6"),
     ("thiserror", "wac-graph has not moved from 1"),
     ("wasm-encoder", "wac-graph is ahead of wasmtime"),
     ("wasmparser", "wac-graph is ahead of wasmtime"),
+    ("wit-parser", "wit-component is of wac-graph's generation, and wasmtime's own is older"),
 ];
 
 fn metadata(options: &[&str]) -> Value {
