@@ -83,7 +83,7 @@ fn middleware_stands_before_its_own_routes_alone() {
         assert_eq!((let_in.status, let_in.text()), (200, "WHERE=plain\n".to_owned()), "{path}");
     }
     let (_, routes, _) = platform.weft(&["routes"]);
-    for id in ["echo-for-guarded ", "echo-for-guarded-twice ", "http-trigger1-component ", "gone "] {
+    for id in ["echo-for-guarded ", "echo-for-guarded-twice ", "http-trigger2-component ", "gone "] {
         assert!(routes.contains(id), "{id}: {routes}");
     }
 }

@@ -80,8 +80,11 @@ mod tests {
 
     use super::*;
 
+    /// What was told, with its trace.
+    type Record = (Signal, Option<Arc<str>>, String);
+
     #[derive(Default)]
-    struct Kept(Mutex<Vec<(Signal, Option<Arc<str>>, String)>>);
+    struct Kept(Mutex<Vec<Record>>);
 
     impl Telemetry for Kept {
         fn record(&self, _: &Arc<str>, signal: Signal, trace_id: Option<&Arc<str>>, record: String) {
