@@ -170,7 +170,9 @@ fn for_all_calls(spec: &FunctionSpec, each: usize) -> usize {
 
 /// Puts the limits on a store.
 pub(crate) fn install<T: HasLimits>(store: &mut Store<T>, spec: &FunctionSpec) {
-    store.set_max_component_handles(for_all_calls(spec, spec.limits.handles));
+    // Tasks stand in the same tables of a component as what it has open; that alone is bounded by the resource table.
+    let entries = spec.limits.handles.saturating_add(spec.limits.tasks);
+    store.set_max_component_handles(for_all_calls(spec, entries));
     store.set_hostcall_fuel(spec.limits.value_bytes);
     if let Some(tasks) = store.concurrent_resource_table() {
         tasks.set_max_capacity(for_all_calls(spec, spec.limits.tasks));

@@ -58,8 +58,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut this.inner).poll_read(cx, buffer);
         let read = buffer.filled().len().saturating_sub(before);
-        let spend = |left: usize| Some(left.saturating_sub(read));
-        let _ = this.budget.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
+        let left = this.budget.left.load(Ordering::Relaxed);
+        this.budget.left.store(left.saturating_sub(read), Ordering::Relaxed);
+        if read > left {
+            return Poll::Ready(Err(io::Error::other("the answer is too large")));
+        }
         poll
     }
 }

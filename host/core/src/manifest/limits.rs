@@ -52,7 +52,7 @@ pub struct Limits {
     /// bodies, cursors, transactions, streams): 16 to 1,000,000, 1,000 by default.
     pub max_handles: u32,
     /// Tasks that one instance may have for each call that it serves at once, with the streams, futures and sets that
-    /// they wait for: 16 to 1,000,000, 1,000 by default.
+    /// they wait for: 16 to 1,000,000, 10,000 by default.
     pub max_tasks: u32,
     /// The header fields of one request or response that the component makes, in KiB, with 32 to 40 bytes more for each
     /// name and value: 1 to 1,024, 64 by default.
@@ -78,7 +78,7 @@ impl Default for Limits {
             max_memories: 16,
             max_tables: 32,
             max_handles: 1_000,
-            max_tasks: 1_000,
+            max_tasks: 10_000,
             header_kb: 64,
             values_mb: 32,
             output_kb: 1_024,
