@@ -58,9 +58,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut this.inner).poll_read(cx, buffer);
         let read = buffer.filled().len().saturating_sub(before);
-        let left = this.budget.left.load(Ordering::Relaxed);
-        this.budget.left.store(left.saturating_sub(read), Ordering::Relaxed);
-        if read > left {
+        // In one step, so that a renewal by another command on this connection is not lost.
+        let spend = |left: usize| Some(left.saturating_sub(read));
+        let spent = this.budget.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
+        if spent.is_ok_and(|left| read > left) {
             return Poll::Ready(Err(io::Error::other("the answer is too large")));
         }
         poll
