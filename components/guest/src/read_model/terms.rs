@@ -17,7 +17,7 @@ const TERMS_PER_STATEMENT: usize = 200;
 pub fn terms(text: &str) -> Vec<String> {
     let (mut terms, mut term) = (Vec::new(), String::new());
     for c in text.chars().filter(|c| !is_accent(*c)).flat_map(char::to_lowercase) {
-        if is_unspaced(c) {
+        if is_unspaced(c) && c.is_alphanumeric() {
             end(&mut terms, &mut term);
             terms.push(c.to_string());
         } else if c.is_alphanumeric() {
@@ -59,9 +59,9 @@ fn end(terms: &mut Vec<String>, term: &mut String) {
     }
 }
 
-/// Whether the character is a mark on the letter before it.
+/// Whether the character is a mark on the letter before it; two are kana's.
 fn is_accent(c: char) -> bool {
-    matches!(c, '\u{300}'..='\u{36f}')
+    matches!(c, '\u{300}'..='\u{36f}' | '\u{3099}' | '\u{309a}')
 }
 
 /// Whether the character is of a script that writes no spaces between words and has a sign for a word.
@@ -111,6 +111,7 @@ mod tests {
         assert_eq!(terms("cafe\u{301} CAFÉ Straße Łódź"), ["cafe", "cafe", "strasse", "lodz"]);
         assert_eq!(terms("CS-101, İstanbul"), ["cs", "101", "istanbul"]);
         assert_eq!(terms("編訳 x"), ["編", "訳", "x"]);
+        assert_eq!(terms("か\u{3099}・カ゛x"), ["か", "カ", "x"]);
         assert_eq!(terms("Разбор"), ["разбор"]);
         assert_eq!(terms(" ?! "), Vec::<String>::new());
     }
