@@ -33,7 +33,7 @@ impl Trace {
     /// The `traceparent` header (W3C Trace Context, version 00, sampled).
     #[must_use]
     pub fn traceparent(&self) -> String {
-        format!("00-{}-{}-01", self.trace_id, self.span_id)
+        ["00-", &self.trace_id, "-", &self.span_id, "-01"].concat()
     }
 }
 

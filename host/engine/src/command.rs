@@ -57,7 +57,8 @@ impl Engine {
             let function = function?;
             let clock = function.shared.clock.clone();
             let timeout = job.timeout;
-            let task = AbortOnDropHandle::new(tokio::spawn(run(function, job)));
+            let runner = function.clone();
+            let task = AbortOnDropHandle::new(runner.spawn(run(function, job)));
             match select(task, clock.sleep(timeout)).await {
                 Either::Left((ended, _)) => ended.unwrap_or_else(|error| {
                     Err(Failure::unknown(Fault::Host, Reason::Internal, format!("the command was lost: {error}")))
@@ -94,9 +95,10 @@ async fn run(function: Arc<Function>, job: Job) -> Result<JobEnd, Failure> {
     let deadline = function.shared.clock.monotonic().saturating_add(job.timeout);
     let context = CallContext { caller: None, deadline, trace: None, depth: 0, step: None };
     let mut store = function.command_store(context, &terminal);
+    let pauses = store.data().limits.pauses();
     let ran = match Kind::of(&function) {
-        Some(Kind::P3) => run_p3(&function, &mut store).await,
-        _ => run_p2(&function, &mut store).await,
+        Some(Kind::P3) => pauses.of(run_p3(&function, &mut store)).await,
+        _ => pauses.of(run_p2(&function, &mut store)).await,
     };
     let code = match ran {
         Ok(Ok(())) => 0,

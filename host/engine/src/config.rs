@@ -76,6 +76,9 @@ fn pool(options: &EngineOptions) -> PoolingAllocationConfig {
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .max_tables_per_component(TABLES_PER_COMPONENT)
+        // All of them may be of one module.
+        .max_memories_per_module(MEMORIES_PER_COMPONENT)
+        .max_tables_per_module(TABLES_PER_COMPONENT)
         .table_elements(TABLE_ELEMENTS)
         .max_memory_size(usize::try_from(options.max_memory_mb).unwrap_or(usize::MAX).saturating_mul(1 << 20))
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)

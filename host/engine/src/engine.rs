@@ -16,6 +16,7 @@ use weft_capability::projection::{ProjectError, SourceEvent};
 use weft_capability::sql::Statement;
 use weft_core::{Call, CallContext, Clock, Failure, Fault, Invocation, Reason, Target, Trace};
 
+use crate::background::{Background, Pace};
 use crate::capabilities::{Granted, Services};
 use crate::check;
 use crate::config::EngineOptions;
@@ -78,8 +79,8 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let runtimes = Runtimes::new(options, data)?;
         let epoch = Duration::from_millis(options.epoch_ms.max(1));
-        let (calls, inside) = (CallSlot::default(), OnceLock::new());
-        let shared = Arc::new(Shared { clock, epoch, services, logs, calls, inside });
+        let (calls, inside, background) = (CallSlot::default(), OnceLock::new(), Background::default());
+        let shared = Arc::new(Shared { clock, epoch, services, logs, calls, inside, background });
         let inner = Inner { shared, runtimes, functions: ArcSwap::default(), kept: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -131,8 +132,8 @@ impl Engine {
             .map_err(|error| EngineError::Wasmtime(format!("component {}: {error}", spec.id)))?;
         let digest = loaded.digest.clone();
         let output_rate = Arc::new(OutputRate::new(spec.limits.output_bytes_per_second, shared.clock.clone()));
-        let instances = Instances::default();
-        Ok(Arc::new(Function { spec, digest, granted, pre, exports, http, instances, output_rate, shared }))
+        let (instances, pace) = (Instances::default(), Arc::<Pace>::default());
+        Ok(Arc::new(Function { spec, digest, granted, pre, exports, http, instances, output_rate, pace, shared }))
     }
 
     /// The ids of all functions.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::task::JoinHandle;
 use wasmtime::Store;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
@@ -11,6 +12,7 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 use weft_capability::gate::Gate;
 use weft_core::CallContext;
 
+use crate::background::Pace;
 use crate::calling::Calling;
 use crate::capabilities::{CapabilityStates, Granted};
 use crate::http::HttpEntry;
@@ -33,6 +35,7 @@ pub(crate) struct Function {
     /// Those that serve several typed calls.
     pub instances: Instances,
     pub output_rate: Arc<OutputRate>,
+    pub pace: Arc<Pace>,
     pub shared: Arc<Shared>,
 }
 
@@ -90,6 +93,14 @@ impl Function {
         self.exports.get(interface, function)
     }
 
+    /// Runs one of its calls on a task, where its pace puts it.
+    pub fn spawn<F>(&self, call: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        self.pace.spawn(&*self.shared.clock, &self.shared.background, call)
+    }
+
     /// A store for an instance that serves one call. `durable_key` is the saga's key if the function is durable.
     pub fn store(&self, context: CallContext, durable_key: Option<&str>) -> Store<StoreData> {
         let trace_id = context.trace.as_ref().map(|trace| trace.trace_id.clone());
@@ -134,6 +145,7 @@ impl Function {
         let data = StoreData {
             function: self.spec.clone(),
             shared: self.shared.clone(),
+            pace: self.pace.clone(),
             calling: Calling::default(),
             gate,
             limits: InstanceLimits::new(&self.spec.limits, self.shared.epoch),

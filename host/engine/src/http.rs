@@ -88,7 +88,10 @@ impl Engine {
         let (failed, failure) = oneshot::channel();
         let place: Place = Arc::new(place);
         let served = Served { context, failed, place: place.clone() };
-        match entry.handler(&function).handle(served, request).await {
+        let handler = entry.handler(&function);
+        let serving = handler.handle(served, request);
+        let shared = &function.shared;
+        match function.pace.placed(&*shared.clock, &shared.background, serving).await {
             Ok(response) => Ok(response.map(|body| AnswerBody { body, failure, _place: place }.boxed_unsync())),
             Err(error) => Err(classify(component, error, failure).await),
         }
@@ -161,6 +164,7 @@ impl HandlerState for Handler {
     async fn instantiate(&self) -> wasmtime::Result<Instance<StoreData, Expiration, Worker>> {
         let function = self.function.upgrade().ok_or_else(|| wasmtime::format_err!("the function was replaced"))?;
         let mut store = function.reusable_store();
+        let pauses = store.data().limits.pauses();
         let proxy = self.proxy.instantiate_async(&mut store).await?;
         let reuse = function.spec.reuse.unwrap_or(ReuseSpec { max_requests: 1, max_concurrent: 1 });
         let life = Arc::new(Life::default());
@@ -172,7 +176,7 @@ impl HandlerState for Handler {
             life: life.clone(),
             requests: Mutex::default(),
         };
-        let expiration = Expiration::new(clock, life);
+        let expiration = Expiration::new(clock, life, pauses);
         Ok(Instance { store, proxy, view: StoreData::http, expiration, state })
     }
 }

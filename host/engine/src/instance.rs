@@ -55,15 +55,16 @@ pub(crate) fn run_in(
     function: Arc<Function>,
     invocation: Invocation<Val>,
 ) -> BoxFuture<'static, Result<Vec<Val>, Failure>> {
-    let component = invocation.target.component.clone();
-    on_its_own_task(component, call(function, invocation))
+    let runner = function.clone();
+    on_its_own_task(&runner, call(function, invocation))
 }
 
 fn on_its_own_task<R: Send + 'static>(
-    component: Arc<str>,
+    function: &Function,
     call: impl Future<Output = Result<R, Failure>> + Send + 'static,
 ) -> BoxFuture<'static, Result<R, Failure>> {
-    let task = AbortOnDropHandle::new(tokio::spawn(call));
+    let component = function.spec.id.clone();
+    let task = AbortOnDropHandle::new(function.spawn(call));
     Box::pin(async move {
         task.await.unwrap_or_else(|error| {
             tracing::error!(%component, %error, "the task of a call ended without an answer");
@@ -85,7 +86,8 @@ where
     P: ComponentNamedList + Lower + Send + Sync + 'static,
     R: ComponentNamedList + Lift + Send + Sync + 'static,
 {
-    on_its_own_task(target.component.clone(), call_typed(function, target, store, parameters))
+    let runner = function.clone();
+    on_its_own_task(&runner, call_typed(function, target, store, parameters))
 }
 
 async fn call_typed<P, R>(
@@ -108,10 +110,9 @@ where
         let message = format!("{component} exports {} with other types: {error:#}", target.function);
         Failure::not_attempted(Fault::Guest, Reason::Unavailable, message)
     })?;
-    let ran = store
-        .run_concurrent(async |accessor| func.call_concurrent(accessor, parameters).await)
-        .await
-        .and_then(|inner| inner);
+    let pauses = store.data().limits.pauses();
+    let running = store.run_concurrent(async |accessor| func.call_concurrent(accessor, parameters).await);
+    let ran = pauses.of(running).await.and_then(|inner| inner);
     ran.map_err(|error| trap::classify(component, &error, store.data().limits.exceeded))
 }
 
@@ -137,10 +138,9 @@ async fn call(function: Arc<Function>, invocation: Invocation<Val>) -> Result<Ve
         return Err(Failure::not_attempted(Fault::Guest, Reason::Unavailable, message));
     };
     let mut results = vec![Val::Bool(false); export.results];
-    let ran = store
-        .run_concurrent(async |accessor| func.call_concurrent(accessor, &arguments, &mut results).await)
-        .await
-        .and_then(|inner| inner);
+    let pauses = store.data().limits.pauses();
+    let running = store.run_concurrent(async |accessor| func.call_concurrent(accessor, &arguments, &mut results).await);
+    let ran = pauses.of(running).await.and_then(|inner| inner);
     match ran {
         Ok(()) => Ok(results),
         Err(error) => Err(trap::classify(component, &error, store.data().limits.exceeded)),

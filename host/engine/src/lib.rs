@@ -1,6 +1,7 @@
 //! Runs components: the one wasmtime configuration, loading and linking, instances and their limits. Calls between
 //! functions go out through [`weft_core::Call`]; policy on them is the mesh's, routes and HTTP rules the gateway's.
 
+mod background;
 mod calling;
 mod calls;
 mod capabilities;
@@ -17,6 +18,7 @@ mod life;
 mod limits;
 mod linker;
 mod loader;
+mod meter;
 mod output;
 mod reused;
 mod runtime;

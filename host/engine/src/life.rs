@@ -11,6 +11,8 @@ use wasmtime_wasi_http::handler::{WorkerExpiration, WorkerStatus};
 
 use weft_core::Clock;
 
+use crate::meter::Pauses;
+
 /// How long a reusable instance waits for something to do before it is dropped.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -39,21 +41,24 @@ impl Life {
 pub(crate) struct Expiration {
     clock: Arc<dyn Clock>,
     life: Arc<Life>,
+    pauses: Arc<Pauses>,
     /// The same moment on the process's clock and on the host's.
     began: (Instant, Duration),
     timer: Option<(Duration, Pin<Box<tokio::time::Sleep>>)>,
 }
 
 impl Expiration {
-    pub fn new(clock: Arc<dyn Clock>, life: Arc<Life>) -> Self {
+    pub fn new(clock: Arc<dyn Clock>, life: Arc<Life>, pauses: Arc<Pauses>) -> Self {
         let began = (Instant::now(), clock.monotonic());
-        Self { clock, life, began, timer: None }
+        Self { clock, life, pauses, began, timer: None }
     }
 }
 
 // A boxed timer behind `&mut self` alone; nothing is shared.
 impl WorkerExpiration for Expiration {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
+        // It is asked when there is nothing to drive.
+        self.pauses.note();
         let due = match status {
             // No clock is looked at: this is asked after each request.
             WorkerStatus::Idle => self.began.1 + start.saturating_duration_since(self.began.0) + IDLE,

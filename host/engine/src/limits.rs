@@ -1,12 +1,14 @@
 //! What one instance may use: memories and tables by a resource limiter, handles, tasks and values by the store's own
-//! bounds, processor time by a meter on the edges of wasm and on epochs, or by fuel. Wall time, concurrency and queues
+//! bounds, processor time by a meter (`meter`) on epochs, or by fuel. Wall time, concurrency and queues
 //! are the mesh's.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::component::ResourceTable;
 use wasmtime::{CallHook, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
 
+use crate::meter::{CpuMeter, Epoch, Pauses};
 use crate::spec::{FunctionSpec, InstanceSpec};
 
 /// Which limit of the instance was passed.
@@ -30,14 +32,18 @@ pub(crate) struct InstanceLimits {
 
 impl InstanceLimits {
     pub fn new(spec: &InstanceSpec, epoch: Duration) -> Self {
-        let cpu = CpuMeter { limit: spec.cpu, epoch, used: Duration::ZERO, running_since: None };
         Self {
             memory_bytes: Budget::new(spec.memory_bytes),
             table_elements: Budget::new(spec.table_elements),
             exceeded: None,
             fuel: spec.fuel,
-            cpu,
+            cpu: CpuMeter::new(spec.cpu, epoch),
         }
+    }
+
+    /// Where whoever drives the instance notes that it waits.
+    pub fn pauses(&self) -> Arc<Pauses> {
+        self.cpu.pauses()
     }
 }
 
@@ -45,7 +51,7 @@ impl InstanceLimits {
 /// new one grants the whole again; what one of them may waste at most is bounded by its deadline.
 pub(crate) fn begin_request<T: HasLimits>(store: &mut StoreContextMut<'_, T>) {
     let limits = store.data_mut().limits();
-    limits.cpu.used = Duration::ZERO;
+    limits.cpu.begin();
     refuel(limits.fuel, |fuel| store.set_fuel(fuel));
 }
 
@@ -113,45 +119,12 @@ impl ResourceLimiter for InstanceLimits {
     }
 }
 
-/// Processor time spent in wasm. Time between entering and leaving wasm counts; a stretch in which the instance may
-/// have been suspended (a yield to the scheduler, a wait of a synchronous import) counts one epoch at most, since
-/// more would have been noticed at an epoch in between.
-#[derive(Debug)]
-struct CpuMeter {
-    limit: Duration,
-    epoch: Duration,
-    used: Duration,
-    running_since: Option<Instant>,
-}
-
-impl CpuMeter {
-    fn account(&mut self, now: Instant) {
-        if let Some(since) = self.running_since {
-            self.used += now.saturating_duration_since(since).min(self.epoch * 2);
-        }
-    }
-
-    fn hook(&mut self, hook: CallHook) {
-        let now = Instant::now();
-        if hook.entering_host() {
-            self.account(now);
-            self.running_since = None;
-        } else {
-            self.running_since = Some(now);
-        }
-    }
-
-    fn epoch_passed(&mut self) -> bool {
-        let now = Instant::now();
-        self.account(now);
-        self.running_since = Some(now);
-        self.used <= self.limit
-    }
-}
-
 /// Gives access to the limits inside a store's data.
 pub(crate) trait HasLimits: Send + Sized + 'static {
     fn limits(&mut self) -> &mut InstanceLimits;
+
+    /// The call that runs now computes for long.
+    fn computes(&self);
 
     /// Wasm is about to call a host function.
     fn calling_host(store: StoreContextMut<'_, Self>);
@@ -180,7 +153,9 @@ pub(crate) fn install<T: HasLimits>(store: &mut Store<T>, spec: &FunctionSpec) {
     refuel(spec.limits.fuel, |fuel| store.set_fuel(fuel));
     store.limiter(|data| data.limits());
     store.call_hook(|mut store: StoreContextMut<'_, T>, hook| {
-        store.data_mut().limits().cpu.hook(hook);
+        if store.data_mut().limits().cpu.edge(hook) {
+            store.data().computes();
+        }
         if matches!(hook, CallHook::CallingHost) {
             T::calling_host(store);
         }
@@ -189,11 +164,15 @@ pub(crate) fn install<T: HasLimits>(store: &mut Store<T>, spec: &FunctionSpec) {
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut store: StoreContextMut<'_, T>| {
         let limits = store.data_mut().limits();
-        if limits.cpu.epoch_passed() {
+        let Epoch { is_within, computes } = limits.cpu.epoch();
+        if computes {
+            store.data().computes();
+        }
+        if is_within {
             // Yield, so that a busy function shares the thread and a deadline on its task can fire.
             return Ok(UpdateDeadline::Yield(1));
         }
-        limits.exceeded = Some(Exceeded::Cpu);
+        store.data_mut().limits().exceeded = Some(Exceeded::Cpu);
         Ok(UpdateDeadline::Interrupt)
     });
 }

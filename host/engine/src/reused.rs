@@ -86,7 +86,7 @@ pub(crate) fn run(
     let component = invocation.target.component.clone();
     let (answer, answered) = oneshot::channel();
     if let Some(call) = function.instances.lay_down(Call { invocation, answer }) {
-        tokio::spawn(serve(function.clone(), reuse, call));
+        function.spawn(serve(function.clone(), reuse, call));
     }
     Box::pin(async move {
         answered.await.unwrap_or_else(|_| {
@@ -126,7 +126,8 @@ async fn serve(function: Arc<Function>, reuse: ReuseSpec, first: Call) {
 /// Runs calls until the instance ends.
 async fn drive(worker: &Worker, store: &mut Store<StoreData>, first: Call) -> wasmtime::Result<()> {
     let clock = worker.place.function.shared.clock.clone();
-    let mut expiration = pin!(Expiration::new(clock, worker.life.clone()));
+    let pauses = store.data().limits.pauses();
+    let mut expiration = pin!(Expiration::new(clock, worker.life.clone(), pauses.clone()));
     let mut calls = pin!(store.run_concurrent(async |accessor| worker.calls(accessor, first).await));
     std::future::poll_fn(|cx| {
         loop {
@@ -134,6 +135,7 @@ async fn drive(worker: &Worker, store: &mut Store<StoreData>, first: Call) -> wa
             if let Poll::Ready(ended) = calls.as_mut().poll(cx) {
                 return Poll::Ready(ended.and_then(|ended| ended));
             }
+            pauses.note();
             // It computes, or blocks in a call to the host: who waited for it goes elsewhere.
             if !worker.was_reached.load(Relaxed)
                 && let Some(call) = worker.place.withdraw()

@@ -10,6 +10,7 @@ use wasmtime::component::Val;
 use weft_capability::outbound::glue::Inside;
 use weft_core::{Call, Clock, Failure, Fault, Invocation, Reason};
 
+use crate::background::Background;
 use crate::capabilities::Services;
 use crate::output::LogSink;
 
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     pub calls: CallSlot,
     /// What serves HTTP requests that stay inside the application; filled like [`CallSlot`].
     pub inside: OnceLock<Arc<dyn Inside>>,
+    /// Where functions run that compute for long.
+    pub background: Background,
 }
 
 /// Where calls between functions go. The mesh needs the engine and the engine the mesh, so the slot is filled once

@@ -12,6 +12,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt};
 
+use crate::fields::PlainFields;
+
 /// Lines that may wait for the writing thread.
 const QUEUE_LINES: usize = 8192;
 
@@ -19,7 +21,7 @@ const QUEUE_LINES: usize = 8192;
 const WRITE_BYTES: usize = 64 * 1024;
 
 /// How long a line may wait for company. Waking the writing thread for each line of a busy access log costs more than
-/// the line. Warnings and errors do not wait.
+/// the line, and warnings that a client can cause as often as it likes are no exception. Errors do not wait.
 const GATHERING: Duration = Duration::from_millis(5);
 
 /// How lines look.
@@ -129,7 +131,7 @@ impl HostLog {
         let filter = EnvFilter::try_new(filter).map_err(|error| wrong(&error))?;
         let (log, writer) = Self::to(Box::new(io::stderr()))?;
         let layer = match format {
-            LogFormat::Human => fmt::layer().with_ansi(false).with_writer(writer).boxed(),
+            LogFormat::Human => fmt::layer().fmt_fields(PlainFields).with_writer(writer).boxed(),
             LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
         };
         let subscriber = Registry::default().with(layer.with_filter(filter));
@@ -198,7 +200,7 @@ impl<'a> MakeWriter<'a> for QueueWriter {
     }
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Self::Writer {
-        LineWriter { queue: &self.queue, urgent: *metadata.level() <= Level::WARN }
+        LineWriter { queue: &self.queue, urgent: *metadata.level() == Level::ERROR }
     }
 }
 

@@ -3,6 +3,7 @@
 //! kept up with is dropped and counted.
 
 pub mod audit;
+mod fields;
 pub mod guest;
 pub mod host;
 pub mod trace;

@@ -1,8 +1,10 @@
-//! `http-*`, `cold`, `start`, `idle-memory`, `call-*`: what running components costs. `http-0.2-fresh` to
-//! `http-0.3-reused` are the same component files through the whole gateway and through `wasmtime serve`, loaded by wrk.
+//! `http-*`, `cold`, `start`, `idle-memory`, `call-*`, `neighbour-*`: what running components costs, and what a hostile
+//! one costs others. `http-0.2-fresh` to `http-0.3-reused` are the same component files through the whole gateway and
+//! through `wasmtime serve`, loaded by wrk.
 
 mod calls;
 mod fleet;
+mod neighbour;
 mod wrk;
 
 use weft_tests::platform::Platform;
@@ -40,6 +42,7 @@ pub fn measure(with_peers: bool, only: &str) -> anyhow::Result<Vec<Row>> {
     }
     rows.extend(fleet::measure(only)?);
     rows.extend(calls::measure(only)?);
+    rows.extend(neighbour::measure(only)?);
     Ok(rows)
 }
 

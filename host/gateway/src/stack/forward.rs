@@ -25,6 +25,8 @@ const COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-component-rout
 const BASE_PATH: HeaderName = HeaderName::from_static("spin-base-path");
 const CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
 const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
+/// Room for these and a caller's identity, so that the map grows once.
+const OUR_HEADERS: usize = 16;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Forward<S> {
@@ -80,6 +82,7 @@ fn problem_of(failure: Failure, record: &Record) -> Problem {
 fn function_request(routed: Routed) -> Request<RequestBody> {
     let Routed { exchange, route, matched, path_headers, identity } = routed;
     let (mut head, record) = (exchange.head, &exchange.record);
+    head.headers.reserve(OUR_HEADERS + path_headers.len());
     let scheme = forwarded(&mut head.headers, record);
     let full_url = full_url(&mut head.headers, &head.uri, scheme);
     let headers = &mut head.headers;
@@ -128,5 +131,5 @@ fn full_url(headers: &mut HeaderMap, uri: &Uri, scheme: &str) -> String {
     }
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    format!("{scheme}://{host}{target}")
+    [scheme, "://", host, target].concat()
 }

@@ -137,10 +137,13 @@ fn of_function(mut response: Response<ResponseBody>, record: &Record) -> Respons
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// As many as [`dress`] may add.
+const OUR_HEADERS: usize = 8;
 const RESPONSE_TIME: HeaderName = HeaderName::from_static("x-response-time");
 
 /// Our headers: those that tell of the request always, those that restrain a browser unless the function has its own.
 fn dress(headers: &mut HeaderMap, record: &Record) {
+    headers.reserve(OUR_HEADERS);
     for (name, value) in [
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
