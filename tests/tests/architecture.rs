@@ -92,8 +92,8 @@ fn may_use(name: &str, folder: &str) -> BTreeSet<String> {
     }
     match name {
         "weft-tests" => BTreeSet::new(),
-        // The broker's own API is measured in its process.
-        "weft-bench" => names(&["weft-core", "weft-capability", "weft-tests"]),
+        // The broker's own API and the mesh's are measured in its process.
+        "weft-bench" => names(&["weft-core", "weft-capability", "weft-mesh", "weft-tests"]),
         _ => panic!("{name} in {folder}: where does this crate stand? Give it a place in this test"),
     }
 }

@@ -5,6 +5,7 @@
 mod calls;
 mod fleet;
 mod neighbour;
+mod policy;
 mod wrk;
 
 use weft_tests::platform::Platform;
@@ -42,6 +43,7 @@ pub fn measure(with_peers: bool, only: &str) -> anyhow::Result<Vec<Row>> {
     }
     rows.extend(fleet::measure(only)?);
     rows.extend(calls::measure(only)?);
+    rows.extend(policy::measure(only)?);
     rows.extend(neighbour::measure(only)?);
     Ok(rows)
 }
