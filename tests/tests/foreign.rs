@@ -93,6 +93,29 @@ fn keeps_notes(application: &str) {
     assert!(platform.stop().success());
 }
 
+#[test]
+fn stores_are_filled_before_the_first_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let tables = folder.path().join("tables.sql");
+    std::fs::write(
+        &tables,
+        "CREATE TABLE notes (id INTEGER PRIMARY KEY, name TEXT NOT NULL, text BLOB NOT NULL);\n\
+         INSERT INTO notes (name, text) VALUES ('milk', 'one; two');",
+    )
+    .unwrap();
+    let with = |sqlite: &str| {
+        let manifest = repository::root().join("components/examples/spin-app/spin.toml");
+        let tables = format!("@{}", tables.display());
+        let options = ["--key-value", "milk=buy = 2", "--sqlite", &tables, "--sqlite", sqlite].map(str::to_owned);
+        Options { manifest, options: options.to_vec(), ..Options::default() }.env("SPIN_VARIABLE_GREETING", "Servus")
+    };
+    let platform = Platform::start_with(&with("INSERT INTO notes (name, text) VALUES ('milk', 'two')"));
+    assert_eq!(platform.get("/notes/milk").send().text(), "Servus! buy = 2 (written 2 times)\n");
+    let refused = Platform::stopped().run(&with("INSERT INTO nowhere VALUES (1)")).unwrap_err();
+    assert!(refused.contains("--sqlite INSERT INTO nowhere"), "{refused}");
+    assert!(refused.contains("no such table: nowhere"), "{refused}");
+}
+
 fn parts() -> Options {
     Options { manifest: repository::root().join("tests/applications/spin/spin.toml"), ..Options::default() }
 }

@@ -137,7 +137,7 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
         resolver,
         telemetry: Arc::new(Told(logs.clone())),
     };
-    let key_value = services.key_value.clone();
+    let (key_value, spin_sqlite) = (services.key_value.clone(), services.spin_sqlite.clone());
     let outputs = Arc::new(Outputs(logs.clone()));
     let engine = Engine::new(&EngineOptions::default(), data, clock.clone(), services, outputs)?;
     let mesh = Mesh::new(Arc::new(engine.clone()), clock.clone());
@@ -157,6 +157,7 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
         projections,
         close_databases: Box::new(move || sql.shutdown()),
         key_value,
+        spin_sqlite,
         broker,
         schemas,
         sagas,

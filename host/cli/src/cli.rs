@@ -15,6 +15,7 @@ use crate::commands::{
 };
 use crate::exit::{self, Exit};
 use crate::given::{Given, GivenArgs};
+use crate::seeding::Seeds;
 
 /// Runs a whole microservice system as WebAssembly components in one process.
 #[derive(Debug, Parser)]
@@ -123,6 +124,9 @@ pub struct UpArgs {
     /// Build first
     #[arg(long)]
     pub build: bool,
+    /// What is put into stores.
+    #[command(flatten)]
+    pub seeds: Seeds,
     /// What is said of the application.
     #[command(flatten)]
     pub given: GivenArgs,
@@ -165,10 +169,10 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
     let _log = start_log(&command, global.verbose)?;
     match command {
         Command::Up(args) => {
-            let UpArgs { listen, config, watch, as_spin, build, given } = args;
+            let UpArgs { listen, config, watch, as_spin, build, seeds, given } = args;
             place.take(given)?;
             let dialect = if as_spin { Dialect::Spin } else { Dialect::Weft };
-            up::run(up::Options { place, listen, config, watch, build, dialect }).await.map(|()| Exit::Success)
+            up::run(up::Options { place, listen, config, watch, build, seeds, dialect }).await.map(|()| Exit::Success)
         }
         Command::Build(args) => {
             if let Some(manifest) = args.manifest() {
@@ -252,6 +256,7 @@ mod tests {
             "weft up --listen 0.0.0.0:80 --config weft.toml --watch",
             "weft up -f folder --profile debug --build --variable a=b --variable @v.toml -e A=B --env C=D",
             "weft up --listen localhost:3000 --state-dir d",
+            "weft up --key-value a=b --key-value c= --sqlite @tables.sql --sqlite VACUUM",
             "weft build",
             "weft build courses-list",
             "weft build --profile debug -f folder",

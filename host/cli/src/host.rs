@@ -14,6 +14,7 @@ use weft_capability::messaging::Broker;
 use weft_capability::outbox::OutboxSource;
 use weft_capability::projection::{LogSource, ProjectionParts, Projections, ReadModels, Source, StoreSource};
 use weft_capability::schema::Registry;
+use weft_capability::spin_sqlite::Databases;
 use weft_core::disk::DiskLock;
 use weft_core::manifest::{Manifest, ProjectionSource, Variables};
 use weft_core::{Call as _, CallContext, Clock, Failure, Invocation, Target};
@@ -54,6 +55,8 @@ pub struct Parts {
     pub close_databases: Box<dyn Fn() + Send + Sync>,
     /// The key-value stores.
     pub key_value: Arc<dyn Store>,
+    /// The databases of `spin:sqlite`.
+    pub spin_sqlite: Databases,
     /// Messaging.
     pub broker: Arc<dyn Broker>,
     /// What events have to look like.

@@ -22,6 +22,7 @@ pub mod keys;
 pub mod output;
 pub mod runtime_config;
 pub mod schemas;
+pub mod seeding;
 pub mod sources;
 pub mod specs;
 pub mod upstream;

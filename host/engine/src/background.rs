@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -15,7 +15,15 @@ use tokio::task::JoinHandle;
 
 use weft_core::Clock;
 
-/// A function one of whose calls has computed for long, for a whole epoch, is expected to do so again for this time.
+/// What an epoch of computing weighs, and what each call takes off again, so that a rare long call among many short ones
+/// (or one that only seemed long, on a busy machine) moves nothing: it is those that compute 2 ms and more on average,
+/// with an epoch as the millisecond's tenfold.
+const EPOCH: u32 = 10;
+const CALL: u32 = 2;
+/// From here on calls run at the side.
+const LONG: u32 = 3 * EPOCH;
+const MOST: u32 = 10 * EPOCH;
+/// A function that has not computed for so long is expected to do so no more.
 const MEMORY: Duration = Duration::from_secs(10);
 /// The lowest priority that the kernel still gives time to when others want all of it.
 const NICE: i32 = 19;
@@ -54,21 +62,34 @@ impl Drop for Background {
 /// Whether a function computes for long, as far as its last calls tell.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
+    weight: AtomicU32,
     /// On the clock's monotonic time, in milliseconds.
     until_ms: AtomicU64,
 }
 
 impl Pace {
-    /// Notes that a call has just computed for long.
+    /// Notes that a call has just computed for an epoch.
     pub fn computes(&self, now: Duration) {
-        self.until_ms.store(millis(now.saturating_add(MEMORY)), Ordering::Relaxed);
+        self.until_ms.store(millis(now.saturating_add(MEMORY)), Relaxed);
+        self.weigh(|weight| weight.saturating_add(EPOCH).min(MOST));
     }
 
     /// Where the next call is to run, if not among all others.
     fn place<'a>(&self, clock: &dyn Clock, background: &'a Background) -> Option<&'a Handle> {
-        let until_ms = self.until_ms.load(Ordering::Relaxed);
         // Most functions never compute for long, and no clock is read for them.
-        if until_ms == 0 || until_ms <= millis(clock.monotonic()) { None } else { background.handle() }
+        if self.weight.load(Relaxed) == 0 {
+            return None;
+        }
+        if self.until_ms.load(Relaxed) <= millis(clock.monotonic()) {
+            self.weight.store(0, Relaxed);
+            return None;
+        }
+        if self.weigh(|weight| weight.saturating_sub(CALL)) >= LONG { background.handle() } else { None }
+    }
+
+    /// Changes the weight; answers what it was.
+    fn weigh(&self, change: impl Fn(u32) -> u32) -> u32 {
+        self.weight.fetch_update(Relaxed, Relaxed, |weight| Some(change(weight))).unwrap_or_default()
     }
 
     /// Runs a call on a task, in its place.
@@ -104,17 +125,34 @@ mod tests {
 
     use super::*;
 
+    fn place() -> Option<String> {
+        std::thread::current().name().map(str::to_owned)
+    }
+
     #[tokio::test]
     async fn a_function_that_computes_runs_at_the_side_until_it_has_not_for_a_while() {
         let (pace, background, clock) = (Pace::default(), Background::default(), ManualClock::at_ms(1_000));
-        let thread = || async { std::thread::current().name().map(str::to_owned) };
         let at_the_side = Some("weft-background".to_owned());
-        assert_ne!(pace.spawn(&clock, &background, thread()).await.unwrap(), at_the_side);
-        pace.computes(clock.monotonic());
-        assert_eq!(pace.spawn(&clock, &background, thread()).await.unwrap(), at_the_side);
-        let started = pace.placed(&clock, &background, async { tokio::spawn(thread()).await.unwrap() });
+        for _ in 0..3 {
+            assert_ne!(pace.spawn(&clock, &background, async { place() }).await.unwrap(), at_the_side);
+            pace.computes(clock.monotonic());
+            pace.computes(clock.monotonic());
+        }
+        assert_eq!(pace.spawn(&clock, &background, async { place() }).await.unwrap(), at_the_side);
+        let started = pace.placed(&clock, &background, async { tokio::spawn(async { place() }).await.unwrap() });
         assert_eq!(started.await, at_the_side);
         clock.advance(MEMORY);
-        assert_ne!(pace.spawn(&clock, &background, thread()).await.unwrap(), at_the_side);
+        assert_ne!(pace.spawn(&clock, &background, async { place() }).await.unwrap(), at_the_side);
+    }
+
+    #[tokio::test]
+    async fn a_long_call_among_many_short_ones_moves_nothing() {
+        let (pace, background, clock) = (Pace::default(), Background::default(), ManualClock::at_ms(1_000));
+        for number in 0..1_000 {
+            if number % 8 == 0 {
+                pace.computes(clock.monotonic());
+            }
+            assert!(pace.place(&clock, &background).is_none(), "{number}");
+        }
     }
 }

@@ -1,6 +1,7 @@
-//! Processor time of one instance: what passes on the clock while it is driven, its own code and what the host does for
-//! it alike. What passes while it waits does not count.
+//! Processor time of one instance: what its thread has worked while it was driven, its own code and what the host does for
+//! it alike. What passes while it waits, or while others have the processor, does not count.
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -35,8 +36,9 @@ impl Pauses {
 
 /// Measures at the edges of wasm and at epochs.
 ///
-/// A small request has some 90 edges, so the clock is the one that costs least. It moves with the kernel's tick: a stretch
-/// counts nothing or a tick too much, which evens out over many.
+/// A small request has some 90 edges, so the clock is the one that costs least: it moves with the kernel's tick, and only
+/// when it has moved is the thread's processor time looked at. A stretch counts nothing or a tick too much, which evens
+/// out over many.
 #[derive(Debug)]
 pub(crate) struct CpuMeter {
     limit: Duration,
@@ -69,13 +71,13 @@ impl CpuMeter {
 
     /// At an edge of wasm. Whether it has just turned out that it computes for long: for a whole epoch.
     pub fn edge(&mut self, edge: CallHook) -> bool {
-        self.account(ticks(), edge.entering_host());
+        self.account(ticks(), edge.entering_host(), worked);
         self.is_news()
     }
 
     /// At an epoch, which passes in wasm, and where it gives way to others unless it has used up its time.
     pub fn epoch(&mut self) -> Epoch {
-        self.account(ticks(), true);
+        self.account(ticks(), true, worked);
         self.gave_way = true;
         Epoch { is_within: self.used <= self.limit, computes: self.used >= self.epoch }
     }
@@ -84,20 +86,22 @@ impl CpuMeter {
         self.used >= self.epoch && !std::mem::replace(&mut self.has_told, true)
     }
 
-    fn account(&mut self, now: Duration, in_wasm: bool) {
-        let (since, before) = std::mem::replace(&mut self.last, (now, self.pauses.0.load(Relaxed)));
-        let stretch = now.saturating_sub(since);
+    /// `worked` tells what the thread has worked since it was asked last.
+    fn account(&mut self, now: Duration, in_wasm: bool, worked: impl FnOnce(Duration) -> Duration) {
+        let (since, before) = self.last;
+        self.last.1 = self.pauses.0.load(Relaxed);
         let has_waited = self.last.1 != before;
+        if now <= since {
+            return;
+        }
+        self.last.0 = now;
+        // Giving way is a pause in the midst of work.
         let gave_way = std::mem::take(&mut self.gave_way);
-        self.used += if in_wasm && (gave_way || !has_waited) {
-            // How long others took meanwhile is not known, but that the next epoch would have been noticed.
-            stretch.min(self.epoch * 2)
-        } else if has_waited {
-            Duration::ZERO
-        } else {
-            // wasmtime's `ProxyHandler` does not tell of every wait: one that is taken for work must not weigh much.
-            stretch.min(self.epoch / 2)
-        };
+        let worked = worked(now);
+        if !has_waited || (in_wasm && gave_way) {
+            // Some of the thread's work may have been for others.
+            self.used += worked.min(now - since);
+        }
     }
 }
 
@@ -111,7 +115,25 @@ pub(crate) struct Epoch {
 
 /// Monotonic time as of the kernel's last tick, which was 1 to 10 ms ago at most.
 fn ticks() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::MonotonicCoarse)).unwrap_or_default()
+    time_of(ClockId::MonotonicCoarse)
+}
+
+/// Processor time of this thread since it was asked last; none if that was at the same tick.
+fn worked(now: Duration) -> Duration {
+    thread_local! {
+        static LAST: Cell<(Duration, Duration)> = const { Cell::new((Duration::ZERO, Duration::ZERO)) };
+    }
+    let (at, before) = LAST.get();
+    if at == now {
+        return Duration::ZERO;
+    }
+    let worked = time_of(ClockId::ThreadCPUTime);
+    LAST.set((now, worked));
+    worked.saturating_sub(before)
+}
+
+fn time_of(clock: ClockId) -> Duration {
+    Duration::try_from(clock_gettime(clock)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -124,21 +146,29 @@ mod tests {
         CpuMeter { last: (Duration::ZERO, 0), ..CpuMeter::new(100 * MS, 10 * MS) }
     }
 
+    /// The thread has worked as long as time has passed.
+    fn all(ms: u32) -> impl FnOnce(Duration) -> Duration {
+        move |_| ms * MS
+    }
+
     #[test]
-    fn what_passes_while_it_is_driven_counts_and_waiting_does_not() {
+    fn what_its_thread_works_counts_and_waiting_does_not() {
         let mut meter = meter();
-        meter.account(3 * MS, true);
-        meter.account(5 * MS, false);
+        meter.account(3 * MS, true, all(3));
+        meter.account(5 * MS, false, all(2));
         assert_eq!(meter.used, 5 * MS);
         meter.pauses().note();
-        meter.account(1_000 * MS, false);
+        meter.account(1_000 * MS, false, all(500));
         assert_eq!(meter.used, 5 * MS);
         assert!(!meter.is_news());
-        meter.account(1_005 * MS, true);
+        // Others had the processor, for a time without an edge.
+        meter.account(1_100 * MS, true, all(5));
+        assert_eq!(meter.used, 10 * MS);
         assert!(meter.is_news() && !meter.is_news());
-        // A wait that nobody noted.
-        meter.account(5_000 * MS, false);
-        assert_eq!(meter.used, 15 * MS);
+        // The thread has worked for others before.
+        meter.account(1_102 * MS, false, all(50));
+        assert_eq!(meter.used, 12 * MS);
+        meter.account(1_102 * MS, false, |_| panic!("the same tick"));
         meter.begin();
         assert_eq!(meter.used, Duration::ZERO);
     }
@@ -147,14 +177,24 @@ mod tests {
     fn giving_way_to_others_is_no_way_to_stop_the_clock() {
         let mut meter = meter();
         for round in 1..=9 {
-            meter.account(round * 12 * MS, true);
+            meter.account(round * 12 * MS, true, all(12));
             meter.gave_way = true;
             meter.pauses().note();
         }
         assert_eq!(meter.used, 108 * MS);
-        // Others took long, but not for longer than it takes to notice.
-        meter.account(100_000 * MS, true);
-        assert_eq!(meter.used, 128 * MS);
+    }
+
+    #[test]
+    fn a_thread_that_works_is_seen_to() {
+        let start = ticks();
+        worked(start);
+        let mut sum = 0_u64;
+        while ticks() < start + 40 * MS {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+        let now = ticks();
+        assert!(worked(now) > Duration::ZERO, "{sum}");
+        assert_eq!(worked(now), Duration::ZERO);
     }
 
     #[tokio::test]

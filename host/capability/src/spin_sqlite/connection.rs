@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
+use rusqlite::fallible_iterator::FallibleIterator as _;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -37,6 +38,7 @@ type Reply<T> = oneshot::Sender<Result<T, Error>>;
 enum Command {
     Execute { sql: String, parameters: Vec<Value>, reply: Reply<QueryResult> },
     Stream { sql: String, parameters: Vec<Value>, reply: Reply<Stream> },
+    Script { sql: String, reply: Reply<()> },
     LastInsertRowid(oneshot::Sender<i64>),
     Changes(oneshot::Sender<u64>),
 }
@@ -107,6 +109,14 @@ impl Connection {
         self.ask(|reply| Command::Stream { sql, parameters, reply }).await?
     }
 
+    /// Runs statements one after another, each as it would be alone; those before one that fails stay done.
+    ///
+    /// # Errors
+    /// As [`Connection::execute`].
+    pub async fn script(&self, sql: String) -> Result<(), Error> {
+        self.ask(|reply| Command::Script { sql, reply }).await?
+    }
+
     /// The rowid of the last successful INSERT of this connection, or 0.
     ///
     /// # Errors
@@ -150,6 +160,7 @@ impl Session {
             match command {
                 Command::Execute { sql, parameters, reply } => drop(reply.send(self.execute(&sql, &parameters))),
                 Command::Stream { sql, parameters, reply } => self.stream(&sql, &parameters, reply),
+                Command::Script { sql, reply } => drop(reply.send(self.script(&sql))),
                 Command::LastInsertRowid(reply) => drop(reply.send(self.connection.last_insert_rowid())),
                 Command::Changes(reply) => drop(reply.send(self.connection.changes())),
             }
@@ -175,6 +186,17 @@ impl Session {
             statement.raw_bind_parameter(index, native(value)).map_err(|error| say(&error))?;
         }
         Ok(statement)
+    }
+
+    fn script(&self, sql: &str) -> Result<(), Error> {
+        let mut statements = rusqlite::Batch::new(&self.connection, sql);
+        self.start_clock();
+        while let Some(mut statement) = statements.next().map_err(|error| say(&error))? {
+            let mut rows = statement.query([]).map_err(|error| say(&error))?;
+            while rows.next().map_err(|error| say(&error))?.is_some() {}
+            self.start_clock();
+        }
+        Ok(())
     }
 
     fn execute(&self, sql: &str, parameters: &[Value]) -> Result<QueryResult, Error> {

@@ -160,3 +160,18 @@ async fn connections_are_bounded() {
     }
     assert!(matches!(fixture.databases.open("default").await.map(drop), Err(Error::Io(_))));
 }
+
+#[tokio::test]
+async fn a_script_runs_statement_after_statement() {
+    let fixture = fixture();
+    let connection = fixture.databases.open("default").await.unwrap();
+    let script = "CREATE TABLE t (a); -- a ; in a comment\nINSERT INTO t VALUES ('x;y');\nSELECT a FROM t;";
+    connection.script(script.to_owned()).await.unwrap();
+    let found = run(&connection, "SELECT a FROM t", &[]).await.unwrap();
+    assert_eq!(found.rows, [[Value::Text("x;y".to_owned())]]);
+    let broken = connection.script("INSERT INTO t VALUES ('z'); INSERT INTO nowhere VALUES (1)".to_owned()).await;
+    assert!(matches!(&broken, Err(Error::Io(said)) if said.contains("nowhere")), "{broken:?}");
+    assert_eq!(run(&connection, "SELECT a FROM t", &[]).await.unwrap().rows.len(), 2);
+    let outside = connection.script("ATTACH 'other.db' AS other".to_owned()).await;
+    assert!(matches!(outside, Err(Error::Io(_))), "{outside:?}");
+}

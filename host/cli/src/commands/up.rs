@@ -19,6 +19,7 @@ use crate::control::operations::Running;
 use crate::control::server;
 use crate::host::Host;
 use crate::output;
+use crate::seeding::Seeds;
 use crate::upstream::Upstream;
 use crate::wiring::{BrokerHealth, JournalHealth, VoidTokens};
 use crate::{config, keys};
@@ -41,6 +42,8 @@ pub struct Options {
     pub dialect: Dialect,
     /// Build before the start.
     pub build: bool,
+    /// What is put into the default stores before the first request.
+    pub seeds: Seeds,
 }
 
 /// The gateway over the host.
@@ -67,6 +70,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let assembling = tokio::task::spawn_blocking(move || assemble::assemble(&place, dialect));
     let host = Arc::new(assembling.await.context("assembling the host was cut short")??);
     host.parts().inside.listens(address);
+    options.seeds.plant(host.parts()).await?;
     let told = host.start().await?;
     let edge = Arc::new(edge(&host)?);
 
