@@ -15,9 +15,9 @@ use tokio::task::JoinHandle;
 
 use weft_core::Clock;
 
-/// What an epoch of computing weighs, and what each call takes off again, so that a rare long call among many short ones
-/// (or one that only seemed long, on a busy machine) moves nothing: it is those that compute 2 ms and more on average,
-/// with an epoch as the millisecond's tenfold.
+/// What an epoch of computing weighs, and what each call takes off again: milliseconds, for an epoch of 10. So it is
+/// functions that compute 2 ms and more on average; a rare long call among many short ones, or one that only seemed long
+/// on a busy machine, moves nothing.
 const EPOCH: u32 = 10;
 const CALL: u32 = 2;
 /// From here on calls run at the side.
