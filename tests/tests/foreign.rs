@@ -111,9 +111,20 @@ fn stores_are_filled_before_the_first_request() {
     };
     let platform = Platform::start_with(&with("INSERT INTO notes (name, text) VALUES ('milk', 'two')"));
     assert_eq!(platform.get("/notes/milk").send().text(), "Servus! buy = 2 (written 2 times)\n");
-    let refused = Platform::stopped().run(&with("INSERT INTO nowhere VALUES (1)")).unwrap_err();
-    assert!(refused.contains("--sqlite INSERT INTO nowhere"), "{refused}");
-    assert!(refused.contains("no such table: nowhere"), "{refused}");
+    let manifest = repository::root().join("components/examples/spin-app/spin.toml");
+    let wrong = "INSERT INTO nowhere VALUES (1)";
+    let (status, _, said) = Platform::stopped().weft(&[
+        "--manifest",
+        &manifest.display().to_string(),
+        "up",
+        "--listen",
+        "127.0.0.1:0",
+        "--sqlite",
+        wrong,
+    ]);
+    assert!(!status.success());
+    assert!(said.contains("--sqlite INSERT INTO nowhere"), "{said}");
+    assert!(said.contains("no such table: nowhere"), "{said}");
 }
 
 fn parts() -> Options {

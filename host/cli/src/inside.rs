@@ -13,6 +13,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 use weft_capability::outbound::glue::{self, Answered};
 use weft_core::CallContext;
 use weft_core::manifest::{HttpTrigger, Manifest};
@@ -28,14 +30,15 @@ pub struct Inside {
     served: ArcSwap<BTreeSet<Arc<str>>>,
     origin: OnceLock<SocketAddr>,
     client: Client<HttpConnector, FunctionBody>,
+    runtime: Handle,
 }
 
 impl Inside {
-    /// Over the functions of `engine`, under the policies of `mesh`; no component is served yet.
+    /// In the runtime that this is called in, over the functions of `engine`, under the policies of `mesh`; no component is served yet.
     #[must_use]
     pub fn new(engine: Engine, mesh: Mesh<Value>) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { engine, mesh, served: ArcSwap::default(), origin: OnceLock::new(), client }
+        Self { engine, mesh, served: ArcSwap::default(), origin: OnceLock::new(), client, runtime: Handle::current() }
     }
 
     /// Makes the components that the manifest's triggers name the ones that are served.
@@ -87,9 +90,12 @@ impl glue::Inside for Inside {
         let Some(uri) = at(*origin, request.uri()) else { return refused(FunctionBodyError::HttpRequestUriInvalid) };
         *request.uri_mut() = uri;
         request.headers_mut().remove(http::header::HOST);
-        let sent = self.client.request(request);
+        // Connections are shared: they belong where all functions are, wherever the one that asks runs.
+        let sent = self.runtime.spawn(self.client.request(request));
+        let sent = AbortOnDropHandle::new(sent);
         Box::pin(async move {
-            let response = sent.await.map_err(|error| {
+            let sent = sent.await.map_err(|_| FunctionBodyError::ConnectionTerminated)?;
+            let response = sent.map_err(|error| {
                 let refused = error.is_connect();
                 tracing::warn!(%error, "the application did not answer a component of its own");
                 if refused { FunctionBodyError::ConnectionRefused } else { FunctionBodyError::ConnectionTerminated }

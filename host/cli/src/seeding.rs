@@ -14,13 +14,16 @@ use crate::host::Parts;
 /// The store and the database that Spin calls so.
 const DEFAULT: &str = "default";
 
+/// So much of a script is repeated in an error.
+const TOLD_CHARS: usize = 80;
+
 /// What to put into the default stores.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Seeds {
     /// A pair for the default key-value store, in place of what is there; may be repeated
     #[arg(long = "key-value", value_name = "KEY=VALUE", value_parser = pair)]
     pairs: Vec<(String, String)>,
-    /// Statements for the default SQLite database, or a file of them; may be repeated
+    /// Statements for the default SQLite database, or a file of them, at most 1 MiB; may be repeated
     #[arg(long = "sqlite", value_name = "SQL|@FILE")]
     scripts: Vec<String>,
 }
@@ -52,7 +55,8 @@ impl Seeds {
                 Some(file) => fs::read_to_string(file).with_context(|| format!("--sqlite: cannot read {file}"))?,
                 None => script.clone(),
             };
-            database.script(sql).await.with_context(|| format!("--sqlite {script}"))?;
+            let beginning: String = script.chars().take(TOLD_CHARS).collect();
+            database.script(sql).await.with_context(|| format!("--sqlite {beginning}"))?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! A function that computes holds its thread for a whole epoch at a time. Whoever answers in a fraction of that would
 //! wait for it several times in each request; a thread of low priority is interrupted by the kernel at once instead.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::OnceLock;
@@ -15,6 +16,8 @@ use tokio::task::JoinHandle;
 
 use weft_core::Clock;
 
+use crate::spec::Grants;
+
 /// What an epoch of computing weighs, and what each call takes off again: milliseconds, for an epoch of 10. So it is
 /// functions that compute 2 ms and more on average; a rare long call among many short ones, or one that only seemed long
 /// on a busy machine, moves nothing.
@@ -25,20 +28,38 @@ const LONG: u32 = 3 * EPOCH;
 const MOST: u32 = 10 * EPOCH;
 /// A function that has not computed for so long is expected to do so no more.
 const MEMORY: Duration = Duration::from_secs(10);
-/// The lowest priority that the kernel still gives time to when others want all of it.
-const NICE: i32 = 19;
+/// Against the others' 0: a tenth of what they get when they want all there is.
+const NICE: i32 = 10;
+
+thread_local! {
+    static AT_THE_SIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is one of those of low priority.
+pub(crate) fn is_at_the_side() -> bool {
+    AT_THE_SIDE.get()
+}
 
 /// The threads, started for the first function that needs them.
-#[derive(Default)]
-pub(crate) struct Background(OnceLock<Option<Runtime>>);
+pub(crate) struct Background {
+    /// Where all others are.
+    main: Option<Handle>,
+    side: OnceLock<Option<Runtime>>,
+}
 
 impl Background {
+    /// Beside the runtime that this is called in.
+    pub fn new() -> Self {
+        Self { main: Handle::try_current().ok(), side: OnceLock::new() }
+    }
+
     fn handle(&self) -> Option<&Handle> {
-        let runtime = self.0.get_or_init(|| {
+        let runtime = self.side.get_or_init(|| {
             let started = Builder::new_multi_thread()
                 .enable_all()
                 .thread_name("weft-background")
                 .on_thread_start(|| {
+                    AT_THE_SIDE.set(true);
                     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
                         tracing::warn!(%error, "a thread for functions that compute keeps its usual priority");
                     }
@@ -53,23 +74,38 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        if let Some(Some(runtime)) = self.0.take() {
+        if let Some(Some(runtime)) = self.side.take() {
             runtime.shutdown_background();
         }
     }
 }
 
 /// Whether a function computes for long, as far as its last calls tell.
+///
+/// A thread has the priority of the one that starts it. So functions that may start threads and connections which all share
+/// (databases of contexts, stores, the broker) stay where all others are.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
+    stays: bool,
     weight: AtomicU32,
     /// On the clock's monotonic time, in milliseconds.
     until_ms: AtomicU64,
 }
 
 impl Pace {
+    /// Of a function with these grants.
+    pub fn of(grants: &Grants) -> Self {
+        let Grants { context, topics, key_value_stores, sqlite_databases: _, outbound: _, variables: _, sagas } =
+            grants;
+        let stays = context.is_some() || !topics.is_empty() || !key_value_stores.is_empty() || !sagas.is_empty();
+        Self { stays, ..Self::default() }
+    }
+
     /// Notes that a call has just computed for an epoch.
     pub fn computes(&self, now: Duration) {
+        if self.stays {
+            return;
+        }
         self.until_ms.store(millis(now.saturating_add(MEMORY)), Relaxed);
         self.weigh(|weight| weight.saturating_add(EPOCH).min(MOST));
     }
@@ -87,6 +123,11 @@ impl Pace {
         if self.weigh(|weight| weight.saturating_sub(CALL)) >= LONG { background.handle() } else { None }
     }
 
+    /// Whether its calls run at the side.
+    pub fn is_long(&self) -> bool {
+        self.weight.load(Relaxed) >= LONG
+    }
+
     /// Changes the weight; answers what it was.
     fn weigh(&self, change: impl Fn(u32) -> u32) -> u32 {
         self.weight.fetch_update(Relaxed, Relaxed, |weight| Some(change(weight))).unwrap_or_default()
@@ -97,7 +138,7 @@ impl Pace {
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
-        match self.place(clock, background) {
+        match self.place(clock, background).or(background.main.as_ref()) {
             Some(place) => place.spawn(call),
             None => tokio::spawn(call),
         }
@@ -105,7 +146,12 @@ impl Pace {
 
     /// Resolves as `starting` does; the tasks that it starts run in the call's place.
     pub async fn placed<F: Future>(&self, clock: &dyn Clock, background: &Background, starting: F) -> F::Output {
-        let Some(place) = self.place(clock, background) else { return starting.await };
+        let place = match self.place(clock, background) {
+            // Called from the side: it is not to run there as well.
+            None if is_at_the_side() => background.main.as_ref(),
+            place => place,
+        };
+        let Some(place) = place else { return starting.await };
         let mut starting = pin!(starting);
         poll_fn(|context| {
             let _entered = place.enter();
@@ -121,6 +167,8 @@ fn millis(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use weft_core::clock::ManualClock;
 
     use super::*;
@@ -131,23 +179,45 @@ mod tests {
 
     #[tokio::test]
     async fn a_function_that_computes_runs_at_the_side_until_it_has_not_for_a_while() {
-        let (pace, background, clock) = (Pace::default(), Background::default(), ManualClock::at_ms(1_000));
+        let (pace, background, clock) = (Pace::default(), Background::new(), ManualClock::at_ms(1_000));
         let at_the_side = Some("weft-background".to_owned());
-        for _ in 0..3 {
+        for _ in 0..4 {
             assert_ne!(pace.spawn(&clock, &background, async { place() }).await.unwrap(), at_the_side);
-            pace.computes(clock.monotonic());
             pace.computes(clock.monotonic());
         }
         assert_eq!(pace.spawn(&clock, &background, async { place() }).await.unwrap(), at_the_side);
         let started = pace.placed(&clock, &background, async { tokio::spawn(async { place() }).await.unwrap() });
         assert_eq!(started.await, at_the_side);
+        // What it calls does not come along.
+        let (other, here) = (Pace::default(), pace.spawn(&clock, &background, async { is_at_the_side() }));
+        assert!(here.await.unwrap());
+        let calling = Arc::new((other, Background::new(), ManualClock::at_ms(1_000)));
+        let call = calling.clone();
+        let called = pace.spawn(&clock, &background, async move {
+            let called = call.0.placed(&call.2, &call.1, async { tokio::spawn(async { place() }).await.unwrap() });
+            (called.await, call.0.spawn(&call.2, &call.1, async { place() }).await.unwrap())
+        });
+        let (placed, spawned) = called.await.unwrap();
+        assert_ne!(placed, at_the_side);
+        assert_ne!(spawned, at_the_side);
         clock.advance(MEMORY);
         assert_ne!(pace.spawn(&clock, &background, async { place() }).await.unwrap(), at_the_side);
     }
 
     #[tokio::test]
+    async fn a_function_with_what_all_share_stays() {
+        let (background, clock) = (Background::new(), ManualClock::at_ms(1_000));
+        let with_a_store = Grants { key_value_stores: vec!["default".into()], ..Grants::default() };
+        for (grants, stays) in [(Grants::default(), false), (with_a_store, true)] {
+            let pace = Pace::of(&grants);
+            (0..10).for_each(|_| pace.computes(clock.monotonic()));
+            assert_eq!(pace.place(&clock, &background).is_none(), stays, "{grants:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_long_call_among_many_short_ones_moves_nothing() {
-        let (pace, background, clock) = (Pace::default(), Background::default(), ManualClock::at_ms(1_000));
+        let (pace, background, clock) = (Pace::default(), Background::new(), ManualClock::at_ms(1_000));
         for number in 0..1_000 {
             if number % 8 == 0 {
                 pace.computes(clock.monotonic());

@@ -79,7 +79,7 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let runtimes = Runtimes::new(options, data)?;
         let epoch = Duration::from_millis(options.epoch_ms.max(1));
-        let (calls, inside, background) = (CallSlot::default(), OnceLock::new(), Background::default());
+        let (calls, inside, background) = (CallSlot::default(), OnceLock::new(), Background::new());
         let shared = Arc::new(Shared { clock, epoch, services, logs, calls, inside, background });
         let inner = Inner { shared, runtimes, functions: ArcSwap::default(), kept: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
@@ -132,7 +132,7 @@ impl Engine {
             .map_err(|error| EngineError::Wasmtime(format!("component {}: {error}", spec.id)))?;
         let digest = loaded.digest.clone();
         let output_rate = Arc::new(OutputRate::new(spec.limits.output_bytes_per_second, shared.clock.clone()));
-        let (instances, pace) = (Instances::default(), Arc::<Pace>::default());
+        let (instances, pace) = (Instances::default(), Arc::new(Pace::of(&spec.grants)));
         Ok(Arc::new(Function { spec, digest, granted, pre, exports, http, instances, output_rate, pace, shared }))
     }
 

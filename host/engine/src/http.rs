@@ -20,6 +20,7 @@ use wasmtime_wasi_http::{p2, p3};
 
 use weft_core::{CallContext, Clock, Failure, Fault, Reason};
 
+use crate::background::{Pace, is_at_the_side};
 use crate::engine::Engine;
 use crate::function::Function;
 use crate::life::{Expiration, Life};
@@ -165,7 +166,7 @@ impl HandlerState for Handler {
         let function = self.function.upgrade().ok_or_else(|| wasmtime::format_err!("the function was replaced"))?;
         let mut store = function.reusable_store();
         let pauses = store.data().limits.pauses();
-        let proxy = self.proxy.instantiate_async(&mut store).await?;
+        let proxy = pauses.of(self.proxy.instantiate_async(&mut store)).await?;
         let reuse = function.spec.reuse.unwrap_or(ReuseSpec { max_requests: 1, max_concurrent: 1 });
         let life = Arc::new(Life::default());
         let clock = function.shared.clock.clone();
@@ -174,6 +175,8 @@ impl HandlerState for Handler {
             reuse,
             clock: clock.clone(),
             life: life.clone(),
+            pace: function.pace.clone(),
+            at_the_side: is_at_the_side(),
             requests: Mutex::default(),
         };
         let expiration = Expiration::new(clock, life, pauses);
@@ -187,6 +190,9 @@ struct Worker {
     reuse: ReuseSpec,
     clock: Arc<dyn Clock>,
     life: Arc<Life>,
+    pace: Arc<Pace>,
+    /// Where it was made, and stays.
+    at_the_side: bool,
     requests: Mutex<Vec<Request>>,
 }
 
@@ -202,7 +208,7 @@ impl WorkerState for Worker {
     type RequestData = Served;
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
-        if total >= self.reuse.max_requests {
+        if total >= self.reuse.max_requests || self.pace.is_long() != self.at_the_side {
             ShouldAccept::Never
         } else if concurrent >= self.reuse.max_concurrent {
             ShouldAccept::No

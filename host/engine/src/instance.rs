@@ -102,7 +102,8 @@ where
 {
     let component = &*target.component;
     let export = exported(&function, &target)?;
-    let instance = match function.pre.instantiate_async(&mut store).await {
+    let pauses = store.data().limits.pauses();
+    let instance = match pauses.of(function.pre.instantiate_async(&mut store)).await {
         Ok(instance) => instance,
         Err(error) => return Err(trap::classify(component, &error, store.data().limits.exceeded)),
     };
@@ -110,7 +111,6 @@ where
         let message = format!("{component} exports {} with other types: {error:#}", target.function);
         Failure::not_attempted(Fault::Guest, Reason::Unavailable, message)
     })?;
-    let pauses = store.data().limits.pauses();
     let running = store.run_concurrent(async |accessor| func.call_concurrent(accessor, parameters).await);
     let ran = pauses.of(running).await.and_then(|inner| inner);
     ran.map_err(|error| trap::classify(component, &error, store.data().limits.exceeded))
@@ -129,7 +129,8 @@ async fn call(function: Arc<Function>, invocation: Invocation<Val>) -> Result<Ve
     let export = exported(&function, &target)?;
     let key = function.spec.durable.then(|| durable_key(&arguments)).flatten();
     let mut store = function.store(unbounded_if_durable(&function, context), key);
-    let instance = match function.pre.instantiate_async(&mut store).await {
+    let pauses = store.data().limits.pauses();
+    let instance = match pauses.of(function.pre.instantiate_async(&mut store)).await {
         Ok(instance) => instance,
         Err(error) => return Err(trap::classify(component, &error, store.data().limits.exceeded)),
     };
@@ -138,7 +139,6 @@ async fn call(function: Arc<Function>, invocation: Invocation<Val>) -> Result<Ve
         return Err(Failure::not_attempted(Fault::Guest, Reason::Unavailable, message));
     };
     let mut results = vec![Val::Bool(false); export.results];
-    let pauses = store.data().limits.pauses();
     let running = store.run_concurrent(async |accessor| func.call_concurrent(accessor, &arguments, &mut results).await);
     let ran = pauses.of(running).await.and_then(|inner| inner);
     match ran {

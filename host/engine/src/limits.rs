@@ -8,7 +8,7 @@ use std::time::Duration;
 use wasmtime::component::ResourceTable;
 use wasmtime::{CallHook, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
 
-use crate::meter::{CpuMeter, Epoch, Pauses};
+use crate::meter::{CpuMeter, Pauses};
 use crate::spec::{FunctionSpec, InstanceSpec};
 
 /// Which limit of the instance was passed.
@@ -153,7 +153,7 @@ pub(crate) fn install<T: HasLimits>(store: &mut Store<T>, spec: &FunctionSpec) {
     refuel(spec.limits.fuel, |fuel| store.set_fuel(fuel));
     store.limiter(|data| data.limits());
     store.call_hook(|mut store: StoreContextMut<'_, T>, hook| {
-        if store.data_mut().limits().cpu.edge(hook) {
+        if store.data_mut().limits().cpu.edge() {
             store.data().computes();
         }
         if matches!(hook, CallHook::CallingHost) {
@@ -164,15 +164,11 @@ pub(crate) fn install<T: HasLimits>(store: &mut Store<T>, spec: &FunctionSpec) {
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut store: StoreContextMut<'_, T>| {
         let limits = store.data_mut().limits();
-        let Epoch { is_within, computes } = limits.cpu.epoch();
-        if computes {
-            store.data().computes();
-        }
-        if is_within {
+        if limits.cpu.is_within() {
             // Yield, so that a busy function shares the thread and a deadline on its task can fire.
             return Ok(UpdateDeadline::Yield(1));
         }
-        store.data_mut().limits().exceeded = Some(Exceeded::Cpu);
+        limits.exceeded = Some(Exceeded::Cpu);
         Ok(UpdateDeadline::Interrupt)
     });
 }

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use wasmtime::CallHook;
 
 /// How often an instance has had to wait. Whoever drives it notes each time that it does.
 #[derive(Debug, Default)]
@@ -37,8 +36,8 @@ impl Pauses {
 /// Measures at the edges of wasm and at epochs.
 ///
 /// A small request has some 90 edges, so the clock is the one that costs least: it moves with the kernel's tick, and only
-/// when it has moved is the thread's processor time looked at. A stretch counts nothing or a tick too much, which evens
-/// out over many.
+/// when it has moved is the thread's processor time looked at. What has no tick in it is not seen: code that waits over
+/// each tick counts nothing, and has its deadline alone.
 #[derive(Debug)]
 pub(crate) struct CpuMeter {
     limit: Duration,
@@ -46,10 +45,8 @@ pub(crate) struct CpuMeter {
     used: Duration,
     /// When it was looked at last, and how many pauses there had been.
     last: (Duration, u32),
-    /// It has given way to others since then, which is a pause in the midst of work.
-    gave_way: bool,
-    /// It has said that it computes for long.
-    has_told: bool,
+    /// What had been used when it was last said that another epoch was computed.
+    told: Duration,
     pauses: Arc<Pauses>,
 }
 
@@ -57,7 +54,7 @@ impl CpuMeter {
     pub fn new(limit: Duration, epoch: Duration) -> Self {
         let last = (ticks(), 0);
         let pauses = Arc::default();
-        Self { limit, epoch, used: Duration::ZERO, last, gave_way: false, has_told: false, pauses }
+        Self { limit, epoch, used: Duration::ZERO, last, told: Duration::ZERO, pauses }
     }
 
     pub fn pauses(&self) -> Arc<Pauses> {
@@ -66,51 +63,38 @@ impl CpuMeter {
 
     /// Grants all of the time once more.
     pub fn begin(&mut self) {
-        (self.used, self.has_told) = (Duration::ZERO, false);
+        (self.used, self.told) = (Duration::ZERO, Duration::ZERO);
     }
 
-    /// At an edge of wasm. Whether it has just turned out that it computes for long: for a whole epoch.
-    pub fn edge(&mut self, edge: CallHook) -> bool {
-        self.account(ticks(), edge.entering_host(), worked);
-        self.is_news()
+    /// At an edge of wasm. Whether another epoch's time has been computed.
+    pub fn edge(&mut self) -> bool {
+        self.account(ticks(), worked);
+        let is_news = self.used >= self.told + self.epoch;
+        if is_news {
+            self.told = self.used;
+        }
+        is_news
     }
 
-    /// At an epoch, which passes in wasm, and where it gives way to others unless it has used up its time.
-    pub fn epoch(&mut self) -> Epoch {
-        self.account(ticks(), true, worked);
-        self.gave_way = true;
-        Epoch { is_within: self.used <= self.limit, computes: self.used >= self.epoch }
-    }
-
-    fn is_news(&mut self) -> bool {
-        self.used >= self.epoch && !std::mem::replace(&mut self.has_told, true)
+    /// Whether there is time left, as of the last edge. An epoch has one before it, and one when others have had their turn.
+    pub fn is_within(&self) -> bool {
+        self.used <= self.limit
     }
 
     /// `worked` tells what the thread has worked since it was asked last.
-    fn account(&mut self, now: Duration, in_wasm: bool, worked: impl FnOnce(Duration) -> Duration) {
+    fn account(&mut self, now: Duration, worked: impl FnOnce(Duration) -> Duration) {
         let (since, before) = self.last;
         self.last.1 = self.pauses.0.load(Relaxed);
-        let has_waited = self.last.1 != before;
         if now <= since {
             return;
         }
         self.last.0 = now;
-        // Giving way is a pause in the midst of work.
-        let gave_way = std::mem::take(&mut self.gave_way);
         let worked = worked(now);
-        if !has_waited || (in_wasm && gave_way) {
+        if self.last.1 == before {
             // Some of the thread's work may have been for others.
             self.used += worked.min(now - since);
         }
     }
-}
-
-/// What the meter says at an epoch.
-pub(crate) struct Epoch {
-    /// Whether there is processor time left.
-    pub is_within: bool,
-    /// Whether it computes for long.
-    pub computes: bool,
 }
 
 /// Monotonic time as of the kernel's last tick, which was 1 to 10 ms ago at most.
@@ -154,34 +138,39 @@ mod tests {
     #[test]
     fn what_its_thread_works_counts_and_waiting_does_not() {
         let mut meter = meter();
-        meter.account(3 * MS, true, all(3));
-        meter.account(5 * MS, false, all(2));
+        meter.account(3 * MS, all(3));
+        meter.account(5 * MS, all(2));
         assert_eq!(meter.used, 5 * MS);
         meter.pauses().note();
-        meter.account(1_000 * MS, false, all(500));
+        meter.account(1_000 * MS, all(500));
         assert_eq!(meter.used, 5 * MS);
-        assert!(!meter.is_news());
         // Others had the processor, for a time without an edge.
-        meter.account(1_100 * MS, true, all(5));
+        meter.account(1_100 * MS, all(5));
         assert_eq!(meter.used, 10 * MS);
-        assert!(meter.is_news() && !meter.is_news());
         // The thread has worked for others before.
-        meter.account(1_102 * MS, false, all(50));
+        meter.account(1_102 * MS, all(50));
         assert_eq!(meter.used, 12 * MS);
-        meter.account(1_102 * MS, false, |_| panic!("the same tick"));
+        meter.account(1_102 * MS, |_| panic!("the same tick"));
         meter.begin();
         assert_eq!(meter.used, Duration::ZERO);
+        assert!(meter.is_within());
+        meter.account(1_203 * MS, all(101));
+        assert!(!meter.is_within());
     }
 
     #[test]
-    fn giving_way_to_others_is_no_way_to_stop_the_clock() {
-        let mut meter = meter();
-        for round in 1..=9 {
-            meter.account(round * 12 * MS, true, all(12));
-            meter.gave_way = true;
-            meter.pauses().note();
-        }
-        assert_eq!(meter.used, 108 * MS);
+    fn each_epoch_of_computing_is_told_once() {
+        let told = |used: u64| {
+            let mut meter = meter();
+            meter.last.0 = Duration::MAX;
+            (0..used)
+                .filter(|used| {
+                    meter.used = Duration::from_millis(used + 1);
+                    meter.edge()
+                })
+                .count()
+        };
+        assert_eq!([told(9), told(10), told(19), told(35)], [0, 1, 1, 3]);
     }
 
     #[test]

@@ -23,6 +23,7 @@ use wasmtime_wasi_http::handler::{WorkerExpiration as _, WorkerStatus};
 
 use weft_core::{Failure, Fault, Invocation, Reason};
 
+use crate::background::is_at_the_side;
 use crate::function::{Export, Function};
 use crate::instance::exported;
 use crate::life::{Expiration, Life};
@@ -99,7 +100,8 @@ pub(crate) fn run(
 /// The life of one instance, which begins with a call.
 async fn serve(function: Arc<Function>, reuse: ReuseSpec, first: Call) {
     let mut store = function.reusable_store();
-    let instance = match function.pre.instantiate_async(&mut store).await {
+    let pauses = store.data().limits.pauses();
+    let instance = match pauses.of(function.pre.instantiate_async(&mut store)).await {
         Ok(instance) => instance,
         Err(error) => {
             let failure = trap::classify(&function.spec.id, &error, store.data().limits.exceeded);
@@ -115,6 +117,7 @@ async fn serve(function: Arc<Function>, reuse: ReuseSpec, first: Call) {
         callers: Mutex::default(),
         served: AtomicUsize::new(0),
         is_closed: AtomicBool::new(false),
+        at_the_side: is_at_the_side(),
         all_wait: AtomicBool::new(true),
         was_reached: AtomicBool::new(false),
         status: Mutex::new((WorkerStatus::Idle, Instant::now())),
@@ -201,7 +204,8 @@ impl Place {
         let Some(call) = self.function.instances.lay_down(call) else { return };
         // Without a runtime the process ends, and so does the call.
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(serve(self.function.clone(), self.reuse, call));
+            let _entered = runtime.enter();
+            self.function.spawn(serve(self.function.clone(), self.reuse, call));
         }
     }
 }
@@ -225,6 +229,8 @@ struct Worker {
     served: AtomicUsize,
     /// It takes no more calls.
     is_closed: AtomicBool,
+    /// Where it was made, and stays.
+    at_the_side: bool,
     /// Whether all that runs waits for something outside the instance.
     all_wait: AtomicBool,
     /// Whether the event loop has come to look for calls since it was last polled.
@@ -261,8 +267,10 @@ impl Worker {
                 if running.is_empty() {
                     self.all_wait.store(true, Relaxed);
                 }
-                let is_open =
-                    self.served.load(Relaxed) < self.place.reuse.max_requests && !self.is_closed.load(Relaxed);
+                let is_in_place = self.place.function.pace.is_long() == self.at_the_side;
+                let is_open = is_in_place
+                    && self.served.load(Relaxed) < self.place.reuse.max_requests
+                    && !self.is_closed.load(Relaxed);
                 let has_room = running.len() < self.place.reuse.max_concurrent && self.all_wait.load(Relaxed);
                 if is_open && has_room && accessor.poll_ready_for_concurrent_call(func, cx).is_ready() {
                     self.place.offer(cx);

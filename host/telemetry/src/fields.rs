@@ -84,7 +84,8 @@ impl Visit for Fields<'_> {
 
 /// Whether a field is no plain `name=value`.
 fn is_odd(field: &Field) -> bool {
-    field.name() == "message" || field.name().starts_with("r#")
+    let name = field.name();
+    name == "message" || name.starts_with("r#") || name.starts_with("log.")
 }
 
 /// Whether a character in quotes stands for itself.
@@ -138,6 +139,7 @@ mod tests {
             );
             tracing::info!(error, status = 0_u16, minus = -1, ratio = 0.5, ?nothing, text = %"as it is");
             tracing::info!("alone \u{1b}[31m");
+            tracing::info!(log.target = "a library", log.line = 7_u64, "what a library logs");
             tracing::info!(r#type = "odd name", r#in = 1);
             let span = tracing::info_span!("span", of = "the span", number = 1);
             span.in_scope(|| tracing::warn!("inside"));

@@ -27,7 +27,7 @@ const STATEMENTS_CACHED: usize = 64;
 /// The most bytes of values that `execute` gathers; a stream may be longer.
 const RESULT_BYTES: usize = 16 * 1024 * 1024;
 const VALUE_BYTES: i32 = 16 * 1024 * 1024;
-const SQL_BYTES: i32 = 1024 * 1024;
+const SQL_BYTES: usize = 1024 * 1024;
 /// A database may have this many pages of 4 KiB: 1 GiB.
 const MAX_PAGES: u32 = 262_144;
 /// How many rows of a stream wait for the component.
@@ -112,7 +112,7 @@ impl Connection {
     /// Runs statements one after another, each as it would be alone; those before one that fails stay done.
     ///
     /// # Errors
-    /// As [`Connection::execute`].
+    /// As [`Connection::execute`]; also past 1 MiB of text, and if a transaction is left open, which is rolled back.
     pub async fn script(&self, sql: String) -> Result<(), Error> {
         self.ask(|reply| Command::Script { sql, reply }).await?
     }
@@ -189,14 +189,26 @@ impl Session {
     }
 
     fn script(&self, sql: &str) -> Result<(), Error> {
-        let mut statements = rusqlite::Batch::new(&self.connection, sql);
-        self.start_clock();
-        while let Some(mut statement) = statements.next().map_err(|error| say(&error))? {
-            let mut rows = statement.query([]).map_err(|error| say(&error))?;
-            while rows.next().map_err(|error| say(&error))?.is_some() {}
-            self.start_clock();
+        if sql.len() > SQL_BYTES {
+            return Err(Error::Io(format!("{} bytes of statements; {SQL_BYTES} go at once", sql.len())));
         }
-        Ok(())
+        let mut statements = rusqlite::Batch::new(&self.connection, sql);
+        for number in 1.. {
+            self.start_clock();
+            // SQLite's message names what is wrong; the rest of the text would follow it.
+            let failed = |error: rusqlite::Error| match error {
+                rusqlite::Error::SqlInputError { msg, .. } => Error::Io(format!("statement {number}: {msg}")),
+                other => say(&other),
+            };
+            let Some(mut statement) = statements.next().map_err(failed)? else { break };
+            let mut rows = statement.query([]).map_err(failed)?;
+            while rows.next().map_err(failed)?.is_some() {}
+        }
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.connection.execute_batch("ROLLBACK").map_err(|error| say(&error))?;
+        Err(Error::Io("a transaction is begun and not ended; nothing of it was done".to_owned()))
     }
 
     fn execute(&self, sql: &str, parameters: &[Value]) -> Result<QueryResult, Error> {
@@ -263,7 +275,7 @@ fn configure(
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES)?;
-    connection.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, SQL_BYTES)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, SQL_BYTES as i32)?;
     connection.set_limit(Limit::SQLITE_LIMIT_WORKER_THREADS, 0)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
     connection.authorizer(Some(

@@ -172,6 +172,18 @@ async fn a_script_runs_statement_after_statement() {
     let broken = connection.script("INSERT INTO t VALUES ('z'); INSERT INTO nowhere VALUES (1)".to_owned()).await;
     assert!(matches!(&broken, Err(Error::Io(said)) if said.contains("nowhere")), "{broken:?}");
     assert_eq!(run(&connection, "SELECT a FROM t", &[]).await.unwrap().rows.len(), 2);
+    let said = |result: Result<(), Error>| match result {
+        Err(Error::Io(said)) => said,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        said(connection.script("SELECT 1; SELEC 'secret'".to_owned()).await),
+        "statement 2: near \"SELEC\": syntax error"
+    );
+    let open = connection.script("BEGIN; INSERT INTO t VALUES ('open')".to_owned()).await;
+    assert!(said(open).contains("not ended"));
+    assert_eq!(run(&connection, "SELECT a FROM t", &[]).await.unwrap().rows.len(), 2);
+    assert!(said(connection.script(" ".repeat(1024 * 1024 + 1)).await).contains("1048577 bytes"));
     let outside = connection.script("ATTACH 'other.db' AS other".to_owned()).await;
     assert!(matches!(outside, Err(Error::Io(_))), "{outside:?}");
 }
