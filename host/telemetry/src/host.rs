@@ -21,7 +21,7 @@ const QUEUE_LINES: usize = 8192;
 const WRITE_BYTES: usize = 64 * 1024;
 
 /// How long a line may wait for company. Waking the writing thread for each line of a busy access log costs more than
-/// the line, and warnings that a client can cause as often as it likes are no exception. Errors do not wait.
+/// the line. Warnings and errors do not wait.
 const GATHERING: Duration = Duration::from_millis(5);
 
 /// How lines look.
@@ -200,7 +200,7 @@ impl<'a> MakeWriter<'a> for QueueWriter {
     }
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Self::Writer {
-        LineWriter { queue: &self.queue, urgent: *metadata.level() == Level::ERROR }
+        LineWriter { queue: &self.queue, urgent: *metadata.level() <= Level::WARN }
     }
 }
 
