@@ -34,7 +34,8 @@ pub struct Inside {
 }
 
 impl Inside {
-    /// In the runtime that this is called in, over the functions of `engine`, under the policies of `mesh`; no component is served yet.
+    /// In the runtime that this is called in, over the functions of `engine`, under the policies of `mesh`; no component
+    /// is served yet.
     #[must_use]
     pub fn new(engine: Engine, mesh: Mesh<Value>) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();

@@ -208,7 +208,9 @@ impl WorkerState for Worker {
     type RequestData = Served;
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
-        if total >= self.reuse.max_requests || self.pace.is_long() != self.at_the_side {
+        // It takes one in any case: where a request waits, whoever is begun for it must not turn it away.
+        let is_out_of_place = total > 0 && self.pace.is_long() != self.at_the_side;
+        if total >= self.reuse.max_requests || is_out_of_place {
             ShouldAccept::Never
         } else if concurrent >= self.reuse.max_concurrent {
             ShouldAccept::No
