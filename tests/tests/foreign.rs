@@ -103,15 +103,15 @@ fn stores_are_filled_before_the_first_request() {
          INSERT INTO notes (name, text) VALUES ('milk', 'one; two');",
     )
     .unwrap();
+    let manifest = repository::root().join("components/examples/spin-app/spin.toml");
     let with = |sqlite: &str| {
-        let manifest = repository::root().join("components/examples/spin-app/spin.toml");
+        let manifest = manifest.clone();
         let tables = format!("@{}", tables.display());
         let options = ["--key-value", "milk=buy = 2", "--sqlite", &tables, "--sqlite", sqlite].map(str::to_owned);
         Options { manifest, options: options.to_vec(), ..Options::default() }.env("SPIN_VARIABLE_GREETING", "Servus")
     };
     let platform = Platform::start_with(&with("INSERT INTO notes (name, text) VALUES ('milk', 'two')"));
     assert_eq!(platform.get("/notes/milk").send().text(), "Servus! buy = 2 (written 2 times)\n");
-    let manifest = repository::root().join("components/examples/spin-app/spin.toml");
     let wrong = "INSERT INTO nowhere VALUES (1)";
     let (status, _, said) = Platform::stopped().weft(&[
         "--manifest",

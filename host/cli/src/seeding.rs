@@ -36,7 +36,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl Seeds {
-    /// Puts them in, in the order in which they were given.
+    /// Puts them in: the pairs, then the statements, each in the order in which they were given.
     ///
     /// # Errors
     /// If a file cannot be read, a statement fails, or a store cannot be written.

@@ -57,8 +57,7 @@ impl Engine {
             let function = function?;
             let clock = function.shared.clock.clone();
             let timeout = job.timeout;
-            let runner = function.clone();
-            let task = AbortOnDropHandle::new(runner.spawn(run(function, job)));
+            let task = AbortOnDropHandle::new(function.clone().spawn(run(function, job)));
             match select(task, clock.sleep(timeout)).await {
                 Either::Left((ended, _)) => ended.unwrap_or_else(|error| {
                     Err(Failure::unknown(Fault::Host, Reason::Internal, format!("the command was lost: {error}")))

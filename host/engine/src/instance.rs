@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Lift, Lower, Val};
@@ -55,16 +56,16 @@ pub(crate) fn run_in(
     function: Arc<Function>,
     invocation: Invocation<Val>,
 ) -> BoxFuture<'static, Result<Vec<Val>, Failure>> {
-    let runner = function.clone();
-    on_its_own_task(&runner, call(function, invocation))
+    let component = function.spec.id.clone();
+    answered(component, function.clone().spawn(call(function, invocation)))
 }
 
-fn on_its_own_task<R: Send + 'static>(
-    function: &Function,
-    call: impl Future<Output = Result<R, Failure>> + Send + 'static,
+/// What the task of a call answers. Dropping it ends the task.
+fn answered<R: Send + 'static>(
+    component: Arc<str>,
+    task: JoinHandle<Result<R, Failure>>,
 ) -> BoxFuture<'static, Result<R, Failure>> {
-    let component = function.spec.id.clone();
-    let task = AbortOnDropHandle::new(function.spawn(call));
+    let task = AbortOnDropHandle::new(task);
     Box::pin(async move {
         task.await.unwrap_or_else(|error| {
             tracing::error!(%component, %error, "the task of a call ended without an answer");
@@ -86,8 +87,8 @@ where
     P: ComponentNamedList + Lower + Send + Sync + 'static,
     R: ComponentNamedList + Lift + Send + Sync + 'static,
 {
-    let runner = function.clone();
-    on_its_own_task(&runner, call_typed(function, target, store, parameters))
+    let component = function.spec.id.clone();
+    answered(component, function.clone().spawn(call_typed(function, target, store, parameters)))
 }
 
 async fn call_typed<P, R>(

@@ -117,6 +117,7 @@ fn worked(now: Duration) -> Duration {
 }
 
 fn time_of(clock: ClockId) -> Duration {
+    // No time of these clocks is negative.
     Duration::try_from(clock_gettime(clock)).unwrap_or_default()
 }
 

@@ -203,8 +203,7 @@ impl Place {
     fn pass_on(&self, call: Call) {
         let Some(call) = self.function.instances.lay_down(call) else { return };
         // Without a runtime the process ends, and so does the call.
-        if let Ok(runtime) = Handle::try_current() {
-            let _entered = runtime.enter();
+        if Handle::try_current().is_ok() {
             self.function.spawn(serve(self.function.clone(), self.reuse, call));
         }
     }

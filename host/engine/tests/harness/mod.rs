@@ -32,14 +32,15 @@ impl Call<Val> for Direct {
     }
 }
 
-struct Silent;
-
 /// Nothing is told by `wasi:otel`.
 struct Untold;
 
 impl Telemetry for Untold {
     fn record(&self, _: &Arc<str>, _: Signal, _: Option<&Arc<str>>, _: String) {}
 }
+
+/// Nothing is logged.
+struct Silent;
 
 impl LogSink for Silent {
     fn writer(&self, _: &Arc<str>, _: OutputStream, _: Option<Arc<str>>) -> OutputWriter {

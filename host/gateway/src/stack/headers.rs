@@ -1,7 +1,8 @@
 //! Headers that mean something only if we set them: a client's own are taken off before anyone could believe them.
 //!
-//! Taken off are all `x-user-*` (but in applications that know nothing of us) and `spin-*`, what proxies say (unless the peer is a trusted proxy), and what belongs to
-//! the connection. `_` counts as `-`, because some frameworks read them as one.
+//! Taken off are all `x-user-*` (but in applications that know nothing of us) and `spin-*`, what proxies say (unless the
+//! peer is a trusted proxy), and what belongs to the connection. `_` counts as `-`, because some frameworks read them as
+//! one.
 
 use std::task::{Context, Poll};
 
