@@ -115,7 +115,7 @@ impl Host {
         let schemas = schemas::planned(&self.parts.schemas, &manifest)?;
         self.parts.engine.deploy(functions).map_err(|error| assemble::engine_refused(&manifest, error))?;
         schemas::register(&self.parts.schemas, schemas, &manifest)?;
-        self.parts.mesh.configure(specs::policies(&manifest));
+        self.parts.mesh.configure(specs::policies(&manifest), specs::faults(&manifest));
         self.parts.inside.serve(&manifest);
         self.parts.sagas.limits().set(specs::step_limits(&manifest));
         self.manifest.store(Arc::new(manifest));
@@ -242,7 +242,7 @@ impl Host {
     pub async fn call(&self, target: Target, arguments: Vec<Value>, within: Duration) -> Result<Vec<Value>, Failure> {
         let deadline = self.parts.clock.monotonic() + within;
         let context = CallContext { caller: None, deadline, trace: None, depth: 0, step: None };
-        self.parts.mesh.call(Invocation { target, arguments, context }).await
+        self.parts.mesh.call(Invocation { target, arguments: arguments.into(), keyed: false, context }).await
     }
 
     /// Ends projections and deliveries, then sagas, then the databases that both write to. Sagas that have not ended go on at the next

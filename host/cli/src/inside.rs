@@ -72,8 +72,10 @@ impl glue::Inside for Inside {
         let request = Request::from_parts(head, body);
         Box::pin(async move {
             let served = async {
-                let permit = mesh.admit(&id, context.deadline).await?;
-                engine.serve(&id, request, context, permit).await
+                let (place, passage) = mesh.admit(&id, context.deadline).await?;
+                let response = engine.serve(&id, request, context, place).await;
+                passage.tell(&response, |response| response.status().is_server_error());
+                response
             };
             Ok(served.await.unwrap_or_else(|failure| {
                 tracing::warn!(component = %id, %failure, "a function failed");

@@ -40,12 +40,13 @@ impl Upstream {
         };
         // Before it takes a place: a client that sends its body slowly must not keep others out.
         let request = arrived(request).await;
-        let permit = self.mesh.admit(&route.component, route.deadline).await?;
+        let (place, passage) = self.mesh.admit(&route.component, route.deadline).await?;
         let depth = hops::depth(request.headers().get_all(hops::HEADER).iter().map(HeaderValue::as_bytes));
         let context =
             CallContext { caller: None, deadline: route.deadline, trace: Some(route.trace), depth, step: None };
-        let response = self.engine.serve(&route.component, request, context, permit).await?;
-        Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+        let response = self.engine.serve(&route.component, request, context, place).await;
+        passage.tell(&response, |response| response.status().is_server_error());
+        Ok(response?.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
 }
 

@@ -173,8 +173,8 @@ impl Engine {
         let trace =
             correlation_id.filter(is_trace).map(|trace_id| Trace { trace_id, span_id: weft_core::id::new_span_id() });
         let context = CallContext { caller: None, deadline: Duration::MAX, trace, depth: 0, step: None };
-        let arguments = vec![Val::String(key.to_owned())];
-        let run = instance::run_in(function, Invocation { target, arguments, context });
+        let arguments = [Val::String(key.to_owned())].into();
+        let run = instance::run_in(function, Invocation { target, arguments, keyed: true, context });
         Box::pin(async move {
             match run.await?.as_slice() {
                 [Val::Result(Ok(_))] => Ok(()),

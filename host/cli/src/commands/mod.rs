@@ -3,7 +3,9 @@
 pub mod admin;
 mod arguments;
 pub mod audit;
+pub mod breakers;
 pub mod build;
+pub mod chaos;
 pub mod check;
 pub mod completions;
 pub mod compose;

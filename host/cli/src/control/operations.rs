@@ -2,6 +2,7 @@
 
 mod audited;
 mod hands;
+mod mesh;
 mod messaging;
 mod projections;
 mod sagas;
@@ -26,7 +27,8 @@ use weft_telemetry::{AuditLog, GuestLogs, LogLine};
 
 use super::api::{Answer, Call, Info, Problem, Ran, RouteEntry, Run, routes};
 use super::server::{
-    LogFilter, MessagingOperations, Operations, ProjectionOperations, SagaOperations, SchemaOperations, problem,
+    LogFilter, MeshOperations, MessagingOperations, Operations, ProjectionOperations, SagaOperations, SchemaOperations,
+    problem,
 };
 use crate::host::Host;
 use crate::invoker::{invoke_in, run_in};
@@ -77,6 +79,10 @@ impl Operations for Running {
     }
 
     fn messaging(&self) -> &dyn MessagingOperations {
+        self
+    }
+
+    fn mesh(&self) -> &dyn MeshOperations {
         self
     }
 

@@ -2,6 +2,7 @@
 //! [`Operations`]; what is asked of sagas is read in [`sagas`], of events in [`messaging`]
 //! and [`schemas`].
 
+mod mesh;
 mod messaging;
 mod projections;
 mod sagas;
@@ -36,6 +37,7 @@ use super::MAX_BODY_BYTES;
 use super::api::{Answer, Call, Info, Problem, Ran, RouteEntry, Run};
 use super::socket;
 use super::token::Token;
+pub use mesh::MeshOperations;
 pub use messaging::{DeadLetterAct, MessagingOperations, SubscriptionAct, place};
 pub use projections::ProjectionOperations;
 pub use sagas::{Done, SagaOperations};
@@ -75,6 +77,8 @@ pub trait Operations: Send + Sync + 'static {
     fn projections(&self) -> &dyn ProjectionOperations;
     /// Its events, subscriptions and dead letters.
     fn messaging(&self) -> &dyn MessagingOperations;
+    /// Its breakers and faults.
+    fn mesh(&self) -> &dyn MeshOperations;
     /// What its events look like.
     fn schemas(&self) -> &dyn SchemaOperations;
     /// What functions wrote. Ends after the lines that there are, or never if it is to follow.
@@ -205,6 +209,7 @@ async fn route(operations: &dyn Operations, request: Request<Incoming>) -> Resul
                 ["events" | "subscriptions" | "dead-letters", ..] => {
                     messaging::route(operations.messaging(), &segments, &query, request).await
                 }
+                ["breakers" | "faults", ..] => mesh::route(operations.mesh(), &segments, request).await,
                 ["schemas" | "asyncapi", ..] => schemas::route(operations.schemas(), &segments, request).await,
                 _ => Err(nothing_at(method, path)),
             }

@@ -14,6 +14,7 @@ use super::component::Component;
 use super::context::Context;
 use super::diagnostic::{Diagnostic, Located};
 use super::gateway::Gateway;
+use super::mesh::Mesh;
 use super::names;
 use super::pattern::RoutePattern;
 use super::problems::Problems;
@@ -102,6 +103,7 @@ fn top_level(root: Section<'_>, path: &Path, mode: Mode<'_>) -> (Manifest, Vec<R
         contexts: BTreeMap::new(),
         auth: None,
         gateway: Gateway::default(),
+        mesh: Mesh::default(),
         schemas: Schemas::default(),
         sagas: SagaSettings::default(),
         messaging: MessagingSettings::default(),
@@ -204,6 +206,7 @@ fn tool(section: Section<'_>, manifest: &mut Manifest, files: &Files) -> Vec<Rul
     });
     manifest.auth = section.section("auth").map(|table| Auth::read(table, files));
     manifest.gateway = section.section("gateway").map(Gateway::read).unwrap_or_default();
+    manifest.mesh = section.section("mesh").map(Mesh::read).unwrap_or_default();
     manifest.schemas = Schemas::read(&section, files);
     manifest.sagas = section.section("sagas").map(SagaSettings::read).unwrap_or_default();
     manifest.messaging = section.section("messaging").map(MessagingSettings::read).unwrap_or_default();

@@ -74,7 +74,16 @@ impl<'m> Check<'m> {
         Some(found)
     }
 
+    fn faults(&self) {
+        for rule in &self.manifest.mesh.faults {
+            for id in [&rule.callee, &rule.caller].into_iter().flatten() {
+                self.find("a fault of the mesh", &Located::new(id.clone(), rule.line));
+            }
+        }
+    }
+
     fn application(&self) {
+        self.faults();
         for id in &self.manifest.startup {
             self.always("startup", id);
         }

@@ -16,6 +16,7 @@ mod diagnostic;
 mod gateway;
 mod grants;
 mod limits;
+pub mod mesh;
 mod missing;
 mod names;
 mod pattern;
@@ -99,6 +100,8 @@ pub struct Manifest {
     pub auth: Option<Auth>,
     /// Bounds of the gateway.
     pub gateway: Gateway,
+    /// Policy on calls from function to function.
+    pub mesh: mesh::Mesh,
     /// Where the schemas of events are.
     pub schemas: Schemas,
     /// How sagas are kept.

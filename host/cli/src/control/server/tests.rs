@@ -1,5 +1,6 @@
 //! The server over its real socket, with a host that only remembers what it was asked.
 
+mod mesh;
 mod messaging;
 
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -51,6 +52,10 @@ impl Operations for Fake {
     }
 
     fn messaging(&self) -> &dyn MessagingOperations {
+        self
+    }
+
+    fn mesh(&self) -> &dyn MeshOperations {
         self
     }
 

@@ -14,7 +14,8 @@ use super::*;
 use crate::control::api::{Call, Info, Problem, Ran, RouteEntry, Run};
 use crate::control::client::Client;
 use crate::control::server::{
-    LogFilter, MessagingOperations, Operations, ProjectionOperations, SagaOperations, SchemaOperations, serve,
+    LogFilter, MeshOperations, MessagingOperations, Operations, ProjectionOperations, SagaOperations, SchemaOperations,
+    serve,
 };
 use crate::import::oulad::{Course, Row};
 
@@ -84,6 +85,9 @@ impl Operations for Application {
         unreachable!("an import does not ask")
     }
     fn messaging(&self) -> &dyn MessagingOperations {
+        unreachable!("an import does not ask")
+    }
+    fn mesh(&self) -> &dyn MeshOperations {
         unreachable!("an import does not ask")
     }
     fn schemas(&self) -> &dyn SchemaOperations {
