@@ -48,7 +48,7 @@ fn bad_manifests_are_refused_in_these_words() {
         let golden = fs::read_to_string(&expected).unwrap_or_default();
         assert_eq!(said, golden, "{} (BLESS=1 refreshes)", expected.display());
     }
-    assert_eq!(seen, 18, "every bad manifest is looked at");
+    assert_eq!(seen, 19, "every bad manifest is looked at");
 }
 
 #[test]
@@ -375,4 +375,32 @@ fn check(text: &str) {
             assert!(problems.iter().all(|problem| problem.line <= lines + 1 && !problem.message.is_empty()));
         }
     }
+}
+
+#[test]
+fn policies_of_the_mesh_have_defaults_and_presets() {
+    let manifest = parsed(
+        r#"
+spin_manifest_version = 2
+[application]
+name = "mesh"
+[application.tool.weft.mesh]
+retry = { preset = "messaging", cap_ms = 70 }
+faults = [{ callee = "seats", delay_ms = 20 }]
+[component.seats]
+source = "seats.wasm"
+[component.seats.tool.weft.mesh.breaker]
+failure_threshold = 7
+"#,
+    );
+    let calls = &manifest.mesh.calls;
+    let retry = calls.retry.as_ref().unwrap();
+    assert_eq!((retry.max_retries, retry.base_ms, retry.factor_percent, retry.cap_ms), (10, 2_000, 150, 70));
+    assert_eq!((calls.breaker, calls.hedge), (None, None));
+    let rule = &manifest.mesh.faults[0];
+    assert_eq!((rule.percent, rule.delay_ms, rule.abort), (100, Some(20), None));
+    let own = &manifest.components["seats"].mesh;
+    let breaker = own.breaker.unwrap();
+    assert_eq!((breaker.failure_threshold, breaker.volume_threshold, breaker.reset_after_ms), (7, 10, 30_000));
+    assert!(breaker.enabled && !breaker.http && own.retry.is_none());
 }

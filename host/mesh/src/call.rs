@@ -3,13 +3,14 @@
 //! 1. *authorisation*: what is not permitted costs nothing and counts nowhere;
 //! 2. *deadline*: all that follows, waits included, counts against it;
 //! 3. *bulkhead*: so many run, so many wait, the rest is refused;
-//! 4. *breaker*: a callee that mostly fails is left alone. It sees what a caller would see: a call that was made again and succeeded
+//! 4. *version*, where there are several beside each other;
+//! 5. *breaker*: a callee that mostly fails is left alone. It sees what a caller would see: a call that was made again and succeeded
 //!    is a success;
-//! 5. *retry*, within its budget, and *hedging*;
-//! 6. for each attempt: its own timeout, *faults* on purpose, and the run itself.
+//! 6. *retry*, within its budget, and *hedging*;
+//! 7. for each attempt: its own timeout, *faults* on purpose, and the run itself.
 //!
 //! Others see to some calls by policies of their own. Inside a step of a saga nothing is made again, and a durable callee goes on
-//! when its caller gives up. What the host itself calls (deliveries, schedules, what an operator asks for) is called as it is, without 4 and 5.
+//! when its caller gives up. What the host itself calls (deliveries, schedules, what an operator asks for) is called as it is, without 5 and 6.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -27,6 +28,7 @@ use crate::callee::{BreakerOrder, Callee, CalleeView, Passage};
 use crate::faults::{Faults, Random, Struck, TooManyFaults};
 use crate::policy::CalleePolicy;
 use crate::retry;
+use crate::versions::{Choice, Chosen, Sample, Split, Versions};
 
 /// Calls functions under policy. `V` is the engine's type of values.
 pub struct Mesh<V> {
@@ -45,6 +47,7 @@ struct Inner<V> {
     random: Random,
     callees: ArcSwap<HashMap<Arc<str>, Arc<Callee>>>,
     faults: Faults,
+    versions: Versions,
 }
 
 /// What is asked of a callee that is not there, or has nothing of the kind. Client fault.
@@ -62,8 +65,8 @@ impl<V: Send + 'static> Mesh<V> {
     /// A mesh over `runner`, without callees.
     #[must_use]
     pub fn new(runner: Arc<dyn Runner<V>>, clock: Arc<dyn Clock>, random: Random) -> Self {
-        let (callees, faults) = (ArcSwap::default(), Faults::default());
-        Self { inner: Arc::new(Inner { runner, clock, random, callees, faults }) }
+        let (callees, faults, versions) = (ArcSwap::default(), Faults::default(), Versions::default());
+        Self { inner: Arc::new(Inner { runner, clock, random, callees, faults, versions }) }
     }
 
     /// Replaces the policies, and the faults that are declared. A callee whose policy is unchanged keeps its queue, its breaker
@@ -84,14 +87,30 @@ impl<V: Send + 'static> Mesh<V> {
     ///
     /// # Errors
     /// As [`crate::bulkhead::Bulkhead::enter`]; unavailable if there is no such function or its breaker is open.
-    pub async fn admit(&self, component: &str, deadline: Duration) -> Result<(Permit, Passage), Failure> {
+    pub async fn admit(
+        &self,
+        component: &str,
+        deadline: Duration,
+        choice: &Choice<'_>,
+    ) -> Result<(Permit, Passage), Failure> {
         let callee = self.inner.callee(component)?;
         callee.begin();
-        let admitted = self.inner.admit(&callee, deadline).await;
+        let admitted = self.inner.admit(&callee, deadline, choice).await;
         if admitted.is_err() {
             callee.failed();
         }
         admitted
+    }
+
+    /// Replaces which components have several versions, and which of them serves how much.
+    pub fn split(&self, splits: Vec<Split>) {
+        self.inner.versions.set(splits);
+    }
+
+    /// How the versions of a component do since they are beside each other, that of the manifest first; none where there is one.
+    #[must_use]
+    pub fn versions(&self, component: &str) -> Vec<(Arc<str>, Sample)> {
+        self.inner.versions.samples(component)
     }
 
     /// All callees, by name.
@@ -147,10 +166,16 @@ impl<V> Inner<V> {
         deadline.saturating_sub(self.clock.monotonic())
     }
 
-    async fn admit(&self, callee: &Arc<Callee>, deadline: Duration) -> Result<(Permit, Passage), Failure> {
+    async fn admit(
+        &self,
+        callee: &Arc<Callee>,
+        deadline: Duration,
+        choice: &Choice<'_>,
+    ) -> Result<(Permit, Passage), Failure> {
         let permit = callee.bulkhead.enter(self.until(deadline)).await?;
+        let chosen = self.versions.choose(&callee.policy.component, choice, (self.random)());
         let is_counted = callee.policy.failures.breaks_http;
-        let passage = if is_counted { callee.pass(&self.clock)? } else { callee.pass_by(&self.clock) };
+        let passage = if is_counted { callee.pass(&self.clock)? } else { callee.pass_by(&self.clock) }.by(chosen);
         let struck = Struck { callee: &callee.policy.component, caller: None, function: None };
         self.faults.strike(struck, &*self.clock, self.random).await?;
         Ok((permit, passage))
@@ -158,6 +183,13 @@ impl<V> Inner<V> {
 }
 
 impl<V: Send + Sync + 'static> Inner<V> {
+    /// All calls of one trace to a component go to the same version.
+    fn choose(&self, invocation: &Invocation<V>) -> Option<Chosen> {
+        let sticky = invocation.context.trace.as_ref().map(|trace| &*trace.trace_id);
+        let choice = Choice { sticky, header: &|_| None };
+        self.versions.choose(&invocation.target.component, &choice, (self.random)())
+    }
+
     async fn call(self: Arc<Self>, callee: Arc<Callee>, mut invocation: Invocation<V>) -> Result<Vec<V>, Failure> {
         callee.authorise(&invocation.context)?;
         let now = self.clock.monotonic();
@@ -176,8 +208,10 @@ impl<V: Send + Sync + 'static> Inner<V> {
             return self.within(self.until(deadline), &callee, run).await;
         }
         let permit = callee.bulkhead.enter(self.until(deadline)).await?;
+        let chosen = self.choose(&invocation);
         let is_by_host = invocation.context.caller.is_none();
-        let passage = if is_by_host { callee.pass_by(&self.clock) } else { callee.pass(&self.clock)? };
+        let passage = if is_by_host { callee.pass_by(&self.clock) } else { callee.pass(&self.clock)? }.by(chosen);
+        invocation.target.component = passage.function().clone();
         let answer = self.within(self.until(deadline), &callee, self.attempts(&callee, invocation)).await;
         drop(permit);
         let verdict = passage.verdict(&answer);
@@ -233,7 +267,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         let attempt = async {
             let target = &invocation.target;
             let struck = Struck {
-                callee: &target.component,
+                callee: &callee.policy.component,
                 caller: invocation.context.caller.as_deref(),
                 function: Some((&target.interface, &target.function)),
             };

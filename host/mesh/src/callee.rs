@@ -11,6 +11,7 @@ use crate::breaker::{Admission, Breaker, BreakerView, Transition, Verdict};
 use crate::bulkhead::Bulkhead;
 use crate::policy::CalleePolicy;
 use crate::retry::{self, Budget};
+use crate::versions::Chosen;
 
 #[derive(Debug)]
 pub(crate) struct Callee {
@@ -81,12 +82,12 @@ impl Callee {
             None => None,
             Some(breaker) => Some(self.admit(&mut locked(breaker), began)?),
         };
-        Ok(Passage { callee: self.clone(), clock: clock.clone(), began, admission })
+        Ok(Passage { callee: self.clone(), clock: clock.clone(), began, admission, chosen: None })
     }
 
     /// As [`Self::pass`] where no breaker counts.
     pub fn pass_by(self: &Arc<Self>, clock: &Arc<dyn Clock>) -> Passage {
-        Passage { callee: self.clone(), clock: clock.clone(), began: clock.monotonic(), admission: None }
+        Passage { callee: self.clone(), clock: clock.clone(), began: clock.monotonic(), admission: None, chosen: None }
     }
 
     fn admit(&self, breaker: &mut Breaker, now: Duration) -> Result<Admission, Failure> {
@@ -171,6 +172,7 @@ pub struct Passage {
     clock: Arc<dyn Clock>,
     began: Duration,
     admission: Option<Admission>,
+    chosen: Option<Chosen>,
 }
 
 impl Passage {
@@ -183,6 +185,18 @@ impl Passage {
         self.end(verdict);
     }
 
+    /// The version that serves it, where there are several.
+    pub(crate) fn by(mut self, chosen: Option<Chosen>) -> Self {
+        self.chosen = chosen;
+        self
+    }
+
+    /// What the engine knows the function by that is to serve it.
+    #[must_use]
+    pub fn function(&self) -> &Arc<str> {
+        self.chosen.as_ref().map_or(&self.callee.policy.component, |chosen| &chosen.name)
+    }
+
     pub(crate) fn verdict<T>(&self, answer: &Result<T, Failure>) -> Verdict {
         let took = self.clock.monotonic().saturating_sub(self.began);
         retry::verdict(answer, took, self.callee.policy.deadline)
@@ -193,6 +207,9 @@ impl Passage {
     }
 
     fn record(&mut self, verdict: Verdict) {
+        if let Some(chosen) = self.chosen.take() {
+            chosen.tell(verdict, self.clock.monotonic().saturating_sub(self.began));
+        }
         if let (Some(admission), Some(breaker)) = (self.admission.take(), &self.callee.breaker) {
             let transition = locked(breaker).record(admission, verdict, self.clock.monotonic());
             self.callee.note(transition);

@@ -5,14 +5,18 @@ mod breaker;
 mod bulkhead;
 mod call;
 mod callee;
+mod canary;
 mod faults;
 mod policy;
 mod retry;
+mod versions;
 mod window;
 
 pub use breaker::{BreakerState, BreakerView};
 pub use bulkhead::{Bulkhead, Permit};
 pub use call::{Mesh, OrderError};
 pub use callee::{BreakerOrder, CalleeView, Passage};
+pub use canary::{CanaryPlan, Judgement, judge};
 pub use faults::{Random, TooManyFaults};
 pub use policy::{BreakerPolicy, CalleePolicy, FailurePolicy, RetryPolicy};
+pub use versions::{Choice, Chosen, Sample, Share, Split, WHOLE};
