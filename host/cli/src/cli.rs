@@ -10,8 +10,8 @@ use weft_telemetry::{HostLog, HostLogError, LogFormat};
 
 use crate::assemble::{Dialect, Place};
 use crate::commands::{
-    self, admin, audit, breakers, build, chaos, check, completions, compose, dlq, events, import, invoke, keys, logs,
-    new, projections, routes, saga, schema, subscriptions, test, up,
+    self, admin, audit, breakers, build, chaos, check, completions, compose, deploy, dlq, events, import, invoke, keys,
+    logs, new, projections, routes, saga, schema, subscriptions, test, up,
 };
 use crate::exit::{self, Exit};
 use crate::given::{Given, GivenArgs};
@@ -96,6 +96,11 @@ pub enum Command {
     /// Make calls fail on purpose
     #[command(subcommand)]
     Chaos(chaos::Command),
+    /// Put a version of a component beside the one that the manifest names
+    Deploy(deploy::Args),
+    /// Try versions on a share of calls, promote and abort them
+    #[command(subcommand)]
+    Canary(deploy::Command),
     /// List routes: method, path, component, access
     Routes(routes::Args),
     /// Show what functions have written to stdout and stderr
@@ -204,6 +209,8 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
         Command::Projections(command) => projections::run(command, &place).await,
         Command::Breakers(command) => breakers::run(command, &place).await,
         Command::Chaos(command) => chaos::run(command, &place).await,
+        Command::Deploy(args) => deploy::run(args, &place).await,
+        Command::Canary(command) => deploy::canary(command, &place).await,
         Command::Routes(args) => routes::run(&args, &place).await,
         Command::Logs(args) => logs::run(&args, &place).await,
         Command::Audit(args) => audit::run(&args, &place),
@@ -322,6 +329,12 @@ mod tests {
         "weft chaos list --json",
         "weft chaos add --callee a --caller b --function c#d --percent 10 --delay 200ms --abort unavailable",
         "weft chaos clear --reason why",
+        "weft deploy c file --header x-version=v2 --reason why",
+        "weft canary start c --version v --steps 1,0.5,10 --min-calls 50 --step-time 30s --max-latency 150",
+        "weft canary status --json",
+        "weft canary promote c --version v --check /health",
+        "weft canary abort c --reason why",
+        "weft canary weight c 12.5",
         "weft routes --json",
         "weft logs courses-list -f -n 5",
         "weft admin reset-password --email a@example.com",

@@ -26,4 +26,5 @@ pub mod seeding;
 pub mod sources;
 pub mod specs;
 pub mod upstream;
+pub mod versions;
 pub mod wiring;

@@ -86,6 +86,7 @@ fn function(
     };
     FunctionSpec {
         id: component.id.clone(),
+        version: None,
         source: Source { path: component.source.value.clone(), composed: made.composed.get(&component.id).cloned() },
         calls: own.calls.iter().map(|(interface, target)| (interface.to_string(), target.value.clone())).collect(),
         grants,

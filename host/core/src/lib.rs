@@ -13,6 +13,7 @@ pub mod id;
 pub mod manifest;
 pub mod outbound;
 pub mod topic;
+pub mod whole;
 
 pub use backoff::Backoff;
 pub use call::{Call, CallContext, Invocation, MAX_DEPTH, Runner, StepScope, Target, Trace};

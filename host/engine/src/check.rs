@@ -29,8 +29,23 @@ pub struct Problem {
 /// Who may be called: by id its exports, or nothing where an optional component is not there.
 type Providers<'a> = HashMap<&'a str, Option<Exports>>;
 
-/// `absent` are optional components whose files are not there: who calls them is told so at the call.
-pub(crate) fn check(functions: &[(FunctionSpec, Loaded)], absent: &[Arc<str>]) -> Vec<Problem> {
+/// `absent` are optional components whose files are not there: who calls them is told so at the call. A version of a component
+/// has to fit in the place of the one that the manifest names.
+pub(crate) fn check_all(functions: &[(FunctionSpec, Loaded)], absent: &[Arc<str>]) -> Vec<Problem> {
+    let named: Vec<_> = functions.iter().filter(|(spec, _)| spec.version.is_none()).collect();
+    let mut problems = check(&named, absent);
+    for version in functions.iter().filter(|(spec, _)| spec.version.is_some()) {
+        let others = named.iter().copied().filter(|(spec, _)| spec.id != version.0.id);
+        for problem in check(&others.chain([version]).collect::<Vec<_>>(), absent) {
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+    }
+    problems
+}
+
+fn check(functions: &[&(FunctionSpec, Loaded)], absent: &[Arc<str>]) -> Vec<Problem> {
     let present = functions.iter().map(|(spec, loaded)| (&*spec.id, Some(Exports::of(&loaded.component))));
     let providers: Providers<'_> = present.chain(absent.iter().map(|id| (&**id, None))).collect();
     let mut problems = Vec::new();

@@ -9,6 +9,7 @@ pub mod chaos;
 pub mod check;
 pub mod completions;
 pub mod compose;
+pub mod deploy;
 pub mod dlq;
 pub mod events;
 pub mod import;

@@ -21,6 +21,7 @@ use crate::host::Host;
 use crate::output;
 use crate::seeding::Seeds;
 use crate::upstream::Upstream;
+use crate::versions::canary;
 use crate::wiring::{BrokerHealth, JournalHealth, VoidTokens};
 use crate::{config, keys};
 
@@ -77,6 +78,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let data = &options.place.data;
     let audit = AuditLog::open(data, host.parts().clock.clone());
     let audit = audit.with_context(|| format!("cannot open the audit log in {}", data.display()))?;
+    let audit_of_canaries = audit.clone();
     let operations = Running {
         host: host.clone(),
         sagas: host.parts().sagas.clone(),
@@ -88,6 +90,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     };
     // Whoever has read the address finds the socket.
     let control = tokio::spawn(server::serve(Arc::new(operations), data, stop.clone().cancelled_owned())?);
+    tokio::spawn(canary::run(host.clone(), audit_of_canaries, stop.clone()));
     if options.watch {
         watch::start(host.clone(), edge.clone(), stop.clone())?;
     }

@@ -5,6 +5,7 @@ mod mesh;
 mod messaging;
 mod projections;
 mod sagas;
+mod versions;
 
 use std::io;
 use std::path::{Path, PathBuf};

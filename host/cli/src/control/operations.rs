@@ -7,6 +7,7 @@ mod messaging;
 mod projections;
 mod sagas;
 mod schemas;
+mod versions;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,7 +29,7 @@ use weft_telemetry::{AuditLog, GuestLogs, LogLine};
 use super::api::{Answer, Call, Info, Problem, Ran, RouteEntry, Run, routes};
 use super::server::{
     LogFilter, MeshOperations, MessagingOperations, Operations, ProjectionOperations, SagaOperations, SchemaOperations,
-    problem,
+    VersionOperations, problem,
 };
 use crate::host::Host;
 use crate::invoker::{invoke_in, run_in};
@@ -83,6 +84,10 @@ impl Operations for Running {
     }
 
     fn mesh(&self) -> &dyn MeshOperations {
+        self
+    }
+
+    fn versions(&self) -> &dyn VersionOperations {
         self
     }
 

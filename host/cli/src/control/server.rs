@@ -7,6 +7,7 @@ mod messaging;
 mod projections;
 mod sagas;
 mod schemas;
+mod versions;
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -42,6 +43,7 @@ pub use messaging::{DeadLetterAct, MessagingOperations, SubscriptionAct, place};
 pub use projections::ProjectionOperations;
 pub use sagas::{Done, SagaOperations};
 pub use schemas::SchemaOperations;
+pub use versions::VersionOperations;
 
 /// Connections at the same time; more wait.
 const MAX_CONNECTIONS: usize = 64;
@@ -79,6 +81,8 @@ pub trait Operations: Send + Sync + 'static {
     fn messaging(&self) -> &dyn MessagingOperations;
     /// Its breakers and faults.
     fn mesh(&self) -> &dyn MeshOperations;
+    /// Versions of its components.
+    fn versions(&self) -> &dyn VersionOperations;
     /// What its events look like.
     fn schemas(&self) -> &dyn SchemaOperations;
     /// What functions wrote. Ends after the lines that there are, or never if it is to follow.
@@ -210,6 +214,7 @@ async fn route(operations: &dyn Operations, request: Request<Incoming>) -> Resul
                     messaging::route(operations.messaging(), &segments, &query, request).await
                 }
                 ["breakers" | "faults", ..] => mesh::route(operations.mesh(), &segments, request).await,
+                ["versions", rest @ ..] => versions::route(operations.versions(), rest, request).await,
                 ["schemas" | "asyncapi", ..] => schemas::route(operations.schemas(), &segments, request).await,
                 _ => Err(nothing_at(method, path)),
             }

@@ -86,6 +86,7 @@ impl Bench {
         std::fs::write(&path, bytes).unwrap();
         FunctionSpec {
             id: id.into(),
+            version: None,
             source: Source { path, composed: None },
             calls: Default::default(),
             grants: Grants::default(),

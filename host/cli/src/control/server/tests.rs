@@ -59,6 +59,10 @@ impl Operations for Fake {
         self
     }
 
+    fn versions(&self) -> &dyn VersionOperations {
+        unreachable!("its own tests are those of the platform")
+    }
+
     fn schemas(&self) -> &dyn SchemaOperations {
         self
     }

@@ -15,7 +15,7 @@ use crate::control::api::{Call, Info, Problem, Ran, RouteEntry, Run};
 use crate::control::client::Client;
 use crate::control::server::{
     LogFilter, MeshOperations, MessagingOperations, Operations, ProjectionOperations, SagaOperations, SchemaOperations,
-    serve,
+    VersionOperations, serve,
 };
 use crate::import::oulad::{Course, Row};
 
@@ -88,6 +88,9 @@ impl Operations for Application {
         unreachable!("an import does not ask")
     }
     fn mesh(&self) -> &dyn MeshOperations {
+        unreachable!("an import does not ask")
+    }
+    fn versions(&self) -> &dyn VersionOperations {
         unreachable!("an import does not ask")
     }
     fn schemas(&self) -> &dyn SchemaOperations {
