@@ -1,6 +1,6 @@
 //! An application written with version 2 of Spin's SDK, by what it has for requests and streams. Below its route:
 //! `/echo` the body, piece by piece; `/fetch` what the URL in the header `x-url` answers to the body; `/wait` the same
-//! by the interface below the SDK, waiting 200 ms for the answer to begin; `/hold` bodies that it never sends, as many
+//! by the interface below the SDK, waiting a second for the answer to begin; `/hold` bodies that it never sends, as many
 //! as the host lets it hold.
 
 extern crate spin_sdk_2 as spin_sdk;
@@ -69,8 +69,8 @@ fn wait(url: &str) -> Result<String> {
     let request =
         OutgoingRequest::new(&Method::Get, Some(&path), Some(&Scheme::Http), Some(authority), &Fields::new(&[]));
     let options = RequestOptions {
-        connect_timeout_ms: Some(100),
-        first_byte_timeout_ms: Some(100),
+        connect_timeout_ms: Some(500),
+        first_byte_timeout_ms: Some(500),
         between_bytes_timeout_ms: None,
     };
     let answered = outgoing_handler::handle(request, Some(options))?;
