@@ -8,6 +8,8 @@ use std::sync::Arc;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, types::ComponentFunc};
 
+use weft_capability::wasi_snapshot;
+
 use crate::denied;
 use crate::engine::RESUMABLE;
 use crate::function::Exports;
@@ -142,7 +144,7 @@ fn check_missing(interface: &str, report: &mut Report<'_>) {
     let (name, version) = interface.split_once('@').unwrap_or((interface, ""));
     let help = match name {
         "wasi:keyvalue/watch" => "poll the key, or subscribe to a topic",
-        _ if denied::is_absent(interface) => return,
+        _ if denied::is_absent(interface) || wasi_snapshot::has(interface) => return,
         _ if name.starts_with("wasi:") && version.contains("-rc-") => "build it with an SDK for the released interface",
         _ if name.starts_with("fermyon:spin/") && version.is_empty() => {
             "build it with version 2 or later of Spin's SDK"

@@ -49,7 +49,7 @@ pub enum LoadError {
 const MAX_COMPONENT_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Counts up when something else is compiled for the same file.
-const PREPARATION: u32 = 1;
+const PREPARATION: u32 = 2;
 
 pub(crate) struct Loader {
     engine: Engine,
