@@ -35,15 +35,18 @@ pub enum Judgement {
 
 /// Fewer calls of the new version say nothing, however bad.
 const FEWEST: u64 = 20;
-/// Standard errors beyond which a difference is not taken for chance: one in two thousand, in one look.
-const BAR: f64 = 3.29;
+/// Standard errors beyond which a difference is not taken for chance: one in thirty thousand, in one look.
+const BAR: f64 = 4.0;
+/// So many failures more than the old version's share of them may be chance even where the standard error says otherwise: it does not
+/// hold for a few rare failures.
+const CHANCE: f64 = 4.0;
 /// What two percentiles may differ by in any case: below it is the noise of the machine.
 const NOISE: Duration = Duration::from_millis(2);
 
 /// Judges the calls that both versions have had in a step.
 #[must_use]
 pub fn judge(plan: &CanaryPlan, old: &Sample, new: &Sample, lasted: Duration) -> Judgement {
-    if new.calls >= FEWEST && old.calls >= FEWEST && excess(old, new) > BAR {
+    if new.calls >= FEWEST && old.calls >= FEWEST && excess(old, new) > BAR && unexpected(old, new) > CHANCE {
         let failed = |sample: &Sample| format!("{} of {}", sample.failures, sample.calls);
         return Judgement::Worse(format!("{} calls failed, {} of the old version", failed(new), failed(old)));
     }
@@ -75,6 +78,12 @@ fn excess(old: &Sample, new: &Sample) -> f64 {
         return 0.0;
     }
     (new.failures as f64 / new_calls - old.failures as f64 / old_calls) / error
+}
+
+/// How many more of the new version's calls failed than of as many of the old one's.
+#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn unexpected(old: &Sample, new: &Sample) -> f64 {
+    new.failures as f64 - new.calls as f64 * old.failures as f64 / old.calls as f64
 }
 
 #[cfg(test)]
