@@ -64,6 +64,8 @@ fn route(pattern: &str) -> Route {
         component: "c".into(),
         access: Access::Public,
         deadline_ms: 1000,
+        limits: Vec::new(),
+        is_tiered: false,
         line: 1,
     }
 }
