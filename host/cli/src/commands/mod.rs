@@ -1,6 +1,7 @@
 //! One file for each command: what it takes from the command line, and what it does.
 
 pub mod admin;
+pub mod api_keys;
 mod arguments;
 pub mod audit;
 pub mod build;
@@ -12,6 +13,7 @@ pub mod events;
 pub mod import;
 pub mod invoke;
 pub mod keys;
+pub mod limits;
 pub mod logs;
 pub mod new;
 pub mod projections;

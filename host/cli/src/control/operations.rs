@@ -1,6 +1,7 @@
 //! What a running host answers on its control socket.
 
 mod audited;
+mod gateway;
 mod hands;
 mod messaging;
 mod projections;
@@ -26,8 +27,11 @@ use weft_telemetry::{AuditLog, GuestLogs, LogLine};
 
 use super::api::{Answer, Call, Info, Problem, Ran, RouteEntry, Run, routes};
 use super::server::{
-    LogFilter, MessagingOperations, Operations, ProjectionOperations, SagaOperations, SchemaOperations, problem,
+    GatewayOperations, LogFilter, MessagingOperations, Operations, ProjectionOperations, SagaOperations,
+    SchemaOperations, problem,
 };
+use crate::api_keys::Keyring;
+use crate::commands::up::Edge;
 use crate::host::Host;
 use crate::invoker::{invoke_in, run_in};
 
@@ -35,6 +39,10 @@ use crate::invoker::{invoke_in, run_in};
 pub struct Running {
     /// The host itself.
     pub host: Arc<Host>,
+    /// What it serves HTTP by.
+    pub edge: Arc<Edge>,
+    /// The API keys that it takes; none if it takes no keys.
+    pub api_keys: Option<Arc<Keyring>>,
     /// Its sagas.
     pub sagas: Sagas,
     /// What its functions write.
@@ -81,6 +89,10 @@ impl Operations for Running {
     }
 
     fn schemas(&self) -> &dyn SchemaOperations {
+        self
+    }
+
+    fn gateway(&self) -> &dyn GatewayOperations {
         self
     }
 

@@ -1,5 +1,6 @@
 //! The server over its real socket, with a host that only remembers what it was asked.
 
+mod gateway;
 mod messaging;
 
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -55,6 +56,10 @@ impl Operations for Fake {
     }
 
     fn schemas(&self) -> &dyn SchemaOperations {
+        self
+    }
+
+    fn gateway(&self) -> &dyn GatewayOperations {
         self
     }
 
