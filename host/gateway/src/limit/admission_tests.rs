@@ -3,7 +3,7 @@
 use std::hash::RandomState;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
-use super::super::key::Key;
+use super::super::key::Who;
 use super::*;
 
 const S: u64 = 1_000_000_000;
@@ -17,7 +17,7 @@ fn sliding(name: &str, limit: u32, window_s: u32) -> Arc<Limit> {
 }
 
 fn user(name: &str, seed: &RandomState) -> Hashed {
-    Key::User(name.into()).hashed(seed)
+    Who::User(name.into()).hashed(seed)
 }
 
 fn asks(limits: &[&Arc<Limit>], caller: &Hashed) -> Vec<Ask> {
@@ -111,7 +111,7 @@ fn many_at_once_are_admitted_exactly_as_often_as_the_limits_say() {
         (sliding("everyone", 3_000, 3_600), sliding("wide", 700, 3_600), sliding("narrow", 400, 3_600));
     let clock_ns = AtomicU64::new(S);
     let admitted: Vec<AtomicUsize> = (0..THREADS).map(|_| AtomicUsize::new(0)).collect();
-    let all = Key::Everyone.hashed(&seed);
+    let all = Who::Everyone.hashed(&seed);
     std::thread::scope(|scope| {
         for (number, admitted) in admitted.iter().enumerate() {
             let (everyone, wide, narrow, clock_ns, seed, all) = (&everyone, &wide, &narrow, &clock_ns, &seed, &all);
@@ -145,7 +145,7 @@ fn many_at_once_are_admitted_exactly_as_often_as_the_limits_say() {
 fn no_window_of_many_threads_has_more_than_the_limit() {
     const THREADS: usize = 8;
     let seed = RandomState::new();
-    let all = Key::Everyone.hashed(&seed);
+    let all = Who::Everyone.hashed(&seed);
     let (limit, bucket) = (
         sliding("window", 50, 1),
         self::limit("bucket", RateStrategy::TokenBucket { capacity: 40, refill: 60, interval_s: 1 }),

@@ -10,7 +10,7 @@ const NETWORK_BITS: u32 = 64;
 
 /// A caller in a scope.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Key {
+pub(crate) enum Who {
     Everyone,
     /// An address, or the first of an IPv6 network.
     Ip(IpAddr),
@@ -22,11 +22,11 @@ pub(crate) enum Key {
 /// A key and its hash, under a seed that nobody outside knows.
 #[derive(Clone, Debug)]
 pub(super) struct Hashed {
-    pub key: Key,
+    pub key: Who,
     pub hash: u64,
 }
 
-impl Key {
+impl Who {
     pub fn of_address(address: IpAddr) -> Self {
         Self::Ip(match address.to_canonical() {
             IpAddr::V4(address) => address.into(),
@@ -40,7 +40,7 @@ impl Key {
     }
 }
 
-impl fmt::Display for Key {
+impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Everyone => f.write_str("everyone"),
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_is_one_caller() {
-        let key = |text: &str| Key::of_address(text.parse().unwrap());
+        let key = |text: &str| Who::of_address(text.parse().unwrap());
         assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:2"));
         assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
         assert_eq!(key("::ffff:10.0.0.1"), key("10.0.0.1"));

@@ -22,7 +22,7 @@ use weft_core::manifest::{self, RateLimits, RateScope, RateStrategy, Tier};
 use crate::auth::Identity;
 pub(crate) use admission::{Admission, Refusal, Shown};
 use admission::{Ask, Limit, Scope, admit};
-use key::{Hashed, Key};
+use key::{Hashed, Who};
 pub use report::{LimitReport, LimitedCaller};
 
 /// All limits of an application.
@@ -127,8 +127,8 @@ impl RouteLimits {
         }
         let asks = self.early.iter().map(|limit| {
             let key = match limit.scope {
-                Scope::Of(RateScope::Global) => Key::Everyone,
-                _ => Key::of_address(address),
+                Scope::Of(RateScope::Global) => Who::Everyone,
+                _ => Who::of_address(address),
             };
             Ask::new(limit.clone(), key.hashed(&self.seed))
         });
@@ -146,19 +146,19 @@ impl RouteLimits {
         if self.late.is_empty() && of_tier.is_empty() {
             return Ok(None);
         }
-        let hashed = |key: Key| key.hashed(&self.seed);
+        let hashed = |key: Who| key.hashed(&self.seed);
         let user = hashed(match identity {
-            Some(identity) => Key::User(identity.shared_subject().clone()),
-            None => Key::of_address(address),
+            Some(identity) => Who::User(identity.shared_subject().clone()),
+            None => Who::of_address(address),
         });
-        let api_key = identity.and_then(Identity::api_key).map(|id| hashed(Key::ApiKey(id.clone())));
+        let api_key = identity.and_then(Identity::api_key).map(|id| hashed(Who::ApiKey(id.clone())));
         let mut asks = Vec::with_capacity(self.late.len() + of_tier.len());
         for limit in self.late.iter().chain(of_tier) {
             let caller: Option<Hashed> = match limit.scope {
                 Scope::Of(RateScope::User) => Some(user.clone()),
                 Scope::Of(RateScope::ApiKey) => api_key.clone(),
                 Scope::Of(RateScope::Tenant) => {
-                    identity.and_then(Identity::tenant).map(|name| hashed(Key::Tenant(name.clone())))
+                    identity.and_then(Identity::tenant).map(|name| hashed(Who::Tenant(name.clone())))
                 }
                 Scope::Caller => Some(api_key.clone().unwrap_or_else(|| user.clone())),
                 // Asked before.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use weft_core::manifest::RateStrategy;
 
 use super::admission::{Limit, Scope};
-use super::{Key, LimitSet};
+use super::{LimitSet, Who};
 
 /// How one limit stands.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -52,7 +52,7 @@ impl LimitSet {
 fn report(limit: &Limit, most: usize, now_ns: u64) -> LimitReport {
     let rule = limit.table.rule;
     let (mut admitted, mut refused, mut keys) = (0, 0, 0);
-    let mut callers: Vec<(u32, u64, Key)> = Vec::new();
+    let mut callers: Vec<(u32, u64, Who)> = Vec::new();
     for mut shard in limit.table.shards() {
         admitted += shard.admitted;
         refused += shard.refused;

@@ -119,10 +119,10 @@ impl Rule {
     /// Lets time pass. It does not go back for one state: the clock is read when its lock is held.
     pub fn settle(self, state: &mut State, now_ns: u64) {
         match (self, state) {
-            (Self::Fixed { window_ns, .. }, State::Fixed { start_ns, count }) => {
-                if *count == 0 || now_ns >= *start_ns + window_ns {
-                    (*start_ns, *count) = ((*start_ns).max(now_ns), 0);
-                }
+            (Self::Fixed { window_ns, .. }, State::Fixed { start_ns, count })
+                if *count == 0 || now_ns >= *start_ns + window_ns =>
+            {
+                (*start_ns, *count) = ((*start_ns).max(now_ns), 0);
             }
             (Self::Sliding { window_ns, .. }, State::Sliding(slots)) => {
                 let over = slots.iter().take_while(|(slot, _)| now_ns >= slot_end(*slot, window_ns)).count();

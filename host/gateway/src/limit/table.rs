@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashTable;
 
-use super::key::{Hashed, Key};
+use super::key::{Hashed, Who};
 use super::rule::{Mark, Rule, Standing, State};
 
 /// Locks of one limit.
@@ -156,7 +156,7 @@ impl Shard {
     }
 
     /// The callers that have places.
-    pub fn callers(&mut self, rule: Rule, now_ns: u64) -> impl Iterator<Item = (&Key, Standing)> {
+    pub fn callers(&mut self, rule: Rule, now_ns: u64) -> impl Iterator<Item = (&Who, Standing)> {
         self.entries.iter_mut().map(move |entry| {
             rule.settle(&mut entry.state, now_ns);
             (&entry.caller.key, rule.standing(&entry.state, now_ns))

@@ -11,7 +11,7 @@ use super::*;
 const S: u64 = 1_000_000_000;
 
 fn caller(number: u32, seed: &RandomState) -> Hashed {
-    Key::of_address(IpAddr::V4(Ipv4Addr::from_bits(number))).hashed(seed)
+    Who::of_address(IpAddr::V4(Ipv4Addr::from_bits(number))).hashed(seed)
 }
 
 /// Whether the caller is admitted.
