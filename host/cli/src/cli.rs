@@ -10,8 +10,8 @@ use weft_telemetry::{HostLog, HostLogError, LogFormat};
 
 use crate::assemble::{Dialect, Place};
 use crate::commands::{
-    self, admin, audit, breakers, build, chaos, check, completions, compose, deploy, dlq, events, import, invoke, keys,
-    logs, new, projections, routes, saga, schema, subscriptions, test, up,
+    self, admin, api_keys, audit, breakers, build, chaos, check, completions, compose, deploy, dlq, events, import,
+    invoke, keys, limits, logs, new, projections, routes, saga, schema, subscriptions, test, up,
 };
 use crate::exit::{self, Exit};
 use crate::given::{Given, GivenArgs};
@@ -103,6 +103,11 @@ pub enum Command {
     Canary(deploy::Command),
     /// List routes: method, path, component, access
     Routes(routes::Args),
+    /// See how rate limits stand, and who is near them
+    Limits(limits::Args),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    ApiKeys(api_keys::Command),
     /// Show what functions have written to stdout and stderr
     Logs(logs::Args),
     /// Show what was done by hand: who, what, why
@@ -135,6 +140,9 @@ pub struct UpArgs {
     /// Build first
     #[arg(long)]
     pub build: bool,
+    /// Admit requests whatever the manifest's rate limits say, as for a load test
+    #[arg(long)]
+    pub no_rate_limits: bool,
     /// What is put into stores.
     #[command(flatten)]
     pub seeds: Seeds,
@@ -180,10 +188,11 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
     let _log = start_log(&command, global.verbose)?;
     match command {
         Command::Up(args) => {
-            let UpArgs { listen, config, watch, as_spin, build, seeds, given } = args;
+            let UpArgs { listen, config, watch, as_spin, build, no_rate_limits, seeds, given } = args;
             place.take(given)?;
             let dialect = if as_spin { Dialect::Spin } else { Dialect::Weft };
-            up::run(up::Options { place, listen, config, watch, build, seeds, dialect }).await.map(|()| Exit::Success)
+            let options = up::Options { place, listen, config, watch, build, no_rate_limits, seeds, dialect };
+            up::run(options).await.map(|()| Exit::Success)
         }
         Command::Build(args) => {
             if let Some(manifest) = args.manifest() {
@@ -212,6 +221,8 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
         Command::Deploy(args) => deploy::run(args, &place).await,
         Command::Canary(command) => deploy::canary(command, &place).await,
         Command::Routes(args) => routes::run(&args, &place).await,
+        Command::Limits(args) => limits::run(&args, &place).await,
+        Command::ApiKeys(command) => api_keys::run(command, &place).await,
         Command::Logs(args) => logs::run(&args, &place).await,
         Command::Audit(args) => audit::run(&args, &place),
         Command::Admin(admin::Command::ResetPassword(args)) => admin::run(args, &place).await,
@@ -336,6 +347,11 @@ mod tests {
         "weft canary abort c --reason why",
         "weft canary weight c 12.5",
         "weft routes --json",
+        "weft limits --callers 10 --json",
+        "weft up --no-rate-limits",
+        "weft api-keys create --owner u --name n --role r --permission a --permission b --tier t --expires-in 90d",
+        "weft api-keys list --json",
+        "weft api-keys revoke 0192 --reason lost",
         "weft logs courses-list -f -n 5",
         "weft admin reset-password --email a@example.com",
         "weft import oulad dir",
@@ -355,6 +371,8 @@ mod tests {
             "weft",
             "weft nothing",
             "weft up --listen nowhere",
+            "weft api-keys create",
+            "weft api-keys create --owner u1 --expires-in soon",
             "weft up --variable a",
             "weft up --env a",
             "weft check --variable @file.txt",

@@ -2,6 +2,7 @@
 //! command. `cli` parses the command line, `control` is how commands talk to a running host, `invoker` where they
 //! call functions.
 
+pub mod api_keys;
 pub mod assemble;
 pub mod choreographing;
 pub mod cli;
@@ -20,6 +21,7 @@ pub mod inside;
 pub mod invoker;
 pub mod keys;
 pub mod output;
+pub mod random;
 pub mod runtime_config;
 pub mod schemas;
 pub mod seeding;

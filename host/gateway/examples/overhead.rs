@@ -1,4 +1,5 @@
-//! How much the gateway adds to bare hyper: requests over one keep-alive connection to both, alternating.
+//! How much the gateway adds to bare hyper, and four rate limits to that: requests over one keep-alive connection to
+//! each, alternating.
 //! `cargo run --release -p weft-gateway --example overhead`
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a measurement for people")]
@@ -15,7 +16,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use weft_core::manifest::{Access, Route};
+use weft_core::manifest::{Access, RateLimit, RateLimits, RateScope, RateStrategy, Route};
 use weft_core::{Failure, SystemClock};
 use weft_gateway::{Gateway, RequestBody, RouteTable, Settings, full};
 
@@ -42,13 +43,31 @@ async fn bare() -> SocketAddr {
     address
 }
 
-async fn gateway() -> SocketAddr {
+/// A window of each of these scopes, wide enough for all requests, and requests at a time.
+fn rate_limits() -> RateLimits {
+    let window = RateStrategy::SlidingWindow { limit: 1_000_000, window_s: 60 };
+    let limit =
+        |name: &str, scope, strategy| RateLimit { name: name.into(), strategy, scope, components: None, line: 1 };
+    let limits = vec![
+        limit("ip", RateScope::Ip, window),
+        limit("global", RateScope::Global, window),
+        limit("user", RateScope::User, window),
+        limit("at-a-time", RateScope::User, RateStrategy::Concurrency { limit: 10 }),
+    ];
+    RateLimits { limits, ..RateLimits::default() }
+}
+
+async fn gateway(rate_limits: RateLimits) -> SocketAddr {
     let mut routes: Vec<Route> = (0..30).map(|n| route(&format!("/api/things{n}/:id"))).collect();
     routes.push(route("/api/courses/:course/parts/:part"));
+    for route in &mut routes {
+        route.limits = rate_limits.limits.iter().map(|limit| limit.name.clone()).collect();
+    }
     routes.sort_by(|a, b| a.pattern.cmp(&b.pattern));
     let upstream = tower::service_fn(|_: Request<RequestBody>| async { Ok::<_, Failure>(Response::new(full("hi"))) });
     let clock = Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))));
-    let gateway = Gateway::new(clock, Settings::default(), RouteTable::new(&routes), None, vec![], upstream).unwrap();
+    let settings = Settings { rate_limits, ..Settings::default() };
+    let gateway = Gateway::new(clock, settings, RouteTable::new(&routes), None, vec![], upstream).unwrap();
     let listener = weft_gateway::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { gateway.serve(listener, std::future::pending(), Duration::ZERO).await });
@@ -64,6 +83,8 @@ fn route(pattern: &str) -> Route {
         component: "c".into(),
         access: Access::Public,
         deadline_ms: 1000,
+        limits: Vec::new(),
+        is_tiered: false,
         line: 1,
     }
 }
@@ -91,9 +112,13 @@ async fn run(address: SocketAddr) -> f64 {
 /// One thread, so that all work of both sides is in the time.
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let (bare, gateway) = (bare().await, gateway().await);
+    let (bare, plain, limited) = (bare().await, gateway(RateLimits::default()).await, gateway(rate_limits()).await);
     for _ in 0..5 {
-        let (bare, gateway) = (run(bare).await, run(gateway).await);
-        println!("cpu time per request: bare {bare:.2} us, gateway {gateway:.2} us, added {:.2} us", gateway - bare);
+        let (bare, plain, limited) = (run(bare).await, run(plain).await, run(limited).await);
+        println!(
+            "cpu time per request: bare {bare:.2} us, gateway {plain:.2} us, added {:.2} us; with four limits {:.2} us more",
+            plain - bare,
+            limited - plain
+        );
     }
 }

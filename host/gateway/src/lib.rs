@@ -10,6 +10,7 @@ mod chained;
 mod connection;
 mod deadline;
 mod health;
+mod limit;
 mod problem;
 mod record;
 mod route;
@@ -18,10 +19,13 @@ mod settings;
 mod shared;
 mod stack;
 
-pub use auth::{AuthError, AuthSettings, Identity, KeyError, KeySet, Revocations};
+pub use auth::{
+    ApiKey, ApiKeys, AuthError, AuthSettings, ClaimNames, Identity, KeyError, KeySet, Revocations, api_key_hash,
+};
 pub use body::{Answer, BodyError, BoxError, RequestBody, ResponseBody, full};
 pub use chained::chained;
 pub use health::HealthCheck;
+pub use limit::{LimitReport, LimitedCaller};
 pub use problem::Problem;
 pub use route::{RouteMatch, RouteTable};
 pub use server::{BindError, ConfigError, Drained, Gateway, bind};

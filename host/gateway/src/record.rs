@@ -14,6 +14,7 @@ use weft_telemetry::trace::{parse_traceparent, start_span};
 use crate::auth::Identity;
 use crate::connection::{Busy, Peer};
 use crate::deadline::Deadline;
+use crate::limit::{Admission, Shown};
 use crate::problem::Problem;
 use crate::route::Route;
 use crate::shared::Shared;
@@ -49,6 +50,9 @@ pub(crate) struct Record {
     pub route: OnceLock<Arc<Route>>,
     /// Set by authentication.
     pub identity: OnceLock<Arc<Identity>>,
+    /// What its rate limits say of it: those that ask nobody's name, those that do, and those that refused it.
+    pub admitted: [OnceLock<Admission>; 2],
+    pub refused: OnceLock<Shown>,
     /// Whether this request holds one of the places for requests in work.
     pub holds_place: AtomicBool,
     pub bytes_in: AtomicU64,
@@ -76,6 +80,8 @@ impl Record {
             busy,
             route: OnceLock::new(),
             identity: OnceLock::new(),
+            admitted: [const { OnceLock::new() }; 2],
+            refused: OnceLock::new(),
             holds_place: AtomicBool::new(false),
             bytes_in: AtomicU64::new(0),
             body_fault: OnceLock::new(),
@@ -90,6 +96,12 @@ impl Record {
 
     pub fn elapsed(&self) -> Duration {
         self.shared.clock.monotonic().saturating_sub(self.started)
+    }
+
+    /// The rate limit to tell the client of.
+    pub fn limit(&self) -> Option<&Shown> {
+        let admitted = self.admitted.iter().filter_map(|admission| admission.get()?.nearest.as_ref());
+        self.refused.get().or_else(|| admitted.reduce(Shown::nearer))
     }
 
     /// When the answer must be complete; `None` until a route is found.
@@ -138,6 +150,7 @@ impl Drop for Ticket {
         if record.holds_place.load(Relaxed) {
             record.shared.in_flight.fetch_sub(1, Relaxed);
         }
+        record.admitted.iter().filter_map(OnceLock::get).for_each(Admission::end);
         let route = record.route.get();
         tracing::info!(
             target: "weft::access",
@@ -152,6 +165,7 @@ impl Drop for Ticket {
             complete = self.complete,
             component = route.map_or("-", |route| &*route.config.component),
             user = record.identity.get().map_or("-", |identity| identity.subject()),
+            api_key = record.identity.get().and_then(|identity| identity.api_key()).map_or("-", |id| &**id),
             client = record.peer.text(),
             trace_id = &*record.trace.trace_id,
             request_id = record.request_id(),

@@ -17,7 +17,9 @@ use ed25519_dalek::pkcs8::{EncodePrivateKey as _, spki::EncodePublicKey as _};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use weft_core::clock::ManualClock;
-use weft_gateway::{AuthSettings, ConfigError, Gateway, KeyError, KeySet, Revocations, RouteTable, Settings};
+use weft_gateway::{
+    AuthSettings, ClaimNames, ConfigError, Gateway, KeyError, KeySet, Revocations, RouteTable, Settings,
+};
 
 const NOW_S: u64 = 1_800_000_000;
 const RSA_PRIVATE: &str = include_str!("keys/rsa-private.pem");
@@ -78,7 +80,8 @@ fn sign_as(header: &Value, claims: &Value, algorithm: Algorithm, key: &EncodingK
 
 fn settings(keys: KeySet) -> AuthSettings {
     let (issuer, audience) = ("education-platform".into(), "microservices".into());
-    AuthSettings { issuer, audience, leeway_s: 30, keys, revocations: None }
+    let claims = ClaimNames::default();
+    AuthSettings { issuer, audience, leeway_s: 30, keys, revocations: None, api_keys: None, claims }
 }
 
 fn our_key() -> KeySet {

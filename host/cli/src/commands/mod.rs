@@ -1,6 +1,7 @@
 //! One file for each command: what it takes from the command line, and what it does.
 
 pub mod admin;
+pub mod api_keys;
 mod arguments;
 pub mod audit;
 pub mod breakers;
@@ -15,6 +16,7 @@ pub mod events;
 pub mod import;
 pub mod invoke;
 pub mod keys;
+pub mod limits;
 pub mod logs;
 pub mod new;
 pub mod projections;

@@ -15,7 +15,7 @@ use weft_core::manifest::{Build, Manifest};
 use weft_gateway::RouteTable;
 
 use crate::commands::build;
-use crate::commands::up::Edge;
+use crate::commands::up::{self, Edge};
 use crate::host::Host;
 use crate::{assemble, keys};
 
@@ -28,7 +28,7 @@ const BUILD_OUTPUT: &str = "target";
 ///
 /// # Errors
 /// If the system cannot watch the sources.
-pub fn start(host: Arc<Host>, edge: Arc<Edge>, stop: CancellationToken) -> anyhow::Result<()> {
+pub fn start(host: Arc<Host>, edge: Arc<Edge>, no_rate_limits: bool, stop: CancellationToken) -> anyhow::Result<()> {
     let manifest = host.manifest();
     let (changed, changes) = mpsc::channel(1);
     let root = std::path::absolute(&manifest.root)?;
@@ -48,7 +48,7 @@ pub fn start(host: Arc<Host>, edge: Arc<Edge>, stop: CancellationToken) -> anyho
         // The watcher lives as long as this task.
         let _watcher = watcher;
         tokio::select! {
-            () = follow(&host, &edge, changes) => {}
+            () = follow(&host, &edge, no_rate_limits, changes) => {}
             () = stop.cancelled() => {}
         }
     });
@@ -56,28 +56,29 @@ pub fn start(host: Arc<Host>, edge: Arc<Edge>, stop: CancellationToken) -> anyho
     Ok(())
 }
 
-async fn follow(host: &Arc<Host>, edge: &Arc<Edge>, mut changes: mpsc::Receiver<()>) {
+async fn follow(host: &Arc<Host>, edge: &Arc<Edge>, no_rate_limits: bool, mut changes: mpsc::Receiver<()>) {
     while changes.recv().await.is_some() {
         tokio::time::sleep(SETTLE).await;
         while changes.try_recv().is_ok() {}
-        match redeploy(host, edge).await {
+        match redeploy(host, edge, no_rate_limits).await {
             Ok(()) => tracing::info!("deployed"),
             Err(error) => tracing::error!("not deployed, everything stays as it is: {error:#}"),
         }
     }
 }
 
-async fn redeploy(host: &Arc<Host>, edge: &Arc<Edge>) -> anyhow::Result<()> {
+async fn redeploy(host: &Arc<Host>, edge: &Arc<Edge>, no_rate_limits: bool) -> anyhow::Result<()> {
     let place = host.parts().place.clone();
     let manifest = place.load().map_err(assemble::refused)?;
     build::build(&manifest, None).await?;
     let (deploying, routes) = (host.clone(), RouteTable::new(&manifest.routes));
+    let rate_limits = up::rate_limits(&manifest, no_rate_limits);
     let deployed = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
         let variables = keys::resolve(&manifest, &place).map_err(assemble::refused)?;
         deploying.deploy(manifest, &variables)
     });
     deployed.await??;
-    edge.set_routes(routes)?;
+    edge.deploy(routes, &rate_limits)?;
     host.run_schedules();
     host.serve_subscriptions().await?;
     host.serve_projections().await

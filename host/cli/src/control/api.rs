@@ -1,7 +1,9 @@
 //! What goes over the control socket. The same types are what `--json` prints, so changing one changes a public format.
 //! `GET /v1/logs` answers [`weft_telemetry::LogLine`]s, one JSON object on each line. Sagas are in [`sagas`], what can be
-//! done to them in [`orders`]; events in [`messaging`], their schemas in [`schemas`]; breakers and faults in [`mesh`].
+//! done to them in [`orders`]; events in [`messaging`], their schemas in [`schemas`]; breakers and faults in [`mesh`]; limits and API
+//! keys in [`gateway`].
 
+pub mod gateway;
 pub mod mesh;
 pub mod messaging;
 pub mod orders;
@@ -15,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use weft_core::manifest::{Access, Manifest, Route};
 use weft_engine::{InvokeAnswer, JobEnd};
 
+pub use gateway::{ApiKeyEntry, LimitReport, LimitedCaller, MadeApiKey, NewApiKey, RevokeApiKey};
 pub use mesh::{AddFault, BreakerAct, BreakerEntry, Cleared, FaultEntry};
 pub use messaging::{
     DeadLetterEntry, DeadLetterOrder, EventEntry, EventList, NewEvent, Publish, Published, Reached, SubscriptionEntry,

@@ -1,6 +1,7 @@
 //! What a running host answers on its control socket.
 
 mod audited;
+mod gateway;
 mod hands;
 mod mesh;
 mod messaging;
@@ -28,9 +29,11 @@ use weft_telemetry::{AuditLog, GuestLogs, LogLine};
 
 use super::api::{Answer, Call, Info, Problem, Ran, RouteEntry, Run, routes};
 use super::server::{
-    LogFilter, MeshOperations, MessagingOperations, Operations, ProjectionOperations, SagaOperations, SchemaOperations,
-    VersionOperations, problem,
+    GatewayOperations, LogFilter, MeshOperations, MessagingOperations, Operations, ProjectionOperations,
+    SagaOperations, SchemaOperations, VersionOperations, problem,
 };
+use crate::api_keys::Keyring;
+use crate::commands::up::Edge;
 use crate::host::Host;
 use crate::invoker::{invoke_in, run_in};
 
@@ -38,6 +41,10 @@ use crate::invoker::{invoke_in, run_in};
 pub struct Running {
     /// The host itself.
     pub host: Arc<Host>,
+    /// What it serves HTTP by.
+    pub edge: Arc<Edge>,
+    /// The API keys that it takes; none if it takes no keys.
+    pub api_keys: Option<Arc<Keyring>>,
     /// Its sagas.
     pub sagas: Sagas,
     /// What its functions write.
@@ -92,6 +99,10 @@ impl Operations for Running {
     }
 
     fn schemas(&self) -> &dyn SchemaOperations {
+        self
+    }
+
+    fn gateway(&self) -> &dyn GatewayOperations {
         self
     }
 

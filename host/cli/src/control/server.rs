@@ -1,7 +1,8 @@
 //! The host's side of the control socket: HTTP, the token and the limits. What is answered comes from
 //! [`Operations`]; what is asked of sagas is read in [`sagas`], of events in [`messaging`]
-//! and [`schemas`].
+//! and [`schemas`], of the gateway in [`gateway`].
 
+mod gateway;
 mod mesh;
 mod messaging;
 mod projections;
@@ -38,6 +39,7 @@ use super::MAX_BODY_BYTES;
 use super::api::{Answer, Call, Info, Problem, Ran, RouteEntry, Run};
 use super::socket;
 use super::token::Token;
+pub use gateway::GatewayOperations;
 pub use mesh::MeshOperations;
 pub use messaging::{DeadLetterAct, MessagingOperations, SubscriptionAct, place};
 pub use projections::ProjectionOperations;
@@ -85,6 +87,8 @@ pub trait Operations: Send + Sync + 'static {
     fn versions(&self) -> &dyn VersionOperations;
     /// What its events look like.
     fn schemas(&self) -> &dyn SchemaOperations;
+    /// Its rate limits and API keys.
+    fn gateway(&self) -> &dyn GatewayOperations;
     /// What functions wrote. Ends after the lines that there are, or never if it is to follow.
     fn logs(&self, filter: LogFilter) -> BoxStream<'static, LogLine>;
     /// Runs a command. 502 if it does not end, 400 if there is no such command.
@@ -216,6 +220,7 @@ async fn route(operations: &dyn Operations, request: Request<Incoming>) -> Resul
                 ["breakers" | "faults", ..] => mesh::route(operations.mesh(), &segments, request).await,
                 ["versions", rest @ ..] => versions::route(operations.versions(), rest, request).await,
                 ["schemas" | "asyncapi", ..] => schemas::route(operations.schemas(), &segments, request).await,
+                ["limits" | "api-keys", ..] => gateway::route(operations.gateway(), &segments, &query, request).await,
                 _ => Err(nothing_at(method, path)),
             }
         }

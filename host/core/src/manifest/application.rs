@@ -18,6 +18,7 @@ use super::mesh::Mesh;
 use super::names;
 use super::pattern::RoutePattern;
 use super::problems::Problems;
+use super::rate_limit;
 use super::route::{self, Rule};
 use super::sagas::{Choreography, SagaSettings, StepLimit};
 use super::schemas::Schemas;
@@ -68,6 +69,7 @@ pub(super) fn read(path: &Path, text: &str, mode: Mode<'_>) -> Result<Manifest, 
     split::split(&mut manifest.triggers, &mut manifest.components, is_there);
     manifest.replaced_by_host = replaced;
     let routes = route::assemble(&manifest, rules, &problems);
+    rate_limit::check_number(&routes, &problems);
     if problems.is_empty() { Ok(Manifest { routes, ..manifest }) } else { Err(problems.into_sorted()) }
 }
 

@@ -1,10 +1,11 @@
 //! Bounds of the gateway. Keeping to them belongs to the gateway.
 
 use super::limits::DEADLINE_MS;
+use super::rate_limit::RateLimits;
 use super::section::Section;
 
 /// `[application.tool.weft.gateway]`: bounds of every request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gateway {
     /// The largest body of a request, in bytes: 0 to 1 GiB, 10 MB by default. A larger one is answered with 413.
     pub max_body_bytes: u64,
@@ -24,6 +25,8 @@ pub struct Gateway {
     /// Requests that are served at once over all routes: 1 to 1,000,000, 1,000 by default. One more is answered with
     /// 503.
     pub max_concurrent: u32,
+    /// How many requests are admitted.
+    pub rate_limits: RateLimits,
 }
 
 impl Default for Gateway {
@@ -37,6 +40,7 @@ impl Default for Gateway {
             idle_timeout_ms: 60_000,
             max_connections: 10_000,
             max_concurrent: 1_000,
+            rate_limits: RateLimits::default(),
         }
     }
 }
@@ -54,6 +58,7 @@ impl Gateway {
             idle_timeout_ms: ms("idle_timeout_ms", default.idle_timeout_ms),
             max_connections: section.number("max_connections", 1..=1_000_000, default.max_connections),
             max_concurrent: section.number("max_concurrent", 1..=1_000_000, default.max_concurrent),
+            rate_limits: RateLimits::read(&section),
         };
         section.finish();
         gateway

@@ -1,10 +1,11 @@
-//! Access tokens (JWT, RFC 7519 and the advice of RFC 8725): from an `Authorization` header to an [`Identity`]. Who
-//! may do what with it is the route's business, and issuing tokens the identity functions'.
+//! Access tokens (JWT, RFC 7519 and the advice of RFC 8725): from an `Authorization` header to an [`Identity`]; and API
+//! keys in their place. Who may do what with it is the route's business, and issuing tokens the identity functions'.
 //!
 //! A token must be signed by one of our keys with that key's own algorithm (EdDSA or RS256), and carry our issuer and
 //! audience, a subject, an expiry, and `type` (or `typ`) `access`. Whatever a token's header says about where to find
 //! a key (`jku`, `jwk`, `x5u`, `x5c`) is ignored. Times are whole seconds.
 
+pub(crate) mod api_key;
 mod cache;
 mod identity;
 mod keys;
@@ -18,9 +19,11 @@ use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use sha2::{Digest as _, Sha256};
 
 use crate::problem::Problem;
+use api_key::API_KEY;
+pub use api_key::{ApiKey, ApiKeys, api_key_hash};
 use cache::{TokenCache, TokenHash};
 use identity::Claims;
-pub use identity::Identity;
+pub use identity::{ClaimNames, Identity};
 pub use keys::{KeyError, KeySet};
 pub use settings::{AuthError, AuthSettings};
 
@@ -58,12 +61,26 @@ impl Authenticator {
         Self { settings, eddsa, rs256, cache: TokenCache::default() }
     }
 
-    /// The identity behind a request; `None` if it carries no token.
+    /// Whether callers may show API keys, which are then nobody else's business.
+    pub fn takes_api_keys(&self) -> bool {
+        self.settings.api_keys.is_some()
+    }
+
+    /// The identity behind a request; `None` if it carries neither a token nor a key.
     ///
     /// # Errors
-    /// 401 for a token that is not valid now.
+    /// 401 for a token or a key that is not valid now; 400 for both at once, as RFC 6750 section 3.1 has it for several
+    /// ways to show a token: which of two callers it is would be a guess.
     pub fn identify(&self, headers: &HeaderMap, now_ms: u64) -> Result<Option<Arc<Identity>>, Problem> {
-        let Some(token) = bearer_token(headers)? else { return Ok(None) };
+        let token = bearer_token(headers)?;
+        match &self.settings.api_keys {
+            Some(_) if token.is_some() && headers.contains_key(API_KEY) => Err(Problem::two_credentials()),
+            Some(keys) if token.is_none() => api_key::identify(&**keys, headers, now_ms / 1000),
+            _ => token.map(|token| self.identify_token(token, now_ms)).transpose(),
+        }
+    }
+
+    fn identify_token(&self, token: &[u8], now_ms: u64) -> Result<Arc<Identity>, Problem> {
         if token.len() > TOKEN_BYTES {
             return Err(Problem::token_invalid("The access token is too long."));
         }
@@ -79,7 +96,7 @@ impl Authenticator {
         };
         // A token verified before may have expired or been revoked since.
         self.check_time(&identity, now_ms / 1000)?;
-        Ok(Some(identity))
+        Ok(identity)
     }
 
     /// Why a token is not valid is not told: it would only help to forge one.
@@ -99,7 +116,7 @@ impl Authenticator {
         }
         let mut keys = self.settings.keys.candidates(header.alg, header.kid.as_deref());
         let claims: Claims = keys.find_map(|key| decode(token, &key.decoding, validation).ok())?.claims;
-        Identity::from_claims(claims)
+        Identity::from_claims(claims, &self.settings.claims)
     }
 
     fn check_time(&self, identity: &Identity, now_s: u64) -> Result<(), Problem> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use weft_core::manifest::{self, KeySource};
 
-use super::{KeyError, KeySet, Revocations};
+use super::{ApiKeys, ClaimNames, KeyError, KeySet, Revocations};
 
 /// Largest key file, in bytes.
 const KEY_FILE_BYTES: u64 = 1024 * 1024;
@@ -26,6 +26,10 @@ pub struct AuthSettings {
     pub keys: KeySet,
     /// Which tokens are void.
     pub revocations: Option<Arc<dyn Revocations>>,
+    /// The API keys there are, if callers may show one.
+    pub api_keys: Option<Arc<dyn ApiKeys>>,
+    /// Which claims say more of a caller.
+    pub claims: ClaimNames,
 }
 
 impl fmt::Debug for AuthSettings {
@@ -79,6 +83,7 @@ impl AuthSettings {
         auth: &manifest::Auth,
         variable: impl Fn(&str) -> Option<String>,
         revocations: Option<Arc<dyn Revocations>>,
+        api_keys: Option<Arc<dyn ApiKeys>>,
     ) -> Result<Self, AuthError> {
         let mut keys = KeySet::default();
         for source in &auth.keys {
@@ -94,7 +99,8 @@ impl AuthSettings {
             added.map_err(|source| AuthError::Key { line, source })?;
         }
         let (issuer, audience) = (auth.issuer.to_string(), auth.audience.to_string());
-        Ok(Self { issuer, audience, leeway_s: auth.leeway_s.into(), keys, revocations })
+        let claims = ClaimNames { tier: auth.tier_claim.to_string(), tenant: auth.tenant_claim.to_string() };
+        Ok(Self { issuer, audience, leeway_s: auth.leeway_s.into(), keys, revocations, api_keys, claims })
     }
 }
 
@@ -119,12 +125,15 @@ mod tests {
             leeway_s: 30,
             keys: vec![Located::new(source, 7)],
             revocations: None,
+            api_keys: false,
+            tier_claim: "tier".into(),
+            tenant_claim: "tenant".into(),
             line: 1,
         }
     }
 
     fn read_auth(source: KeySource, value: Option<&str>) -> Result<AuthSettings, AuthError> {
-        AuthSettings::from_manifest(&auth(source), |_| value.map(ToOwned::to_owned), None)
+        AuthSettings::from_manifest(&auth(source), |_| value.map(ToOwned::to_owned), None, None)
     }
 
     #[test]

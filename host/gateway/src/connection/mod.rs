@@ -2,7 +2,7 @@
 
 mod watched;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -17,6 +17,8 @@ pub(crate) struct Peer {
     pub address: HeaderValue,
     /// The address alone, for `X-Forwarded-For`.
     pub ip: HeaderValue,
+    /// The same as a number.
+    pub host: IpAddr,
     /// Whether what it forwards is believed.
     pub trusted: bool,
 }
@@ -26,7 +28,8 @@ impl Peer {
         // An address is always a header value.
         let header = |text: String| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         let ip = address.ip().to_canonical();
-        Self { address: header(SocketAddr::new(ip, address.port()).to_string()), ip: header(ip.to_string()), trusted }
+        let text = header(SocketAddr::new(ip, address.port()).to_string());
+        Self { address: text, ip: header(ip.to_string()), host: ip, trusted }
     }
 
     pub fn text(&self) -> &str {

@@ -1,4 +1,4 @@
-//! Who calls, and whether the route lets them. A route that is not public is closed unless a token opens it.
+//! Who calls, and whether the route lets them. A route that is not public is closed unless a token or an API key opens it.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,7 +9,8 @@ use tower::Service;
 use weft_core::manifest::Access;
 
 use super::{Or, Routed, always_ready, answer};
-use crate::auth::Identity;
+use crate::auth::api_key::API_KEY;
+use crate::auth::{Authenticator, Identity};
 use crate::body::ResponseBody;
 use crate::problem::Problem;
 
@@ -34,6 +35,11 @@ where
         match authorise(&routed) {
             Ok(identity) => {
                 routed.identity = identity;
+                let auth = routed.exchange.record.shared.auth.as_ref();
+                if auth.is_some_and(Authenticator::takes_api_keys) {
+                    // It has served its purpose, and is a secret.
+                    routed.exchange.head.headers.remove(API_KEY);
+                }
                 Either::Right(self.inner.call(routed))
             }
             Err(problem) => answer(Err(problem)),

@@ -11,6 +11,7 @@ mod fixed;
 mod forward;
 mod headers;
 mod health;
+mod limit;
 mod observe;
 mod route;
 
@@ -82,7 +83,13 @@ pub(crate) type Stack<S> = Observe<
             admit::Admit<
                 check::Check<
                     headers::Strip<
-                        route::Find<authorise::Authorise<fixed::Fixed<deadline::Within<forward::Forward<S>>>>>,
+                        route::Find<
+                            limit::Limited<
+                                authorise::Authorise<
+                                    limit::Limited<fixed::Fixed<deadline::Within<forward::Forward<S>>>>,
+                                >,
+                            >,
+                        >,
                     >,
                 >,
             >,
@@ -108,8 +115,12 @@ pub(crate) fn stack<S: Upstream>(shared: &Arc<Shared>, upstream: S) -> Stack<S> 
         .layer_fn(|inner| headers::Strip { inner })
         // Before the token, because the route says whether one is needed.
         .layer_fn(|inner| route::Find { inner })
+        // After the route, which says what limits hold; before the token, so that guessing one is limited as well.
+        .layer_fn(|inner| limit::Limited { when: limit::When::BeforeToken, inner })
         // After the route, before any of the function's time is spent.
         .layer_fn(|inner| authorise::Authorise { inner })
+        // After the token, which says whose limits they are; who may not use the route uses up none of them.
+        .layer_fn(|inner| limit::Limited { when: limit::When::AfterToken, inner })
         // After the token, which such a route may need like any other; no function runs for it.
         .layer_fn(|inner| fixed::Fixed { inner })
         // Around the function alone; what stands above never waits.

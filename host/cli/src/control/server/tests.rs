@@ -1,5 +1,6 @@
 //! The server over its real socket, with a host that only remembers what it was asked.
 
+mod gateway;
 mod mesh;
 mod messaging;
 
@@ -64,6 +65,10 @@ impl Operations for Fake {
     }
 
     fn schemas(&self) -> &dyn SchemaOperations {
+        self
+    }
+
+    fn gateway(&self) -> &dyn GatewayOperations {
         self
     }
 

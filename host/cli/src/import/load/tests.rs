@@ -14,8 +14,8 @@ use super::*;
 use crate::control::api::{Call, Info, Problem, Ran, RouteEntry, Run};
 use crate::control::client::Client;
 use crate::control::server::{
-    LogFilter, MeshOperations, MessagingOperations, Operations, ProjectionOperations, SagaOperations, SchemaOperations,
-    VersionOperations, serve,
+    GatewayOperations, LogFilter, MeshOperations, MessagingOperations, Operations, ProjectionOperations,
+    SagaOperations, SchemaOperations, VersionOperations, serve,
 };
 use crate::import::oulad::{Course, Row};
 
@@ -94,6 +94,9 @@ impl Operations for Application {
         unreachable!("an import does not ask")
     }
     fn schemas(&self) -> &dyn SchemaOperations {
+        unreachable!("an import does not ask")
+    }
+    fn gateway(&self) -> &dyn GatewayOperations {
         unreachable!("an import does not ask")
     }
     fn logs(&self, _: LogFilter) -> BoxStream<'static, LogLine> {
