@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use weft_core::{id, whole};
@@ -93,11 +94,20 @@ impl Versions {
         let path = folder.join("versions.json");
         let kept = |source| VersionError::Kept { path: path.clone(), source };
         fs::create_dir_all(&folder).map_err(kept)?;
-        let now = match fs::read(&path) {
+        let mut now: Vec<Version> = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| kept(error.into()))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(kept(error)),
         };
+        now.retain(|version| {
+            let file = file(data, &version.digest);
+            let is_whole = fs::read(&file).is_ok_and(|bytes| id::digest(&bytes) == *version.digest);
+            if !is_whole {
+                let (component, file) = (&version.component, file.display());
+                tracing::error!(%component, %file, "the file of a version is gone or damaged: the version is dropped");
+            }
+            is_whole
+        });
         Ok(Self { folder, now: Mutex::new(now) })
     }
 
@@ -152,6 +162,28 @@ pub fn bring(data: &Path, source: &Path) -> io::Result<String> {
     }
     whole::write(&target, &bytes)?;
     Ok(digest)
+}
+
+/// The versions that still stand beside what the manifest names, and those that it has overtaken.
+///
+/// # Errors
+/// If the file of a component that has versions cannot be read.
+pub fn current(versions: &[Version], of_manifest: &[FunctionSpec]) -> anyhow::Result<(Vec<Version>, Vec<Version>)> {
+    let (mut current, mut overtaken) = (Vec::new(), Vec::new());
+    for version in versions {
+        let source = of_manifest.iter().find(|spec| spec.id == version.component).map(|spec| &spec.source);
+        let digest = match source {
+            None => None,
+            Some(Source { composed: Some(bytes), .. }) => Some(id::digest(bytes)),
+            Some(Source { path, .. }) => {
+                let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+                Some(id::digest(&bytes))
+            }
+        };
+        let list = if digest.as_deref() == Some(&*version.beside) { &mut current } else { &mut overtaken };
+        list.push(version.clone());
+    }
+    Ok((current, overtaken))
 }
 
 /// The functions of the versions, each with all that its component has but the code.
@@ -253,7 +285,10 @@ mod tests {
     fn what_is_changed_is_kept_and_what_fails_changes_nothing() {
         let data = tempfile::tempdir().unwrap();
         let versions = Versions::open(data.path()).unwrap();
-        let put = |all: &mut Vec<Version>| add(all, version("a", &"1".repeat(64), 0));
+        let source = data.path().join("new.wasm");
+        fs::write(&source, "code").unwrap();
+        let digest = bring(data.path(), &source).unwrap();
+        let put = |all: &mut Vec<Version>| add(all, version("a", &digest, 0));
         versions.change(put, |_| Ok(())).unwrap();
         assert!(versions.change(put, |_| Ok(())).unwrap_err().to_string().contains("deployed already"));
         let refused = |_: &[Version]| Err(VersionError::Conflict("refused".to_owned()));
@@ -261,7 +296,10 @@ mod tests {
         assert!(versions.change(other, refused).is_err());
         let kept = Versions::open(data.path()).unwrap().all();
         assert_eq!((kept.clone(), kept.len()), (versions.all(), 1));
-        assert_eq!(&*kept[0].function(), "a@111111111111");
+        assert_eq!(*kept[0].function(), format!("a@{}", &digest[..12]));
+        // One whose code is not what was deployed is not run.
+        fs::write(file(data.path(), &digest), "other code").unwrap();
+        assert!(Versions::open(data.path()).unwrap().all().is_empty());
     }
 
     #[test]
