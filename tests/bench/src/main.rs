@@ -4,6 +4,7 @@
 mod bare;
 mod child;
 mod event_store;
+mod gateway;
 mod http_hello;
 mod install;
 mod load;
@@ -17,6 +18,7 @@ mod runtime;
 mod sagas;
 mod startup;
 mod target;
+mod wrk;
 
 use std::process::ExitCode;
 
@@ -39,6 +41,8 @@ enum Name {
     Eventstore,
     /// Events in and out of the message log, from the host's own API and from functions.
     Messaging,
+    /// A function behind the whole gateway, beside other gateways.
+    Gateway,
     /// Components through HTTP, cold and idle ones, and calls between them.
     Runtime,
     /// Sagas of five steps that write nothing, ask a service outside, or make a keyed commit each.
@@ -53,11 +57,11 @@ enum Name {
 struct Arguments {
     /// The one benchmark to run; all of them if it is left out.
     name: Option<Name>,
-    /// Also measures peers: `wasmtime serve`, NATS, Redis, Restate and DBOS, which are installed into
+    /// Also measures peers: `wasmtime serve`, nginx, HAProxy, Express, NATS, Redis, Restate and DBOS, which are installed into
     /// `target/peers`.
     #[arg(long)]
     peers: bool,
-    /// Of the benchmarks `messaging` and `runtime` only the benches whose names begin so.
+    /// Of the benchmarks `gateway`, `messaging` and `runtime` only the benches whose names begin so.
     #[arg(long, default_value = "")]
     only: String,
     /// Prints one JSON object on each line.
@@ -106,6 +110,7 @@ fn measure(name: Name, arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
         Name::HttpHello => http_hello::measure(peers),
         Name::MeshCall => mesh_call::measure(),
         Name::Eventstore => event_store::measure(),
+        Name::Gateway => gateway::measure(peers, &arguments.only),
         Name::Messaging => messaging::measure(peers, &arguments.only),
         Name::Runtime => runtime::measure(peers, &arguments.only),
         Name::Sagas => sagas::measure(peers),

@@ -6,7 +6,6 @@ mod calls;
 mod fleet;
 mod neighbour;
 mod policy;
-mod wrk;
 
 use weft_tests::platform::Platform;
 
@@ -14,7 +13,7 @@ use crate::load::Server;
 use crate::peers::{self, Served};
 use crate::report::{Label, Row, Run, Settings};
 use crate::rounds::{Contender, alternate};
-use crate::target;
+use crate::{target, wrk};
 
 const CONNECTIONS: [usize; 3] = [1, 32, 256];
 /// What the manifest of the examples says, and what peers are told.
@@ -86,7 +85,7 @@ fn contender(
     let settings = Settings { reuse, flush: "none", limits, how };
     Contender {
         label: Label { bench, system, concurrency: connections, settings },
-        run: Box::new(move || wrk::load(&server, path, connections)),
+        run: Box::new(move || wrk::load(&server, path, connections, None)),
     }
 }
 

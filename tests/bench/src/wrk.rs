@@ -11,6 +11,8 @@ use crate::load::Server;
 use crate::process::Usage;
 use crate::report::{Run, Stated};
 
+/// What is answered to `?name=Ada`.
+pub const GREETING: &str = "{\"message\":\"Hello, Ada!\"}";
 const WARM_UP_S: u64 = 1;
 const MEASURED_S: u64 = 4;
 
@@ -32,14 +34,16 @@ pub fn install() -> anyhow::Result<()> {
 ///
 /// # Errors
 /// If an answer is no success, a connection fails, or the first answer is wrong.
-pub fn load(server: &Server, path: &str, connections: usize) -> anyhow::Result<Run> {
+pub fn load(server: &Server, path: &str, connections: usize, token: Option<&str>) -> anyhow::Result<Run> {
     let url = format!("http://{}{path}?name=Ada", server.address);
-    let answer = Client::new(&format!("http://{}", server.address)).get(&format!("{path}?name=Ada")).try_send()?;
-    ensure!(answer.text() == "{\"message\":\"Hello, Ada!\"}", "{url} was answered wrongly: {}", answer.text());
-    run(&url, connections, WARM_UP_S)?;
+    let client = Client::new(&format!("http://{}", server.address));
+    let request = client.get(&format!("{path}?name=Ada"));
+    let answer = token.into_iter().fold(request, |request, token| request.token(token)).try_send()?;
+    ensure!(answer.text() == GREETING, "{url} was answered wrongly: {}", answer.text());
+    run(&url, connections, WARM_UP_S, token)?;
     let before = Usage::of(&server.processes)?;
     let start = Instant::now();
-    let said = run(&url, connections, MEASURED_S)?;
+    let said = run(&url, connections, MEASURED_S, token)?;
     let elapsed = start.elapsed();
     let after = Usage::of(&server.processes)?;
     let (count, stated) = read(&said)?;
@@ -48,12 +52,13 @@ pub fn load(server: &Server, path: &str, connections: usize) -> anyhow::Result<R
     Ok(run.with_usage(&before, &after, false))
 }
 
-fn run(url: &str, connections: usize, seconds: u64) -> anyhow::Result<String> {
-    let output = Command::new("wrk")
-        .args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "--latency", url])
-        .stdin(Stdio::null())
-        .output()
-        .context("wrk cannot be run")?;
+fn run(url: &str, connections: usize, seconds: u64, token: Option<&str>) -> anyhow::Result<String> {
+    let mut command = Command::new("wrk");
+    command.args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "--latency"]);
+    if let Some(token) = token {
+        command.args(["-H", &format!("authorization: Bearer {token}")]);
+    }
+    let output = command.arg(url).stdin(Stdio::null()).output().context("wrk cannot be run")?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "wrk: {said}{}", String::from_utf8_lossy(&output.stderr));
     if let Some(line) = said.lines().find(|line| line.contains("Non-2xx") || line.contains("Socket errors")) {
