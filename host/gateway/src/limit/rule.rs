@@ -67,8 +67,13 @@ pub(super) struct Standing {
 }
 
 /// What to give back if the request is refused after all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark(u64);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// The window's start, the slot, or the time.
+    at: u64,
+    /// What was in the bucket before.
+    level: u64,
+}
 
 impl From<RateStrategy> for Rule {
     fn from(strategy: RateStrategy) -> Self {
@@ -167,7 +172,7 @@ impl Rule {
         match (self, state) {
             (_, State::Fixed { start_ns, count }) => {
                 *count = count.saturating_add(1);
-                Mark(*start_ns)
+                Mark { at: *start_ns, level: 0 }
             }
             (Self::Sliding { window_ns, .. }, State::Sliding(slots)) => {
                 let last = slots.last().map_or(0, |(slot, _)| *slot);
@@ -176,32 +181,37 @@ impl Rule {
                     Some((_, count)) => *count = count.saturating_add(1),
                     None => slots.push((slot, 1)),
                 }
-                Mark(slot)
+                Mark { at: slot, level: 0 }
             }
-            (Self::Bucket { unit, .. }, State::Bucket { level, .. }) => {
+            (Self::Bucket { unit, .. }, State::Bucket { level, at_ns }) => {
+                let mark = Mark { at: *at_ns, level: *level };
                 *level = level.saturating_sub(unit);
-                Mark(0)
+                mark
             }
             (_, State::Concurrency { count }) => {
                 *count = count.saturating_add(1);
-                Mark(0)
+                Mark::default()
             }
-            _ => Mark(0),
+            _ => Mark::default(),
         }
     }
 
     /// Undoes [`Rule::take`], or ends the request of a concurrency limit.
     pub fn give_back(self, state: &mut State, mark: Mark) {
         match (self, state) {
-            (_, State::Fixed { start_ns, count }) if *start_ns == mark.0 => *count = count.saturating_sub(1),
+            (_, State::Fixed { start_ns, count }) if *start_ns == mark.at => *count = count.saturating_sub(1),
             (_, State::Sliding(slots)) => {
-                if let Some((_, count)) = slots.iter_mut().find(|(slot, _)| *slot == mark.0) {
+                if let Some((_, count)) = slots.iter_mut().find(|(slot, _)| *slot == mark.at) {
                     *count = count.saturating_sub(1);
                 }
                 slots.retain(|(_, count)| *count > 0);
             }
-            (Self::Bucket { capacity, unit, .. }, State::Bucket { level, .. }) => {
-                *level = level.saturating_add(unit).min(u64::from(capacity) * unit);
+            (Self::Bucket { capacity, refill, unit }, State::Bucket { level, at_ns }) => {
+                let full = u64::from(capacity) * unit;
+                // Had it not been taken, it may have run over since.
+                let flowed = at_ns.saturating_sub(mark.at).saturating_mul(refill);
+                let spilled = mark.level.saturating_add(flowed).saturating_sub(full).min(unit);
+                *level = level.saturating_add(unit - spilled).min(full);
             }
             (_, State::Concurrency { count }) => *count = count.saturating_sub(1),
             _ => {}
