@@ -83,8 +83,8 @@ fn calls_are_made_again_within_their_budget() {
     let served = answers.iter().filter(|answer| **answer == json!({ "Ok": "k" })).count();
     let stats = breaker(&platform, "callee-again");
     let retries = stats["retries"].as_u64().expect("a number");
-    // A fifth of the calls, and the few that are free.
-    assert!((3..=15).contains(&retries), "{stats}");
+    // A fifth of the calls, and the few that are free in each ten seconds; without a budget it would be about as many as calls.
+    assert!((3..=30).contains(&retries), "{stats}");
     assert_eq!(stats["calls"], 60, "{stats}");
     assert_eq!(stats["failures"], 60 - served, "{stats}");
     assert_eq!(weft(&platform, &["chaos", "clear"]).trim(), "1 cleared");

@@ -80,7 +80,7 @@ fn a_version_that_does_as_well_is_promoted() {
     let platform = Platform::start_with(&options());
     deploy(&platform, "hello-p2", &[]);
     let start = ["canary", "start", "hello", "--steps", "25,60", "--min-calls", "30", "--step-time", "10ms"];
-    weft(&platform, &[start.as_slice(), &["--max-latency", "10000"]].concat());
+    weft(&platform, &[start.as_slice(), &["--max-latency", "100000"]].concat());
     assert!(refused(&platform, &start).contains("is running already"));
     let promoted = eventually("the canary is promoted", || {
         get(&platform, ROUND);

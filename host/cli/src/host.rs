@@ -33,7 +33,7 @@ use crate::guest_files;
 use crate::inside::Inside;
 use crate::schemas;
 use crate::specs::{self, Made};
-use crate::versions::{self, Version, Versions};
+use crate::versions::Versions;
 use crate::wiring::{Delivering, Projecting, Resuming, Scheduling};
 
 /// How long the deliveries in work may take to finish when the host goes down.
@@ -114,33 +114,20 @@ impl Host {
     /// Components that are missing or refused, with their places in the manifest; schemas that may not change so.
     pub fn deploy(&self, manifest: Manifest, variables: &Variables) -> anyhow::Result<()> {
         let _one_at_a_time = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
-        self.deploy_beside(&manifest, variables)
-    }
-
-    /// Answers which of the versions `beside` were overtaken and left out.
-    fn deploy_with(
-        &self,
-        manifest: Manifest,
-        variables: &Variables,
-        beside: &[Version],
-    ) -> anyhow::Result<Vec<Version>> {
         let made = composing::composed(&manifest).and_then(|composed| {
             let files = guest_files::prepare(&manifest, &self.parts.place.data)?;
             Ok(Made { composed, files })
         });
-        let mut functions =
+        let functions =
             made.and_then(|made| specs::functions(&manifest, variables, &made)).map_err(assemble::refused)?;
-        let (beside, overtaken) = versions::current(beside, &functions)?;
-        functions.extend(versions::functions(&beside, &functions, &self.parts.place.data));
         let schemas = schemas::planned(&self.parts.schemas, &manifest)?;
-        self.parts.engine.deploy(functions).map_err(|error| assemble::engine_refused(&manifest, error))?;
+        self.deploy_functions(functions).map_err(|error| assemble::engine_refused(&manifest, error))?;
         schemas::register(&self.parts.schemas, schemas, &manifest)?;
         self.parts.mesh.configure(specs::policies(&manifest), specs::faults(&manifest));
-        self.parts.mesh.split(versions::splits(&beside));
         self.parts.inside.serve(&manifest);
         self.parts.sagas.limits().set(specs::step_limits(&manifest));
         self.manifest.store(Arc::new(manifest));
-        Ok(overtaken)
+        self.drop_overtaken()
     }
 
     /// Lets sagas go on, events flow, and the startup functions run. Answers what those have to say.

@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
 use weft_core::{id, whole};
@@ -81,11 +81,13 @@ pub enum VersionError {
 #[derive(Debug)]
 pub struct Versions {
     folder: PathBuf,
-    now: Mutex<Vec<Version>>,
+    /// What is kept. Read without a lock: whoever changes it may wait for the disk.
+    now: ArcSwap<Vec<Version>>,
+    changing: Mutex<()>,
 }
 
 impl Versions {
-    /// Those that are kept in `data`.
+    /// Those that are kept in `data`. A version whose file is gone or damaged is dropped, and a file that is no version's removed.
     ///
     /// # Errors
     /// If what is kept cannot be read.
@@ -108,38 +110,61 @@ impl Versions {
             }
             is_whole
         });
-        Ok(Self { folder, now: Mutex::new(now) })
+        let versions = Self { folder, now: ArcSwap::from_pointee(now), changing: Mutex::new(()) };
+        versions.sweep();
+        Ok(versions)
     }
 
-    /// All of them, in the order in which they were deployed.
+    /// All of them.
     #[must_use]
-    pub fn all(&self) -> Vec<Version> {
-        self.locked().clone()
+    pub fn all(&self) -> Arc<Vec<Version>> {
+        self.now.load_full()
     }
 
-    /// Changes them, durably: `change` works on a copy, and `carry_out` makes of it what it is for; if either fails nothing is changed.
+    /// Looks at them while nobody changes them.
+    pub fn with(&self, look: impl FnOnce(&[Version])) {
+        let _alone = self.alone();
+        look(&self.all());
+    }
+
+    /// Changes them, durably, one change after the other; `then` sees what they are, and nobody changes them meanwhile.
     ///
     /// # Errors
-    /// Those of both, and if it cannot be kept.
-    pub fn change<T, E: From<VersionError>>(
+    /// Those of `change`, and if it cannot be kept; nothing has changed then.
+    pub fn change<T>(
         &self,
-        change: impl FnOnce(&mut Vec<Version>) -> Result<T, E>,
-        carry_out: impl FnOnce(&[Version]) -> Result<(), E>,
-    ) -> Result<T, E> {
-        let mut now = self.locked();
-        let mut changed = now.clone();
+        change: impl FnOnce(&mut Vec<Version>) -> Result<T, VersionError>,
+        then: impl FnOnce(&[Version]),
+    ) -> Result<T, VersionError> {
+        let _alone = self.alone();
+        let mut changed = Vec::clone(&self.all());
         let answer = change(&mut changed)?;
-        carry_out(&changed)?;
         let path = self.folder.join("versions.json");
         let written = serde_json::to_vec_pretty(&changed).map_err(io::Error::from);
         let written = written.and_then(|bytes| whole::write(&path, &bytes));
         written.map_err(|source| VersionError::Kept { path, source })?;
-        *now = changed;
+        let changed = Arc::new(changed);
+        self.now.store(changed.clone());
+        then(&changed);
         Ok(answer)
     }
 
-    fn locked(&self) -> MutexGuard<'_, Vec<Version>> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Removes the files that are no version's. What a deployment brings is one from the time that it is kept, so only one that deploys may
+    /// sweep, or one that starts.
+    pub fn sweep(&self) {
+        let kept: BTreeSet<PathBuf> =
+            self.all().iter().map(|version| self.folder.join(format!("{}.wasm", version.digest))).collect();
+        let files = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_component = |path: &Path| path.extension().is_some_and(|extension| extension != "json");
+        for file in files.filter(|file| is_component(file) && !kept.contains(file)) {
+            if let Err(error) = fs::remove_file(&file) {
+                tracing::warn!(file = %file.display(), %error, "a file that is no version's is left behind");
+            }
+        }
+    }
+
+    fn alone(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -162,28 +187,6 @@ pub fn bring(data: &Path, source: &Path) -> io::Result<String> {
     }
     whole::write(&target, &bytes)?;
     Ok(digest)
-}
-
-/// The versions that still stand beside what the manifest names, and those that it has overtaken.
-///
-/// # Errors
-/// If the file of a component that has versions cannot be read.
-pub fn current(versions: &[Version], of_manifest: &[FunctionSpec]) -> anyhow::Result<(Vec<Version>, Vec<Version>)> {
-    let (mut current, mut overtaken) = (Vec::new(), Vec::new());
-    for version in versions {
-        let source = of_manifest.iter().find(|spec| spec.id == version.component).map(|spec| &spec.source);
-        let digest = match source {
-            None => None,
-            Some(Source { composed: Some(bytes), .. }) => Some(id::digest(bytes)),
-            Some(Source { path, .. }) => {
-                let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-                Some(id::digest(&bytes))
-            }
-        };
-        let list = if digest.as_deref() == Some(&*version.beside) { &mut current } else { &mut overtaken };
-        list.push(version.clone());
-    }
-    Ok((current, overtaken))
 }
 
 /// The functions of the versions, each with all that its component has but the code.
@@ -289,13 +292,13 @@ mod tests {
         fs::write(&source, "code").unwrap();
         let digest = bring(data.path(), &source).unwrap();
         let put = |all: &mut Vec<Version>| add(all, version("a", &digest, 0));
-        versions.change(put, |_| Ok(())).unwrap();
-        assert!(versions.change(put, |_| Ok(())).unwrap_err().to_string().contains("deployed already"));
-        let refused = |_: &[Version]| Err(VersionError::Conflict("refused".to_owned()));
-        let other = |all: &mut Vec<Version>| add(all, version("b", &"2".repeat(64), 0));
-        assert!(versions.change(other, refused).is_err());
+        versions.change(put, |all| assert_eq!(all.len(), 1)).unwrap();
+        let refused = versions.change(put, |_| panic!("it was refused")).unwrap_err();
+        assert!(refused.to_string().contains("deployed already"), "{refused}");
+        fs::write(file(data.path(), "nobodys"), "left by a deployment that was refused").unwrap();
         let kept = Versions::open(data.path()).unwrap().all();
-        assert_eq!((kept.clone(), kept.len()), (versions.all(), 1));
+        assert_eq!((&kept, kept.len()), (&versions.all(), 1));
+        assert!(!file(data.path(), "nobodys").exists());
         assert_eq!(*kept[0].function(), format!("a@{}", &digest[..12]));
         // One whose code is not what was deployed is not run.
         fs::write(file(data.path(), &digest), "other code").unwrap();

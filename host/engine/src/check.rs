@@ -13,7 +13,6 @@ use weft_capability::wasi_snapshot;
 use crate::denied;
 use crate::engine::RESUMABLE;
 use crate::function::Exports;
-use crate::loader::Loaded;
 use crate::spec::FunctionSpec;
 use crate::values;
 
@@ -31,30 +30,24 @@ pub struct Problem {
 /// Who may be called: by id its exports, or nothing where an optional component is not there.
 type Providers<'a> = HashMap<&'a str, Option<Exports>>;
 
-/// `absent` are optional components whose files are not there: who calls them is told so at the call. A version of a component
-/// has to fit in the place of the one that the manifest names.
-pub(crate) fn check_all(functions: &[(FunctionSpec, Loaded)], absent: &[Arc<str>]) -> Vec<Problem> {
-    let named: Vec<_> = functions.iter().filter(|(spec, _)| spec.version.is_none()).collect();
-    let mut problems = check(&named, absent);
-    for version in functions.iter().filter(|(spec, _)| spec.version.is_some()) {
-        let others = named.iter().copied().filter(|(spec, _)| spec.id != version.0.id);
-        for problem in check(&others.chain([version]).collect::<Vec<_>>(), absent) {
-            if !problems.contains(&problem) {
-                problems.push(problem);
-            }
-        }
-    }
-    problems
+/// A function that is looked at.
+pub(crate) type Candidate<'a> = (&'a FunctionSpec, &'a Component);
+
+/// Whether a version of a component fits in the place of the one that the manifest names, among all others.
+pub(crate) fn check_version(version: Candidate<'_>, named: &[Candidate<'_>], absent: &[Arc<str>]) -> Vec<Problem> {
+    let others = named.iter().copied().filter(|(spec, _)| spec.id != version.0.id);
+    check(&others.chain([version]).collect::<Vec<_>>(), absent)
 }
 
-fn check(functions: &[&(FunctionSpec, Loaded)], absent: &[Arc<str>]) -> Vec<Problem> {
-    let present = functions.iter().map(|(spec, loaded)| (&*spec.id, Some(Exports::of(&loaded.component))));
+/// `absent` are optional components whose files are not there: who calls them is told so at the call.
+pub(crate) fn check(functions: &[Candidate<'_>], absent: &[Arc<str>]) -> Vec<Problem> {
+    let present = functions.iter().map(|(spec, component)| (&*spec.id, Some(Exports::of(component))));
     let providers: Providers<'_> = present.chain(absent.iter().map(|id| (&**id, None))).collect();
     let mut problems = Vec::new();
-    for (spec, loaded) in functions {
+    for &(spec, component) in functions {
         let mut report = Report { component: &spec.id, problems: &mut problems };
-        check_imports(spec, &loaded.component, &providers, &mut report);
-        check_parts(spec, &loaded.component, &mut report);
+        check_imports(spec, component, &providers, &mut report);
+        check_parts(spec, component, &mut report);
         let own = providers.get(&*spec.id).and_then(Option::as_ref);
         for interface in &spec.required_exports {
             if own.is_none_or(|own| !own.has(interface)) {
@@ -65,7 +58,7 @@ fn check(functions: &[&(FunctionSpec, Loaded)], absent: &[Arc<str>]) -> Vec<Prob
             let help = "write it with weft_guest's saga macro, or remove `durable = true`".to_owned();
             report.add(format!("is durable but does not export {RESUMABLE}"), Some(help));
         }
-        if spec.serves_http && !exports_http(&loaded.component) {
+        if spec.serves_http && !exports_http(component) {
             report.add("is the target of a route but exports no wasi:http handler".to_owned(), None);
         }
     }

@@ -58,6 +58,8 @@ struct Inner {
     shared: Arc<Shared>,
     runtimes: Runtimes,
     functions: ArcSwap<Functions>,
+    /// Optional components whose files were not there when the manifest was deployed.
+    absent: ArcSwap<Vec<Arc<str>>>,
     /// Functions that sagas began with and that are no longer current.
     kept: Mutex<Versions>,
 }
@@ -81,7 +83,13 @@ impl Engine {
         let epoch = Duration::from_millis(options.epoch_ms.max(1));
         let (calls, inside, background) = (CallSlot::default(), OnceLock::new(), Background::new());
         let shared = Arc::new(Shared { clock, epoch, services, logs, calls, inside, background });
-        let inner = Inner { shared, runtimes, functions: ArcSwap::default(), kept: Mutex::default() };
+        let inner = Inner {
+            shared,
+            runtimes,
+            functions: ArcSwap::default(),
+            absent: ArcSwap::default(),
+            kept: Mutex::default(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -104,12 +112,34 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] if any function cannot be loaded or is refused; then nothing is replaced.
     pub fn deploy(&self, specs: Vec<FunctionSpec>) -> Result<(), EngineError> {
+        self.deploy_with(specs, Vec::new()).map(drop)
+    }
+
+    /// Replaces all functions at once, and the versions beside them. Requests in flight end on the functions that they began with. Answers
+    /// which of the versions are left out, and why.
+    ///
+    /// # Errors
+    /// [`EngineError`] if any function that is no version cannot be loaded or is refused; then nothing is replaced.
+    pub fn deploy_with(
+        &self,
+        specs: Vec<FunctionSpec>,
+        beside: Vec<FunctionSpec>,
+    ) -> Result<Vec<(FunctionSpec, EngineError)>, EngineError> {
         let (loaded, absent) = self.inner.runtimes.load_all(specs)?;
-        let problems = check::check_all(&loaded, &absent);
+        let named: Vec<_> = loaded.iter().map(|(spec, loaded)| (spec, &loaded.component)).collect();
+        let problems = check::check(&named, &absent);
         if !problems.is_empty() {
             return Err(EngineError::Refused(problems));
         }
+        let (mut versions, mut left_out) = (Vec::new(), Vec::new());
+        for spec in beside {
+            match self.version_beside(&spec, &named, &absent) {
+                Ok(function) => versions.push(function),
+                Err(error) => left_out.push((spec, error)),
+            }
+        }
         let mut functions = Functions::with_capacity(loaded.len());
+        functions.extend(versions.into_iter().map(|function| (function.spec.name(), function)));
         for (spec, loaded) in loaded {
             if spec.durable {
                 self.inner.runtimes.loader().keep(&spec.source.path, &loaded.digest)?;
@@ -118,7 +148,45 @@ impl Engine {
             functions.insert(function.spec.name(), function);
         }
         self.inner.functions.store(Arc::new(functions));
+        self.inner.absent.store(Arc::new(absent));
+        Ok(left_out)
+    }
+
+    /// Puts a version beside the functions that run; they go on as they are. To be called by one at a time, and not while all are replaced.
+    ///
+    /// # Errors
+    /// [`EngineError`] if it cannot be loaded, or does not fit in the place of the other; then nothing has changed.
+    pub fn deploy_version(&self, spec: &FunctionSpec) -> Result<(), EngineError> {
+        let running = self.inner.functions.load_full();
+        let named = running.values().filter(|function| function.spec.version.is_none());
+        let named: Vec<_> = named.map(|function| (&*function.spec, function.pre.component())).collect();
+        let function = self.version_beside(spec, &named, &self.inner.absent.load())?;
+        let mut functions = Functions::clone(&running);
+        functions.insert(spec.name(), function);
+        self.inner.functions.store(Arc::new(functions));
         Ok(())
+    }
+
+    /// Takes a version away. Calls that name it go to the function that the manifest names from here on.
+    pub fn remove_version(&self, name: &str) {
+        let mut functions = Functions::clone(&self.inner.functions.load());
+        functions.remove(name);
+        self.inner.functions.store(Arc::new(functions));
+    }
+
+    fn version_beside(
+        &self,
+        spec: &FunctionSpec,
+        named: &[check::Candidate<'_>],
+        absent: &[Arc<str>],
+    ) -> Result<Arc<Function>, EngineError> {
+        let loaded = self.inner.runtimes.of(spec)?.loader.load(&spec.source)?;
+        let problems = check::check_version((spec, &loaded.component), named, absent);
+        if problems.is_empty() {
+            self.link(Arc::new(spec.clone()), &loaded)
+        } else {
+            Err(EngineError::Refused(problems))
+        }
     }
 
     fn link(&self, spec: Arc<FunctionSpec>, loaded: &Loaded) -> Result<Arc<Function>, EngineError> {
@@ -148,8 +216,11 @@ impl Engine {
         self.function(component).map(|function| function.digest.clone())
     }
 
-    pub(crate) fn function(&self, component: &str) -> Option<Arc<Function>> {
-        self.inner.functions.load().get(component).cloned()
+    /// By its name. A version may have been taken away since it was chosen; the one that the manifest names stands in for it.
+    pub(crate) fn function(&self, name: &str) -> Option<Arc<Function>> {
+        let functions = self.inner.functions.load();
+        let component = || name.split_once('@').map(|(component, _)| component);
+        functions.get(name).or_else(|| functions.get(component()?)).cloned()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -256,7 +327,8 @@ impl Engine {
 pub fn check_functions(options: &EngineOptions, data: &Path, specs: Vec<FunctionSpec>) -> Result<(), EngineError> {
     let runtimes = Runtimes::new(options, data)?;
     let (loaded, absent) = runtimes.load_all(specs)?;
-    let mut problems = check::check_all(&loaded, &absent);
+    let named: Vec<_> = loaded.iter().map(|(spec, loaded)| (spec, &loaded.component)).collect();
+    let mut problems = check::check(&named, &absent);
     if problems.is_empty() {
         for (spec, loaded) in &loaded {
             let linked = runtimes.of(spec)?.linkers.link(&loaded.component, spec);

@@ -123,6 +123,8 @@ impl Breaker {
         let most = self.policy.success_threshold;
         let refused_for = match &mut self.state {
             State::Closed => None,
+            // It may be reset at any time.
+            State::Open { .. } if self.forced => Some(self.policy.reset_after),
             State::Open { since } => Some(self.policy.reset_after.saturating_sub(now.saturating_sub(*since))),
             State::HalfOpen { under_way, .. } if *under_way < most => {
                 *under_way += 1;

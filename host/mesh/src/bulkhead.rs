@@ -40,8 +40,8 @@ impl Bulkhead {
     /// # Errors
     /// Overloaded at once if too many wait already; deadline if it passed in the queue. Nothing was started.
     pub async fn enter(&self, remaining: Duration) -> Result<Permit, Failure> {
-        if let Ok(permit) = self.running.clone().try_acquire_owned() {
-            return Ok(Permit { _permit: permit });
+        if let Some(permit) = self.try_enter() {
+            return Ok(permit);
         }
         let waiting = Waiting::begin(&self.pending);
         if waiting.before >= self.max_pending {
@@ -55,6 +55,12 @@ impl Bulkhead {
                 Err(Failure::not_attempted(Fault::Host, Reason::Deadline, message))
             }
         }
+    }
+
+    /// The right to run, if there is one at once.
+    #[must_use]
+    pub fn try_enter(&self) -> Option<Permit> {
+        self.running.clone().try_acquire_owned().ok().map(|permit| Permit { _permit: permit })
     }
 
     fn overloaded(&self) -> Failure {

@@ -18,10 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures::future::{BoxFuture, Either, select, select_ok};
+use futures::future::{BoxFuture, Either, select};
 
 use weft_core::manifest::mesh::FaultRule;
-use weft_core::{Call, Clock, Failure, Fault, Invocation, Reason, Runner, id};
+use weft_core::{Call, Clock, Failure, Fault, Invocation, Outcome, Reason, Runner, id};
 
 use crate::bulkhead::Permit;
 use crate::callee::{BreakerOrder, Callee, CalleeView, Passage};
@@ -175,10 +175,18 @@ impl<V> Inner<V> {
         let permit = callee.bulkhead.enter(self.until(deadline)).await?;
         let chosen = self.versions.choose(&callee.policy.component, choice, (self.random)());
         let is_counted = callee.policy.failures.breaks_http;
-        let passage = if is_counted { callee.pass(&self.clock)? } else { callee.pass_by(&self.clock) }.by(chosen);
+        let passage =
+            if is_counted { callee.pass(&self.clock, deadline)? } else { callee.pass_by(&self.clock, deadline) };
+        let passage = passage.by(chosen);
         let struck = Struck { callee: &callee.policy.component, caller: None, function: None };
-        self.faults.strike(struck, &*self.clock, self.random).await?;
-        Ok((permit, passage))
+        match self.faults.strike(struck, &*self.clock, self.random).await {
+            Ok(()) => Ok((permit, passage)),
+            Err(failure) => {
+                let verdict = passage.verdict::<()>(&Err(failure.clone()));
+                passage.end(verdict);
+                Err(failure)
+            }
+        }
     }
 }
 
@@ -210,7 +218,9 @@ impl<V: Send + Sync + 'static> Inner<V> {
         let permit = callee.bulkhead.enter(self.until(deadline)).await?;
         let chosen = self.choose(&invocation);
         let is_by_host = invocation.context.caller.is_none();
-        let passage = if is_by_host { callee.pass_by(&self.clock) } else { callee.pass(&self.clock)? }.by(chosen);
+        let passage =
+            if is_by_host { callee.pass_by(&self.clock, deadline) } else { callee.pass(&self.clock, deadline)? };
+        let passage = passage.by(chosen);
         invocation.target.component = passage.function().clone();
         let answer = self.within(self.until(deadline), &callee, self.attempts(&callee, invocation)).await;
         drop(permit);
@@ -224,16 +234,19 @@ impl<V: Send + Sync + 'static> Inner<V> {
         let policy = &callee.policy.failures.retry;
         callee.earn(self.clock.monotonic());
         if invocation.context.step.is_some() || invocation.context.caller.is_none() {
-            return self.attempt(callee, invocation).await;
+            return self.run(callee, invocation).await;
         }
         let is_idempotent = || invocation.keyed || retry::is_declared(policy, &invocation.target);
-        let mut ended = 0;
+        let (mut ended, mut may_have_happened) = (0, false);
         loop {
             let answer = match callee.policy.failures.hedge_after.filter(|_| is_idempotent()) {
                 Some(after) => self.hedged(callee, &invocation, after).await,
                 None => self.attempt(callee, invocation.clone()).await,
             };
             ended += 1;
+            let Err(failure) = &answer else { return answer };
+            may_have_happened |= failure.outcome == Outcome::Unknown;
+            let answer = answer.map_err(|failure| failure.after(may_have_happened));
             let Err(failure) = &answer else { return answer };
             if ended > policy.max_retries || !retry::is_worth_it(failure, is_idempotent) {
                 return answer;
@@ -256,28 +269,44 @@ impl<V: Send + Sync + 'static> Inner<V> {
             Either::Left((answer, _)) => return answer,
             Either::Right(((), first)) => first,
         };
+        // It takes a place like any other call, or is not made.
+        let Some(place) = callee.bulkhead.try_enter() else { return first.await };
         if !callee.may_hedge(self.clock.monotonic()) {
             return first.await;
         }
-        let second = Box::pin(self.attempt(callee, invocation.clone()));
-        select_ok([first, second]).await.map(|(answer, _)| answer)
+        let second = Box::pin(async {
+            let answer = self.attempt(callee, invocation.clone()).await;
+            drop(place);
+            answer
+        });
+        match select(first, second).await {
+            Either::Left((Ok(answer), _)) | Either::Right((Ok(answer), _)) => Ok(answer),
+            Either::Left((Err(failure), other)) => {
+                other.await.map_err(|last| last.after(failure.outcome == Outcome::Unknown))
+            }
+            Either::Right((Err(failure), other)) => {
+                other.await.map_err(|last| last.after(failure.outcome == Outcome::Unknown))
+            }
+        }
     }
 
     async fn attempt(&self, callee: &Callee, invocation: Invocation<V>) -> Result<Vec<V>, Failure> {
-        let attempt = async {
-            let target = &invocation.target;
-            let struck = Struck {
-                callee: &callee.policy.component,
-                caller: invocation.context.caller.as_deref(),
-                function: Some((&target.interface, &target.function)),
-            };
-            self.faults.strike(struck, &*self.clock, self.random).await?;
-            self.runner.run(invocation).await
-        };
+        let attempt = self.run(callee, invocation);
         match callee.policy.failures.retry.attempt_timeout {
             Some(timeout) => self.within(timeout, callee, attempt).await,
             None => attempt.await,
         }
+    }
+
+    async fn run(&self, callee: &Callee, invocation: Invocation<V>) -> Result<Vec<V>, Failure> {
+        let target = &invocation.target;
+        let struck = Struck {
+            callee: &callee.policy.component,
+            caller: invocation.context.caller.as_deref(),
+            function: Some((&target.interface, &target.function)),
+        };
+        self.faults.strike(struck, &*self.clock, self.random).await?;
+        self.runner.run(invocation).await
     }
 
     async fn within<T>(

@@ -76,18 +76,20 @@ impl Callee {
     }
 
     /// Lets a call through the breaker, if there is one.
-    pub fn pass(self: &Arc<Self>, clock: &Arc<dyn Clock>) -> Result<Passage, Failure> {
-        let began = clock.monotonic();
+    pub fn pass(self: &Arc<Self>, clock: &Arc<dyn Clock>, deadline: Duration) -> Result<Passage, Failure> {
         let admission = match &self.breaker {
             None => None,
-            Some(breaker) => Some(self.admit(&mut locked(breaker), began)?),
+            Some(breaker) => Some(self.admit(&mut locked(breaker), clock.monotonic())?),
         };
-        Ok(Passage { callee: self.clone(), clock: clock.clone(), began, admission, chosen: None })
+        let mut passage = self.pass_by(clock, deadline);
+        passage.admission = admission;
+        Ok(passage)
     }
 
     /// As [`Self::pass`] where no breaker counts.
-    pub fn pass_by(self: &Arc<Self>, clock: &Arc<dyn Clock>) -> Passage {
-        Passage { callee: self.clone(), clock: clock.clone(), began: clock.monotonic(), admission: None, chosen: None }
+    pub fn pass_by(self: &Arc<Self>, clock: &Arc<dyn Clock>, deadline: Duration) -> Passage {
+        let (callee, clock, began) = (self.clone(), clock.clone(), clock.monotonic());
+        Passage { callee, clock, began, deadline, admission: None, chosen: None }
     }
 
     fn admit(&self, breaker: &mut Breaker, now: Duration) -> Result<Admission, Failure> {
@@ -164,13 +166,16 @@ impl Callee {
     }
 }
 
-/// A call that went through the breaker, until it is known what came of it. Dropped before, it tells nothing.
+/// A call that went through the breaker, until it is known what came of it. Dropped before, it tells nothing, unless its deadline has
+/// passed: whoever waited for it may have given up a moment before the answer that says so.
 #[derive(Debug)]
 #[must_use]
 pub struct Passage {
     callee: Arc<Callee>,
     clock: Arc<dyn Clock>,
     began: Duration,
+    /// When the answer is no longer wanted.
+    deadline: Duration,
     admission: Option<Admission>,
     chosen: Option<Chosen>,
 }
@@ -219,7 +224,14 @@ impl Passage {
 
 impl Drop for Passage {
     fn drop(&mut self) {
-        self.record(Verdict::Nothing);
+        if self.admission.is_none() && self.chosen.is_none() {
+            return;
+        }
+        if self.clock.monotonic() < self.deadline {
+            return self.record(Verdict::Nothing);
+        }
+        let late: Result<(), _> = Err(Failure::unknown(Fault::Guest, Reason::Deadline, ""));
+        self.record(self.verdict(&late));
     }
 }
 

@@ -51,7 +51,7 @@ pub fn judge(plan: &CanaryPlan, old: &Sample, new: &Sample, lasted: Duration) ->
         return Judgement::Worse(format!("{} calls failed, {} of the old version", failed(new), failed(old)));
     }
     // With nothing beside it to compare, a version that mostly fails is bad all the same.
-    if new.calls >= FEWEST && new.failures * 2 > new.calls {
+    if old.calls < FEWEST && new.calls >= FEWEST && new.failures * 2 > new.calls {
         return Judgement::Worse(format!("{} of {} calls failed", new.failures, new.calls));
     }
     if lasted < plan.min_time || new.calls < plan.min_calls || old.calls < plan.min_calls {

@@ -85,7 +85,10 @@ impl Faults {
 
 fn matches(rule: &FaultRule, struck: &Struck<'_>) -> bool {
     let is = |wanted: &Option<Arc<str>>, one: Option<&str>| wanted.as_deref().is_none_or(|wanted| one == Some(wanted));
-    let function = rule.function.as_deref().is_none_or(|wanted| wanted.split_once('#') == struck.function);
+    let function = rule
+        .function
+        .as_deref()
+        .is_none_or(|wanted| struck.function.is_some_and(|one| wanted.split_once('#') == Some(one)));
     is(&rule.callee, Some(struck.callee)) && is(&rule.caller, struck.caller) && function
 }
 

@@ -186,6 +186,18 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// Both together.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        let (longer, shorter) = if self.times.len() < other.times.len() { (other, self) } else { (self, other) };
+        let more = shorter.times.iter().copied().chain(std::iter::repeat(0));
+        Self {
+            calls: self.calls + other.calls,
+            failures: self.failures + other.failures,
+            times: longer.times.iter().zip(more).map(|(one, more)| one + more).collect(),
+        }
+    }
+
     /// What came after `earlier`, a sample of the same version.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {

@@ -5,52 +5,79 @@ use std::sync::{Arc, PoisonError};
 
 use anyhow::Context as _;
 
-use weft_core::manifest::{Manifest, Variables};
+use weft_core::manifest::Manifest;
+use weft_engine::{EngineError, FunctionSpec};
 
 use super::Host;
 use crate::versions::{self, Version, VersionError, Versions};
-use crate::{assemble, keys};
+use crate::{assemble, composing, guest_files, keys, specs};
 
 impl Host {
-    /// Deploys a manifest with the versions that are beside its components. Those that it has overtaken are dropped; and all of them, if it
-    /// can be deployed only without them, for a version that was tried by hand must not keep a host from starting.
-    pub(super) fn deploy_beside(&self, manifest: &Manifest, variables: &Variables) -> anyhow::Result<()> {
-        let beside = self.versions.all();
-        let dropped = match self.deploy_with(manifest.clone(), variables, &beside) {
-            Ok(overtaken) => overtaken,
-            Err(error) if beside.is_empty() => return Err(error),
-            Err(error) => {
-                // It is the manifest's own error if it is there without versions as well.
-                self.deploy_with(manifest.clone(), variables, &[]).map(drop)?;
-                tracing::error!(%error, "versions beside the manifest's components do not fit it and are dropped");
-                beside
-            }
-        };
-        if dropped.is_empty() {
-            return Ok(());
-        }
-        for version in &dropped {
-            tracing::info!(component = %version.component, version = version.name(), "a version was dropped");
-        }
-        let drop_them = |all: &mut Vec<Version>| {
-            all.retain(|version| !dropped.contains(version));
-            Ok::<_, VersionError>(())
-        };
-        Ok(self.versions.change(drop_them, |_| Ok(()))?)
-    }
-
     /// The versions beside the manifest's components.
     #[must_use]
     pub fn versions(&self) -> &Versions {
         &self.versions
     }
 
+    /// Deploys functions with the versions beside them. A version that no longer fits is left out: what was tried by hand must not keep
+    /// a host from starting.
+    pub(super) fn deploy_functions(&self, functions: Vec<FunctionSpec>) -> Result<(), EngineError> {
+        let beside = versions::functions(&self.versions.all(), &functions, &self.parts.place.data);
+        for (spec, error) in self.parts.engine.deploy_with(functions, beside)? {
+            tracing::error!(version = %spec.name(), %error, "a version does not fit beside the others and is dropped");
+        }
+        Ok(())
+    }
+
+    /// Drops the versions that stand beside code which is no longer the manifest's, and those that the engine has left out.
+    pub(super) fn drop_overtaken(&self) -> anyhow::Result<()> {
+        let engine = &self.parts.engine;
+        let running = engine.function_ids();
+        let is_kept = |version: &Version| {
+            running.contains(&version.function()) && engine.digest(&version.component).as_ref() == Some(&version.beside)
+        };
+        let all = self.versions.all();
+        let dropped: Vec<&Version> = all.iter().filter(|version| !is_kept(version)).collect();
+        for version in &dropped {
+            tracing::info!(component = %version.component, version = version.name(), "a version was dropped");
+            engine.remove_version(&version.function());
+        }
+        let drop_them = |all: &mut Vec<Version>| {
+            all.retain(|version| is_kept(version));
+            Ok::<_, VersionError>(())
+        };
+        if dropped.is_empty() {
+            self.versions.with(|all| self.parts.mesh.split(versions::splits(all)));
+            return Ok(());
+        }
+        self.versions.change(drop_them, |left| self.parts.mesh.split(versions::splits(left)))?;
+        self.versions.sweep();
+        Ok(())
+    }
+
     /// Puts a version, whose file is in the data directory, beside the manifest's. It serves nothing but what asks for it by header.
     ///
     /// # Errors
-    /// If there is no such component or file, or it does not fit in the place of the other.
+    /// If there is no such component or file, or it does not fit in the place of the other. Nothing has changed then.
     pub async fn deploy_version(
         self: Arc<Self>,
+        component: Arc<str>,
+        digest: Arc<str>,
+        headers: Vec<(Arc<str>, Arc<str>)>,
+    ) -> anyhow::Result<Version> {
+        let deploying = tokio::task::spawn_blocking(move || {
+            let _one_at_a_time = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
+            let deployed = self.deploy_one(component, digest, headers);
+            if deployed.is_err() {
+                self.versions.sweep();
+            }
+            deployed
+        });
+        deploying.await.context("a deployment was cut short")?
+    }
+
+    fn deploy_one(
+        &self,
         component: Arc<str>,
         digest: Arc<str>,
         headers: Vec<(Arc<str>, Arc<str>)>,
@@ -61,7 +88,8 @@ impl Host {
         };
         if found.durable {
             let text = format!(
-                "{component} is durable: its sagas end on the code that they began with, and a deployment of the manifest begins new ones on the new"
+                "{component} is durable: its sagas end on the code that they began with, and a deployment of the \
+                 manifest begins new ones on the new"
             );
             return Err(VersionError::Conflict(text).into());
         }
@@ -71,60 +99,59 @@ impl Host {
         }
         let beside = self.parts.engine.digest(&component).unwrap_or_default();
         let version = Version { component, digest, weight: 0, headers, beside, canary: None };
+        // What is to be wrong with it is told before anything is compiled.
+        versions::add(&mut self.versions.all().to_vec(), version.clone())?;
+        let functions =
+            versions::functions(std::slice::from_ref(&version), &self.specs_of(&manifest)?, &self.parts.place.data);
+        for spec in &functions {
+            self.parts.engine.deploy_version(spec).map_err(|error| assemble::engine_refused(&manifest, error))?;
+        }
         let added = version.clone();
-        self.change_versions(move |all| versions::add(all, added)).await?;
+        let split = |all: &[Version]| self.parts.mesh.split(versions::splits(all));
+        if let Err(error) = self.versions.change(|all| versions::add(all, added), split) {
+            self.parts.engine.remove_version(&version.function());
+            return Err(error.into());
+        }
         Ok(version)
+    }
+
+    /// The manifest's functions as they were deployed.
+    fn specs_of(&self, manifest: &Manifest) -> anyhow::Result<Vec<FunctionSpec>> {
+        let variables = keys::resolve(manifest, &self.parts.place).map_err(assemble::refused)?;
+        let composed = composing::composed(manifest).map_err(assemble::refused)?;
+        let files = guest_files::prepare(manifest, &self.parts.place.data).map_err(assemble::refused)?;
+        specs::functions(manifest, &variables, &specs::Made { composed, files }).map_err(assemble::refused)
     }
 
     /// Takes a version away.
     ///
     /// # Errors
-    /// If it cannot be kept so.
+    /// If it cannot be kept so; nothing has changed then.
     pub async fn remove_version(self: Arc<Self>, gone: Version) -> anyhow::Result<()> {
-        let file = versions::file(&self.parts.place.data, &gone.digest);
-        let host = self.clone();
-        host.change_versions(move |all| {
-            all.retain(|version| (&version.component, &version.digest) != (&gone.component, &gone.digest));
-            Ok(())
-        })
-        .await?;
-        let is_used =
-            self.versions.all().iter().any(|version| versions::file(&self.parts.place.data, &version.digest) == file);
-        if !is_used && let Err(error) = std::fs::remove_file(&file) {
-            tracing::warn!(file = %file.display(), %error, "the file of a version is left behind");
-        }
-        Ok(())
-    }
-
-    /// Changes which versions there are: all of it, or nothing of it happens.
-    async fn change_versions(
-        self: Arc<Self>,
-        change: impl FnOnce(&mut Vec<Version>) -> Result<(), VersionError> + Send + 'static,
-    ) -> anyhow::Result<()> {
-        let changing = tokio::task::spawn_blocking(move || {
+        let removing = tokio::task::spawn_blocking(move || {
             let _one_at_a_time = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
-            let manifest = self.manifest();
-            let variables = keys::resolve(&manifest, &self.parts.place).map_err(assemble::refused)?;
-            let deploy =
-                |changed: &[Version]| self.deploy_with(Manifest::clone(&manifest), &variables, changed).map(drop);
-            self.versions.change(|all| change(all).map_err(anyhow::Error::from), deploy)
+            let remove = |all: &mut Vec<Version>| {
+                all.retain(|version| (&version.component, &version.digest) != (&gone.component, &gone.digest));
+                Ok::<_, VersionError>(())
+            };
+            self.versions.change(remove, |left| self.parts.mesh.split(versions::splits(left)))?;
+            self.parts.engine.remove_version(&gone.function());
+            self.versions.sweep();
+            Ok(())
         });
-        changing.await.context("a deployment was cut short")?
+        removing.await.context("a removal was cut short")?
     }
 
     /// Changes how much versions serve, and how their canaries stand; not which there are.
     ///
     /// # Errors
-    /// Those of `change`, and if it cannot be kept.
+    /// Those of `change`, and if it cannot be kept; nothing has changed then.
     pub async fn change_shares<T: Send + 'static>(
         self: Arc<Self>,
         change: impl FnOnce(&mut Vec<Version>) -> Result<T, VersionError> + Send + 'static,
     ) -> Result<T, VersionError> {
         let changing = tokio::task::spawn_blocking(move || {
-            let answer = self.versions.change(change, |_| Ok(()))?;
-            // After it is kept: what the mesh does is what a restart would do.
-            self.parts.mesh.split(versions::splits(&self.versions.all()));
-            Ok(answer)
+            self.versions.change(change, |all| self.parts.mesh.split(versions::splits(all)))
         });
         changing.await.map_err(|error| VersionError::Conflict(error.to_string()))?
     }

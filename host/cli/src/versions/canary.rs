@@ -31,6 +31,8 @@ pub struct Canary {
     pub step_ms: u64,
     /// Its 95th percentile may be so many hundredths of the other version's.
     pub max_latency_percent: u64,
+    /// When it began, in milliseconds since the Unix epoch: the same version may be tried again.
+    pub began_ms: u64,
     /// Which of the steps it is at.
     pub step: usize,
     /// What became of it.
@@ -80,7 +82,7 @@ impl Canary {
 
 /// When the step of a canary began, and what both versions had done until then. After a restart the step begins anew.
 struct Step {
-    digest: Arc<str>,
+    began_ms: u64,
     step: usize,
     since: Duration,
     old: Sample,
@@ -95,23 +97,28 @@ pub async fn run(host: Arc<Host>, audit: AuditLog, stop: CancellationToken) {
             () = host.parts().clock.sleep(LOOK) => {}
             () = stop.cancelled() => return,
         }
-        for version in host.versions().all() {
-            if version.canary.as_ref().is_some_and(Canary::is_running) {
-                look(&host, &audit, &version, &mut steps).await;
-            }
+        let all = host.versions().all();
+        let running = |version: &&Version| version.canary.as_ref().is_some_and(Canary::is_running);
+        let running: Vec<&Version> = all.iter().filter(running).collect();
+        steps.retain(|component, _| running.iter().any(|version| version.component == *component));
+        for version in running {
+            look(&host, &audit, version, &mut steps).await;
         }
     }
 }
 
 async fn look(host: &Arc<Host>, audit: &AuditLog, version: &Version, steps: &mut HashMap<Arc<str>, Step>) {
     let Some(canary) = &version.canary else { return };
-    let samples = host.parts().mesh.versions(&version.component);
-    let of = |name: &str| samples.iter().find(|(known, _)| **known == *name).map(|(_, sample)| sample.clone());
-    let (Some(old), Some(new)) = (of(&version.component), of(&version.function())) else { return };
+    // Beside all others: an earlier version may have taken the manifest's place.
+    let (mut old, mut new) = (Sample::default(), None);
+    for (name, sample) in host.parts().mesh.versions(&version.component) {
+        if name == version.function() { new = Some(sample) } else { old = old.with(&sample) }
+    }
+    let Some(new) = new else { return };
     let now = host.parts().clock.monotonic();
-    let is_same = |step: &Step| step.digest == version.digest && step.step == canary.step;
+    let is_same = |step: &Step| step.began_ms == canary.began_ms && step.step == canary.step;
     if !steps.get(&version.component).is_some_and(is_same) {
-        let step = Step { digest: version.digest.clone(), step: canary.step, since: now, old, new };
+        let step = Step { began_ms: canary.began_ms, step: canary.step, since: now, old, new };
         steps.insert(version.component.clone(), step);
         return;
     }
@@ -193,6 +200,7 @@ mod tests {
             min_calls: 1,
             step_ms: 1,
             max_latency_percent: 125,
+            began_ms: 1,
             step: 0,
             state: State::Running,
         };

@@ -145,9 +145,8 @@ impl Retry {
                 ..Self::default()
             })
         });
-        let is_function =
-            |text: &str| text == "*" || text.split_once('#').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty());
-        let idempotent = section.names("idempotent", is_function, "a function as interface#function, or *");
+        let is_one = |text: &str| text == "*" || is_function(text);
+        let idempotent = section.names("idempotent", is_one, "a function as interface#function, or *");
         if idempotent.len() > MAX_IDEMPOTENT {
             section.report(section.line, format!("at most {MAX_IDEMPOTENT} functions are declared idempotent"));
         }
@@ -233,6 +232,12 @@ pub struct FaultRule {
 /// The failures that can be made on purpose.
 pub const ABORTS: [Reason; 4] = [Reason::Unavailable, Reason::Deadline, Reason::Trapped, Reason::Overloaded];
 
+/// Whether `text` names a function as `interface#function`.
+#[must_use]
+pub fn is_function(text: &str) -> bool {
+    text.split_once('#').is_some_and(|(interface, function)| !interface.is_empty() && !function.is_empty())
+}
+
 /// Finds a failure of [`ABORTS`] by its name.
 #[must_use]
 pub fn abort(name: &str) -> Option<Reason> {
@@ -259,10 +264,15 @@ impl FaultRule {
             }
             reason
         });
+        let function = section.string("function");
+        if let Some(written) = function.as_ref().filter(|written| !is_function(&written.value)) {
+            let message = format!("`{}`: {:?} is no function", section.name("function"), &*written.value);
+            section.report_with_help(written.line, message, "write it as interface#function");
+        }
         let rule = Self {
             callee,
             caller,
-            function: section.string("function").map(|function| function.value),
+            function: function.map(|function| function.value),
             percent: section.number("percent", 1..=100, 100),
             delay_ms: section.get("delay_ms").and_then(|entry| entry.number(&(1..=MAX_MS))),
             abort,

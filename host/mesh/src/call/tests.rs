@@ -285,3 +285,43 @@ fn a_callee_whose_policy_is_unchanged_keeps_its_breaker() {
     bench.mesh.configure(vec![CalleePolicy { max_pending: 7, ..same }], Vec::new());
     assert_eq!(bench.breaker(), BreakerState::Closed);
 }
+
+#[test]
+fn what_may_have_happened_once_is_told_at_the_end() {
+    let bench = Bench::new(&CallPolicy::default());
+    let refused = Failure::not_attempted(Fault::Host, Reason::Unavailable, "scripted");
+    bench.script([(0, Err(failure(Reason::Trapped)))]);
+    bench.script((0..3).map(|_| (0, Err(refused.clone()))));
+    assert_eq!(bench.call(invocation()).unwrap_err().outcome, Outcome::Unknown);
+    bench.script((0..4).map(|_| (0, Err(refused.clone()))));
+    bench.clock.advance(Duration::from_secs(20));
+    assert_eq!(bench.call(invocation()).unwrap_err().outcome, Outcome::NotAttempted);
+    let bench = Bench::new(&CallPolicy { hedge: Some(Hedge { after_ms: 50 }), ..CallPolicy::default() });
+    bench.script([(60, Err(failure(Reason::CpuLimit))), (5_000, Err(refused.clone()))]);
+    bench.script((0..9).map(|_| (0, Err(refused.clone()))));
+    assert_eq!(bench.call(invocation()).unwrap_err().outcome, Outcome::Unknown);
+}
+
+#[test]
+fn a_second_call_takes_a_place_of_its_own() {
+    let bench = Bench::new(&CallPolicy { hedge: Some(Hedge { after_ms: 50 }), ..CallPolicy::default() });
+    let policy = bench.mesh.inner.callees.load()["seats"].policy.clone();
+    bench.mesh.configure(vec![CalleePolicy { max_concurrent: 1, ..policy }], Vec::new());
+    bench.script([(5_000, Ok(vec![1]))]);
+    assert_eq!(bench.call(invocation()), Ok(vec![1]));
+    assert_eq!((bench.runs(), bench.mesh.callees()[0].hedges), (1, 0));
+}
+
+#[test]
+fn a_request_that_is_given_up_at_its_deadline_is_a_failure() {
+    let breaker = Some(Breaker { http: true, ..Breaker::default() });
+    let bench = Bench::new(&CallPolicy { breaker, ..CallPolicy::default() });
+    let choice = Choice { sticky: None, header: &|_| None };
+    for (after, failures) in [(4_999, 0), (5_000, 1)] {
+        let deadline = bench.clock.monotonic() + ms(5_000);
+        let admitted = bench.mesh.admit("seats", deadline, &choice).now_or_never().unwrap().unwrap();
+        bench.clock.advance(ms(after));
+        drop(admitted);
+        assert_eq!(bench.mesh.callees()[0].breaker.unwrap().failures, failures, "{after}");
+    }
+}

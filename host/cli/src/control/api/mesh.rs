@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use weft_core::manifest::mesh::{ABORTS, FaultRule, abort};
+use weft_core::manifest::mesh::{ABORTS, FaultRule, abort, is_function};
 use weft_mesh::CalleeView;
 
 /// One entry of `GET /v1/breakers`: a component that is called.
@@ -120,6 +120,9 @@ impl FaultEntry {
         }
         if self.delay_ms.is_some_and(|ms| !(1..=600_000).contains(&ms)) {
             return Err("a delay is between 1 and 600,000 milliseconds".to_owned());
+        }
+        if let Some(function) = self.function.as_deref().filter(|function| !is_function(function)) {
+            return Err(format!("{function:?} is no function: write it as interface#function"));
         }
         if reason.is_none() && self.delay_ms.is_none() {
             return Err("a fault delays calls or makes them fail".to_owned());

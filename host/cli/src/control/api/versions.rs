@@ -118,11 +118,11 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// The canary that it is the plan of.
+    /// The canary that it is the plan of, from now on.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn canary(&self) -> Result<Canary, String> {
+    pub fn canary(&self, now_ms: u64) -> Result<Canary, String> {
         let Self { steps, min_calls, step_ms, max_latency_percent } = self.clone();
         let rises = steps.windows(2).all(|pair| matches!(pair, [one, next] if one < next));
         if steps.is_empty() || steps.len() > 100 || !rises || steps.iter().any(|step| !(1..WHOLE).contains(step)) {
@@ -137,7 +137,7 @@ impl Trial {
         if !(100..=100_000).contains(&max_latency_percent) {
             return Err("the latency may be 100 to 100,000 percent of the other version's".to_owned());
         }
-        Ok(Canary { steps, min_calls, step_ms, max_latency_percent, step: 0, state: State::Running })
+        Ok(Canary { steps, min_calls, step_ms, max_latency_percent, began_ms: now_ms, step: 0, state: State::Running })
     }
 }
 

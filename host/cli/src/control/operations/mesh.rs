@@ -44,9 +44,14 @@ impl MeshOperations for Running {
     }
 
     fn add_fault(&self, add: AddFault) -> BoxFuture<'_, Result<(), Problem>> {
-        let (mesh, audit) = (self.host.parts().mesh.clone(), self.audit.clone());
+        let (mesh, audit, manifest) = (self.host.parts().mesh.clone(), self.audit.clone(), self.host.manifest());
         to_its_end(async move {
-            let rule = add.fault.rule().map_err(|error| problem(StatusCode::BAD_REQUEST, error));
+            let mut named = [&add.fault.callee, &add.fault.caller].into_iter().flatten();
+            let unknown = named.find(|id| !manifest.components.contains_key(*id));
+            let rule = match unknown {
+                Some(id) => Err(problem(StatusCode::NOT_FOUND, format!("there is no component {id:?}"))),
+                None => add.fault.rule().map_err(|error| problem(StatusCode::BAD_REQUEST, error)),
+            };
             let added = rule.and_then(|rule| {
                 mesh.add_fault(&rule).map_err(|error| problem(StatusCode::CONFLICT, error.to_string()))
             });

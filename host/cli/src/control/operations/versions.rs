@@ -18,7 +18,7 @@ use super::super::server::{VersionOperations, problem};
 use super::Running;
 use super::audited::{audited, to_its_end};
 use crate::host::Host;
-use crate::versions::canary::State;
+use crate::versions::canary::{Canary, State};
 use crate::versions::{self, MAX_HEADERS, Version, VersionError};
 
 /// How long a version may take to say that it is well.
@@ -91,54 +91,61 @@ async fn ordered(host: &Arc<Host>, component: &str, order: OrderVersion) -> Resu
     let found = |all: &mut [Version]| versions::find(all, component, name.as_deref()).map(|version| version.clone());
     match order {
         VersionOrder::Canary(trial) => {
-            let canary = trial.canary().map_err(|text| problem(StatusCode::BAD_REQUEST, text))?;
+            let canary = trial.canary(host.parts().clock.now_ms());
+            let canary = canary.map_err(|text| problem(StatusCode::BAD_REQUEST, text))?;
             let first = canary.steps.first().copied().unwrap_or_default();
-            let component = component.to_owned();
-            let change = move |all: &mut Vec<Version>| {
-                let running = |version: &Version| version.canary.as_ref().is_some_and(|canary| canary.is_running());
-                if all.iter().any(|version| *version.component == *component && running(version)) {
-                    return Err(VersionError::Conflict(format!("a canary of {component} is running already")));
-                }
-                let version = versions::find(all, &component, name.as_deref())?;
-                version.canary = Some(canary);
-                let digest = version.digest.clone();
-                versions::give(all, &component, &digest, first);
-                Ok(())
-            };
-            host.clone().change_shares(change).await.map_err(|error| explained(error.into()))
+            weigh(host, component, name, first, Told::Begin(canary)).await
         }
         VersionOrder::Promote { check } => {
-            let version = found(&mut host.versions().all()).map_err(|error| explained(error.into()))?;
+            let version = found(&mut host.versions().all().to_vec()).map_err(|error| explained(error.into()))?;
             if let Some(path) = check {
                 is_well(host, &version, &path).await?;
             }
-            weigh(host, version, WHOLE, Some(State::Promoted)).await
+            weigh(host, component, Some(version.name().to_owned()), WHOLE, Told::End).await
         }
-        VersionOrder::Weight { weight } if weight <= WHOLE => {
-            let version = found(&mut host.versions().all()).map_err(|error| explained(error.into()))?;
-            let is_tried = version.canary.as_ref().is_some_and(|canary| canary.is_running());
-            if is_tried {
-                let text = format!("a canary of {component} is running: promote or abort it");
-                return Err(problem(StatusCode::CONFLICT, text));
-            }
-            weigh(host, version, weight, None).await
-        }
+        VersionOrder::Weight { weight } if weight <= WHOLE => weigh(host, component, name, weight, Told::Nothing).await,
         VersionOrder::Weight { .. } => Err(problem(StatusCode::BAD_REQUEST, "a share is 0 to 100 percent")),
         VersionOrder::Abort => {
-            let version = found(&mut host.versions().all()).map_err(|error| explained(error.into()))?;
+            let version = found(&mut host.versions().all().to_vec()).map_err(|error| explained(error.into()))?;
             host.clone().remove_version(version).await.map_err(explained)
         }
     }
 }
 
-async fn weigh(host: &Arc<Host>, version: Version, weight: u32, state: Option<State>) -> Result<(), Problem> {
+/// What a new share has to do with a canary.
+enum Told {
+    /// One begins.
+    Begin(Canary),
+    /// That of the version is at its end.
+    End,
+    Nothing,
+}
+
+/// Gives a version a share. While a canary runs, none of its component's shares is changed but by its own promotion.
+async fn weigh(
+    host: &Arc<Host>,
+    component: &str,
+    name: Option<String>,
+    weight: u32,
+    told: Told,
+) -> Result<(), Problem> {
+    let component = component.to_owned();
     let change = move |all: &mut Vec<Version>| {
-        let name = version.name().to_owned();
-        let found = versions::find(all, &version.component, Some(&name))?;
-        if let (Some(canary), Some(state)) = (&mut found.canary, state) {
-            canary.state = state;
+        let meant = versions::find(all, &component, name.as_deref())?.clone();
+        let is_running = |version: &&Version| version.canary.as_ref().is_some_and(Canary::is_running);
+        let running = all.iter().filter(|version| *version.component == *component).find(is_running);
+        let ends_it = matches!(told, Told::End) && running.is_some_and(|version| version.digest == meant.digest);
+        if let Some(version) = running.filter(|_| !ends_it) {
+            let text = format!("a canary of {component} is running already, with version {}", version.name());
+            return Err(VersionError::Conflict(text));
         }
-        versions::give(all, &version.component, &version.digest, weight);
+        let version = versions::find(all, &component, Some(meant.name()))?;
+        match told {
+            Told::Begin(canary) => version.canary = Some(canary),
+            Told::End => version.canary.iter_mut().for_each(|canary| canary.state = State::Promoted),
+            Told::Nothing => {}
+        }
+        versions::give(all, &component, &meant.digest, weight);
         Ok(())
     };
     host.clone().change_shares(change).await.map_err(|error| explained(error.into()))
