@@ -120,15 +120,23 @@ pub(crate) struct Ticket {
     /// `None` while there is no answer.
     pub status: Option<u16>,
     pub bytes_out: u64,
-    /// The length that the answer announces: once so much is written, nobody asks for its end.
+    /// The length of the body that the answer announces: once so much is written, nobody asks for its end.
     pub length: Option<u64>,
-    /// Whether the answer was written to its end.
+    /// Whether the answer was written to its end, no byte more or less than it announces.
     pub complete: bool,
 }
 
 impl Ticket {
     pub fn new(record: Arc<Record>) -> Self {
         Self { record, status: None, bytes_out: 0, length: None, complete: false }
+    }
+
+    /// Notes how far the answer is; `ended` if its body has said so.
+    pub fn note_progress(&mut self, ended: bool) {
+        self.complete = match self.length {
+            Some(length) => length == self.bytes_out,
+            None => ended,
+        };
     }
 }
 

@@ -103,9 +103,12 @@ fn finish(answered: Answered, mut ticket: Ticket) -> Response<Answer> {
     let mut response = match answered {
         Ok(response) => {
             ticket.status = Some(response.status().as_u16());
-            ticket.length = content_length(response.headers());
+            let length = content_length(response.headers());
             of_function(response, &record).map(|body| match body {
-                Some(body) => Answer::streamed(body, record.deadline(), ticket),
+                Some(body) => {
+                    ticket.length = length;
+                    Answer::streamed(body, record.deadline(), ticket)
+                }
                 None => Answer::whole(Bytes::new(), ticket),
             })
         }

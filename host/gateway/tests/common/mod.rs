@@ -137,6 +137,14 @@ fn upstream(gate: Arc<Gate>) -> Upstream {
                 let frames = futures::StreamExt::chain(frames, futures::stream::pending());
                 Ok(Response::new(StreamBody::new(frames).boxed_unsync()))
             }),
+            "breaks" => Box::pin(async { Ok(announced(20, [Ok("ten bytes."), Err("a secret reason")])) }),
+            "breaks-at-once" => Box::pin(async { Ok(announced(20, [Err("a secret reason")])) }),
+            "short" => Box::pin(async { Ok(announced(20, [Ok("ten bytes.")])) }),
+            "empty" => Box::pin(async {
+                let mut response = Response::new(full(""));
+                *response.status_mut() = http::StatusCode::NO_CONTENT;
+                Ok(response)
+            }),
             "headers" => Box::pin(async {
                 let response = Response::builder()
                     .header("connection", "close, x-secret")
@@ -153,6 +161,13 @@ fn upstream(gate: Arc<Gate>) -> Upstream {
         }
     });
     Upstream::new(service)
+}
+
+/// An answer that says its length, and whose body comes in these pieces.
+fn announced<const N: usize>(length: u64, pieces: [Result<&'static str, &'static str>; N]) -> Response<ResponseBody> {
+    let frames = pieces.map(|piece| piece.map(|text| http_body::Frame::data(text.into())).map_err(Into::into));
+    let body = StreamBody::new(futures::stream::iter(frames)).boxed_unsync();
+    Response::builder().header("content-length", length).body(body).unwrap()
 }
 
 pub const REASONS: [Reason; 10] = [
