@@ -15,6 +15,7 @@ pub mod faults;
 pub mod given;
 pub mod guest_files;
 pub mod host;
+pub mod https;
 pub mod import;
 pub mod inside;
 pub mod invoker;

@@ -48,7 +48,7 @@ fn bad_manifests_are_refused_in_these_words() {
         let golden = fs::read_to_string(&expected).unwrap_or_default();
         assert_eq!(said, golden, "{} (BLESS=1 refreshes)", expected.display());
     }
-    assert_eq!(seen, 18, "every bad manifest is looked at");
+    assert_eq!(seen, 19, "every bad manifest is looked at");
 }
 
 #[test]
@@ -77,6 +77,50 @@ schedules = [{ name = "daily", cron = "0 3 * * * Europe/Berlin", function = "a:b
     let schedule = &manifest.components["reports"].schedules[0];
     assert_eq!((schedule.overlap, &*schedule.arguments, schedule.catch_up_s), (Overlap::Queue, "[]", 3600));
     assert!(schedule.cron.next_after_ms(0).is_some());
+}
+
+#[test]
+fn what_is_said_of_the_edge_is_understood() {
+    let bare = "spin_manifest_version = 2\n[application]\nname = \"edge\"\n";
+    let gateway = parsed(bare).gateway;
+    assert!(gateway.tls.is_none() && gateway.cors.is_none() && gateway.compression.is_none());
+    assert_eq!(&*gateway.headers.frame_options, "DENY");
+    let manifest = parsed(&format!(
+        r#"{bare}
+[application.tool.weft.gateway]
+trusted_proxies = ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]
+proxy_protocol = true
+[application.tool.weft.gateway.tls]
+certificates = [{{ certificate = "/etc/tls/a.pem", key = "a.key" }}]
+redirect = true
+[application.tool.weft.gateway.cors]
+origins = ["https://app.example", "https://*.app.example"]
+[application.tool.weft.gateway.compression]
+algorithms = ["gzip"]
+[application.tool.weft.gateway.headers]
+content_security_policy = "default-src 'self';"
+frame_ancestors = ["'self'"]
+permissions_policy = "camera=()"
+"#
+    ));
+    let gateway = &manifest.gateway;
+    let proxies: Vec<String> = gateway.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(proxies, ["10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32"]);
+    let tls = gateway.tls.as_ref().unwrap();
+    assert_eq!((tls.listen.to_string().as_str(), tls.redirect, tls.redirect_port), ("127.0.0.1:3443", true, None));
+    assert_eq!(tls.hsts.map(|hsts| (hsts.max_age_s, hsts.subdomains)), Some((31_536_000, false)));
+    let files = &tls.certificates[0];
+    assert_eq!(
+        (files.certificate.to_str(), files.key.to_str(), files.line),
+        (Some("/etc/tls/a.pem"), Some("./a.key"), 9)
+    );
+    let cors = gateway.cors.as_ref().unwrap();
+    assert!(cors.origins.iter().any(|origin| origin.covers("https://eu.app.example")));
+    assert_eq!((cors.methods.len(), cors.credentials, cors.max_age_s), (6, false, 600));
+    let compression = gateway.compression.as_ref().unwrap();
+    assert_eq!((compression.algorithms.len(), compression.min_bytes), (1, 1024));
+    assert_eq!(&*gateway.headers.content_security_policy, "default-src 'self'; frame-ancestors 'self'");
+    assert_eq!((&*gateway.headers.frame_options, &*gateway.headers.permissions_policy), ("SAMEORIGIN", "camera=()"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What is known of one request while it is worked on: shared by its stages, its body and its answer. At the end it
 //! becomes one line of the access log.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use weft_telemetry::trace::{parse_traceparent, start_span};
 use crate::auth::Identity;
 use crate::connection::{Busy, Peer};
 use crate::deadline::Deadline;
+use crate::policy::{Forwarded, Policy};
 use crate::problem::Problem;
 use crate::route::Route;
 use crate::shared::Shared;
@@ -30,6 +32,12 @@ pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent"
 pub(crate) struct Record {
     pub shared: Arc<Shared>,
     pub peer: Arc<Peer>,
+    /// The rules under which it came in.
+    pub policy: Arc<Policy>,
+    /// What a trusted proxy says of it.
+    pub forwarded: Option<Forwarded>,
+    /// What lets a page of another origin see the answer; set by the stage for that.
+    pub permission: OnceLock<HeaderValue>,
     /// Keeps the connection from counting as idle.
     pub busy: Busy,
     pub method: Method,
@@ -61,7 +69,11 @@ pub(crate) struct Record {
 impl Record {
     pub fn new(shared: Arc<Shared>, peer: Arc<Peer>, busy: Busy, head: &http::request::Parts) -> Self {
         let trace = start_span(parent(&head.headers));
+        let policy = shared.policy.load_full();
         Self {
+            forwarded: peer.trusted.then(|| policy.proxies.forwarded(peer.source, &head.headers)),
+            policy,
+            permission: OnceLock::new(),
             started: shared.clock.monotonic(),
             request_id: request_id(&head.headers),
             // Hex digits always make a header value.
@@ -86,6 +98,25 @@ impl Record {
     /// The id, which is visible ASCII.
     pub fn request_id(&self) -> &str {
         self.request_id.to_str().unwrap_or_default()
+    }
+
+    /// Who sent it, as far as those say whose word counts.
+    pub fn client_ip(&self) -> IpAddr {
+        self.forwarded.as_ref().map_or(self.peer.source, |forwarded| forwarded.address)
+    }
+
+    /// The same with its port, which is 0 if nobody says.
+    pub fn client_address(&self) -> HeaderValue {
+        if self.client_ip() == self.peer.source {
+            return self.peer.address.clone();
+        }
+        HeaderValue::try_from(SocketAddr::new(self.client_ip(), 0).to_string()).unwrap_or(UNKNOWN)
+    }
+
+    /// How the client speaks with us, or with the proxy before us.
+    pub fn scheme(&self) -> &'static str {
+        let said = self.forwarded.as_ref().and_then(|forwarded| forwarded.is_https);
+        if said.unwrap_or(self.peer.is_secure) { "https" } else { "http" }
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -160,7 +191,7 @@ impl Drop for Ticket {
             complete = self.complete,
             component = route.map_or("-", |route| &*route.config.component),
             user = record.identity.get().map_or("-", |identity| identity.subject()),
-            client = record.peer.text(),
+            client = record.client_address().to_str().unwrap_or_default(),
             trace_id = &*record.trace.trace_id,
             request_id = record.request_id(),
         );

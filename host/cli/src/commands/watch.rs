@@ -12,11 +12,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use weft_core::manifest::{Build, Manifest};
-use weft_gateway::RouteTable;
+use weft_gateway::{Policy, RouteTable};
 
 use crate::commands::build;
 use crate::commands::up::Edge;
 use crate::host::Host;
+use crate::https::Certificates;
 use crate::{assemble, keys};
 
 /// Editors write a file in several steps; changes within this time are one.
@@ -28,7 +29,12 @@ const BUILD_OUTPUT: &str = "target";
 ///
 /// # Errors
 /// If the system cannot watch the sources.
-pub fn start(host: Arc<Host>, edge: Arc<Edge>, stop: CancellationToken) -> anyhow::Result<()> {
+pub fn start(
+    host: Arc<Host>,
+    edge: Arc<Edge>,
+    certificates: Option<Arc<Certificates>>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let manifest = host.manifest();
     let (changed, changes) = mpsc::channel(1);
     let root = std::path::absolute(&manifest.root)?;
@@ -48,7 +54,7 @@ pub fn start(host: Arc<Host>, edge: Arc<Edge>, stop: CancellationToken) -> anyho
         // The watcher lives as long as this task.
         let _watcher = watcher;
         tokio::select! {
-            () = follow(&host, &edge, changes) => {}
+            () = follow(&host, &edge, certificates.as_deref(), changes) => {}
             () = stop.cancelled() => {}
         }
     });
@@ -56,12 +62,22 @@ pub fn start(host: Arc<Host>, edge: Arc<Edge>, stop: CancellationToken) -> anyho
     Ok(())
 }
 
-async fn follow(host: &Arc<Host>, edge: &Arc<Edge>, mut changes: mpsc::Receiver<()>) {
+async fn follow(
+    host: &Arc<Host>,
+    edge: &Arc<Edge>,
+    certificates: Option<&Certificates>,
+    mut changes: mpsc::Receiver<()>,
+) {
     while changes.recv().await.is_some() {
         tokio::time::sleep(SETTLE).await;
         while changes.try_recv().is_ok() {}
         match redeploy(host, edge).await {
-            Ok(()) => tracing::info!("deployed"),
+            Ok(()) => {
+                if let Some(certificates) = certificates {
+                    certificates.reload(&host.manifest());
+                }
+                tracing::info!("deployed");
+            }
             Err(error) => tracing::error!("not deployed, everything stays as it is: {error:#}"),
         }
     }
@@ -78,6 +94,7 @@ async fn redeploy(host: &Arc<Host>, edge: &Arc<Edge>) -> anyhow::Result<()> {
     });
     deployed.await??;
     edge.set_routes(routes)?;
+    edge.set_policy(Policy::from(&host.manifest().gateway));
     host.run_schedules();
     host.serve_subscriptions().await?;
     host.serve_projections().await
