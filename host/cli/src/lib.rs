@@ -19,6 +19,7 @@ pub mod https;
 pub mod import;
 pub mod inside;
 pub mod invoker;
+pub mod issuers;
 pub mod keys;
 pub mod output;
 pub mod runtime_config;

@@ -23,7 +23,7 @@ mod shared;
 mod stack;
 mod tls;
 
-pub use auth::{AuthError, AuthSettings, Identity, KeyError, KeySet, Revocations};
+pub use auth::{AuthError, AuthSettings, FetchKeys, Identity, KeyError, KeySet, RemoteKeys, Revocations};
 pub use body::{Answer, BodyError, BoxError, RequestBody, ResponseBody, full};
 pub use chained::chained;
 pub use health::HealthCheck;

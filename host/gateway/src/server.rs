@@ -62,7 +62,7 @@ impl<S: Upstream> Gateway<S> {
         checks: Vec<Arc<dyn HealthCheck>>,
         upstream: S,
     ) -> Result<Self, ConfigError> {
-        let auth = auth.filter(|auth| !auth.keys.is_empty()).map(Authenticator::new);
+        let auth = auth.filter(|auth| !auth.is_without_keys()).map(Authenticator::new);
         let shared = Shared::new(clock, settings, RouteTable::default(), auth, HealthBoard::new(checks));
         let gateway = Self { shared: Arc::new(shared), upstream };
         gateway.set_routes(routes)?;
@@ -80,6 +80,14 @@ impl<S: Upstream> Gateway<S> {
         }
         self.shared.set_routes(routes);
         Ok(())
+    }
+
+    /// Never ends.
+    async fn keep_keys_fresh(&self) {
+        match &self.shared.auth {
+            Some(auth) => auth.keep_keys_fresh(&*self.shared.clock).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Requests in work now.
@@ -113,6 +121,7 @@ impl<S: Upstream> Gateway<S> {
         let door = Door::new(&self.shared, &self.upstream, &connections, draining);
         tokio::select! {
             () = door.accept_all(listeners.into()) => {}
+            () = self.keep_keys_fresh() => {}
             () = shutdown => {}
         }
         // The listeners are closed by now, for they went with the accepting half.

@@ -145,8 +145,8 @@ async fn chosen(https: &Https, authority: &Authority, name: &str) -> Vec<u8> {
     let builder = builder.with_safe_default_protocol_versions().unwrap().dangerous();
     let config = builder.with_custom_certificate_verifier(Arc::new(See(seen.clone()))).with_no_client_auth();
     https.connect(&TlsConnector::from(Arc::new(config)), name).await.unwrap();
-    let seen = seen.lock().unwrap().clone();
-    seen
+    let der = seen.lock().unwrap();
+    der.clone()
 }
 
 /// Takes every certificate and remembers it.

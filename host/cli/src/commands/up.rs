@@ -21,6 +21,7 @@ use crate::control::operations::Running;
 use crate::control::server;
 use crate::host::Host;
 use crate::https::{self, Certificates};
+use crate::issuers::Issuers;
 use crate::output;
 use crate::seeding::Seeds;
 use crate::upstream::Upstream;
@@ -140,7 +141,9 @@ fn auth(host: &Host, manifest: &Manifest, variables: &Variables) -> anyhow::Resu
         let store = host.parts().key_value.clone();
         Arc::new(VoidTokens { store, label: label.value.clone() }) as Arc<dyn Revocations>
     });
-    let settings = AuthSettings::from_manifest(auth, |name| variables.get(name).map(str::to_owned), revocations)
+    let issuers = Issuers { resolver: host.parts().resolver.clone(), clock: host.parts().clock.clone() };
+    let variable = |name: &str| variables.get(name).map(str::to_owned);
+    let settings = AuthSettings::from_manifest(auth, variable, revocations, Arc::new(issuers))
         .with_context(|| format!("{}:{}", manifest.path.display(), auth.line))?;
     Ok(Some(settings))
 }
