@@ -95,6 +95,8 @@ pub enum End {
     Connection(u32),
     /// One stream, with this error code.
     Stream(u32),
+    /// One stream, with an answer.
+    Answered,
     /// The connection without a word.
     Closed,
     /// Not at all: it answered the ping that was sent after it.
@@ -179,20 +181,30 @@ impl Connection {
         }
     }
 
-    /// Sends a ping after what was sent, and reads what the host makes of it all.
+    /// Sends a ping after what was sent, and reads what the host makes of it all, up to the answer to the ping.
     pub fn end(&mut self) -> End {
         // The host may have closed already, which is seen when reading.
         let _ = self.send(&Frame::new(PING, 0, 0, *b"theend!!"));
-        let mut stream = None;
+        self.until(|frame| (frame.kind == PING && frame.payload == b"theend!!").then_some(End::Ignored))
+    }
+
+    /// Reads what becomes of this stream.
+    pub fn end_of(&mut self, stream: u32) -> End {
+        self.until(|frame| (frame.kind == HEADERS && frame.stream == stream).then_some(End::Answered))
+    }
+
+    fn until(&mut self, seen: impl Fn(&Frame) -> Option<End>) -> End {
         while let Some(frame) = self.read() {
             match frame.kind {
                 GOAWAY if frame.error_code() != 0 => return End::Connection(frame.error_code()),
-                RST_STREAM => stream = Some(End::Stream(frame.error_code())),
-                PING if frame.payload == b"theend!!" => return stream.unwrap_or(End::Ignored),
+                RST_STREAM => return End::Stream(frame.error_code()),
                 _ => {}
             }
+            if let Some(end) = seen(&frame) {
+                return end;
+            }
         }
-        stream.unwrap_or(End::Closed)
+        End::Closed
     }
 
     /// Whether a request on this stream is answered with status 200.
