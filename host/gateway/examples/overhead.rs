@@ -46,17 +46,20 @@ async fn bare() -> SocketAddr {
 
 /// Pages of other origins, compression, trusted proxies, HSTS: all but TLS itself.
 fn edge() -> Policy {
-    let mut gateway = manifest::Gateway::default();
-    gateway.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
-    gateway.compression = Some(manifest::Compression::default());
-    gateway.cors = Some(manifest::Cors {
+    let cors = manifest::Cors {
         origins: vec!["https://*.weft.test".parse().unwrap(), "https://app.test".parse().unwrap()],
         credentials: true,
         methods: vec!["GET".into()],
         headers: vec!["authorization".into()],
         expose: vec!["x-request-id".into()],
         max_age_s: 600,
-    });
+    };
+    let gateway = manifest::Gateway {
+        trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()],
+        compression: Some(manifest::Compression::default()),
+        cors: Some(cors),
+        ..manifest::Gateway::default()
+    };
     Policy::from(&gateway)
 }
 
