@@ -36,13 +36,17 @@ pub struct Options {
     pub env: Vec<(String, String)>,
     /// More options of `weft up`.
     pub options: Vec<String>,
+    /// Whether the manifest's rate limits hold. Not by default: tests ask over and over whether something has come
+    /// about, all from one address, which is what rate limits are there to refuse.
+    pub rate_limits: bool,
     /// A program and its options that the host is started under, such as `strace`.
     pub under: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { manifest: repository::root().join("spin.toml"), env: Vec::new(), options: Vec::new(), under: Vec::new() }
+        let manifest = repository::root().join("spin.toml");
+        Self { manifest, env: Vec::new(), options: Vec::new(), rate_limits: false, under: Vec::new() }
     }
 }
 
@@ -128,6 +132,7 @@ impl Platform {
             .arg("--manifest")
             .arg(&options.manifest)
             .args(&options.options)
+            .args((!options.rate_limits).then_some("--no-rate-limits"))
             .spawn()
             .expect("the host can be started");
         let address = address(&mut child, &self.log_path());

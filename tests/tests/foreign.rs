@@ -1,5 +1,8 @@
 //! Components that know nothing of Weft: one of WASI 0.2, and a plain application of Spin.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use serde_json::json;
 use weft_tests::isolation::{probe, start};
 use weft_tests::platform::{Options, Platform};
@@ -29,12 +32,14 @@ macro_rules! built_with {
         $(#[$doc])*
         #[test]
         fn $name() {
-            keeps_notes($application);
+            keeps_notes(&manifest($application));
         }
     )*};
 }
 
 built_with! {
+    /// Rust, version 2: a snapshot of WASI 0.2 and `fermyon:spin@2.0.0`.
+    spin_sdk_2_for_rust_runs_unchanged: "spin-app-sdk2";
     /// Rust, version 3: WASI 0.2 and `fermyon:spin@2.0.0`.
     spin_sdk_3_for_rust_runs_unchanged: "spin-app-sdk3";
     /// Rust, version 4.
@@ -47,11 +52,28 @@ built_with! {
     spin_sdk_7_for_rust_runs_unchanged: "spin-app";
 }
 
+/// As that version is used itself: it makes a module of WASI preview 1, which is made a component when it is loaded.
+#[test]
+fn a_module_of_spin_sdk_2_for_rust_runs_unchanged() {
+    let built = |target: &str| format!("target/{target}/release/example_spin_app_sdk2.wasm");
+    let module = repository::root().join("components").join(built("wasm32-wasip1"));
+    if !module.is_file() {
+        return skip::skip("the module is not built: the Rust target wasm32-wasip1 was not there");
+    }
+    let text = fs::read_to_string(manifest("spin-app-sdk2")).expect("the manifest");
+    let component = format!("../../{}", built("wasm32-wasip2"));
+    assert!(text.contains(&component), "{text}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifest = folder.path().join("spin.toml");
+    fs::write(&manifest, text.replace(&component, &module.display().to_string())).expect("a manifest");
+    keeps_notes(&manifest);
+}
+
 /// Built by `@spinframework/build-tools`: WASI 0.2 and `fermyon:spin@2.0.0`.
 #[test]
 fn spin_for_javascript_runs_unchanged() {
     if !skip::without("example_spin_app_js") {
-        keeps_notes("spin-app-js");
+        keeps_notes(&manifest("spin-app-js"));
     }
 }
 
@@ -59,7 +81,7 @@ fn spin_for_javascript_runs_unchanged() {
 #[test]
 fn spin_sdk_5_for_python_runs_unchanged() {
     if !skip::without("example_spin_app_python") {
-        keeps_notes("spin-app-python");
+        keeps_notes(&manifest("spin-app-python"));
     }
 }
 
@@ -78,9 +100,13 @@ const EXCHANGES: [Exchange; 9] = [
     ("GET", "/notes/empty", "", 200, "Servus!  (written 1 times)\n"),
 ];
 
-fn keeps_notes(application: &str) {
-    let manifest = repository::root().join(format!("components/examples/{application}/spin.toml"));
-    let options = Options { manifest, ..Options::default() }.env("SPIN_VARIABLE_GREETING", "Servus");
+fn manifest(application: &str) -> PathBuf {
+    repository::root().join(format!("components/examples/{application}/spin.toml"))
+}
+
+fn keeps_notes(manifest: &Path) {
+    let options =
+        Options { manifest: manifest.to_owned(), ..Options::default() }.env("SPIN_VARIABLE_GREETING", "Servus");
     let mut platform = Platform::start_with(&options);
     for (method, path, body, status, answer) in EXCHANGES {
         let answered = platform.request(method, path).body(body).send();
@@ -97,13 +123,13 @@ fn keeps_notes(application: &str) {
 fn stores_are_filled_before_the_first_request() {
     let folder = tempfile::tempdir().unwrap();
     let tables = folder.path().join("tables.sql");
-    std::fs::write(
+    fs::write(
         &tables,
         "CREATE TABLE notes (id INTEGER PRIMARY KEY, name TEXT NOT NULL, text BLOB NOT NULL);\n\
          INSERT INTO notes (name, text) VALUES ('milk', 'one; two');",
     )
     .unwrap();
-    let manifest = repository::root().join("components/examples/spin-app/spin.toml");
+    let manifest = manifest("spin-app");
     let with = |sqlite: &str| {
         let manifest = manifest.clone();
         let tables = format!("@{}", tables.display());

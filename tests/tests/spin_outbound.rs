@@ -189,7 +189,8 @@ fn interfaces_that_this_host_does_not_have_are_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let component = r#"(component
         (import "fermyon:spin/config" (instance (export "get-config" (func))))
-        (import "wasi:http/types@0.2.0-rc-2023-10-18" (instance (export "drop" (func)))))"#;
+        (import "wasi:clocks/timezone@0.2.0-rc-2023-10-18" (instance (export "drop" (func))))
+        (import "wasi:http/types@0.2.0-rc-2023-11-10" (instance (export "drop" (func)))))"#;
     std::fs::write(folder.path().join("a.wasm"), wat::parse_str(component).expect("a component")).expect("a file");
     let manifest = folder.path().join("spin.toml");
     let text = "spin_manifest_version = 2\n[application]\nname = \"a\"\n[[trigger.http]]\nroute = \"/\"\n\
@@ -198,9 +199,11 @@ fn interfaces_that_this_host_does_not_have_are_named() {
     let manifest = manifest.display().to_string();
     let (status, said, _) = Platform::stopped().weft(&["--manifest", &manifest, "check"]);
     assert!(!status.success());
-    for (interface, help) in
-        [("fermyon:spin/config", "version 2 or later"), ("wasi:http/types@0.2.0-rc-2023-10-18", "released interface")]
-    {
+    for (interface, help) in [
+        ("fermyon:spin/config", "version 2 or later"),
+        ("wasi:clocks/timezone@0.2.0-rc-2023-10-18", "released interface"),
+        ("wasi:http/types@0.2.0-rc-2023-11-10", "released interface"),
+    ] {
         let line = format!("imports `{interface}`, which this host does not have");
         assert!(said.contains(&line) && said.contains(help), "{interface}: {said}");
     }

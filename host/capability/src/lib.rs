@@ -19,3 +19,4 @@ pub mod sql;
 mod sqlite_file;
 pub mod sqlite_tables;
 pub mod variables;
+pub mod wasi_snapshot;

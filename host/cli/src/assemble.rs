@@ -140,7 +140,7 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
     let (key_value, spin_sqlite) = (services.key_value.clone(), services.spin_sqlite.clone());
     let outputs = Arc::new(Outputs(logs.clone()));
     let engine = Engine::new(&EngineOptions::default(), data, clock.clone(), services, outputs)?;
-    let mesh = Mesh::new(Arc::new(engine.clone()), clock.clone());
+    let mesh = Mesh::new(Arc::new(engine.clone()), clock.clone(), rand::random);
     engine.connect(Arc::new(mesh.clone()));
     let inside = Arc::new(Inside::new(engine.clone(), mesh.clone()));
     engine.connect_inside(inside.clone());

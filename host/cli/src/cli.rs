@@ -10,8 +10,8 @@ use weft_telemetry::{HostLog, HostLogError, LogFormat};
 
 use crate::assemble::{Dialect, Place};
 use crate::commands::{
-    self, admin, audit, build, check, completions, compose, dlq, events, import, invoke, keys, logs, new, projections,
-    routes, saga, schema, subscriptions, test, up,
+    self, admin, api_keys, audit, breakers, build, chaos, check, completions, compose, deploy, dlq, events, import,
+    invoke, keys, limits, logs, new, projections, routes, saga, schema, subscriptions, test, up,
 };
 use crate::exit::{self, Exit};
 use crate::given::{Given, GivenArgs};
@@ -90,8 +90,24 @@ pub enum Command {
     /// Look at read models, rebuild, pause and resume them
     #[command(subcommand)]
     Projections(projections::Command),
+    /// See how circuit breakers stand; open, close and reset them
+    #[command(subcommand)]
+    Breakers(breakers::Command),
+    /// Make calls fail on purpose
+    #[command(subcommand)]
+    Chaos(chaos::Command),
+    /// Put a version of a component beside the one that the manifest names
+    Deploy(deploy::Args),
+    /// Try versions on a share of calls, promote and abort them
+    #[command(subcommand)]
+    Canary(deploy::Command),
     /// List routes: method, path, component, access
     Routes(routes::Args),
+    /// See how rate limits stand, and who is near them
+    Limits(limits::Args),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    ApiKeys(api_keys::Command),
     /// Show what functions have written to stdout and stderr
     Logs(logs::Args),
     /// Show what was done by hand: who, what, why
@@ -127,6 +143,9 @@ pub struct UpArgs {
     /// Build first
     #[arg(long)]
     pub build: bool,
+    /// Admit requests whatever the manifest's rate limits say, as for a load test
+    #[arg(long)]
+    pub no_rate_limits: bool,
     /// What is put into stores.
     #[command(flatten)]
     pub seeds: Seeds,
@@ -172,12 +191,12 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
     let _log = start_log(&command, global.verbose)?;
     match command {
         Command::Up(args) => {
-            let UpArgs { listen, listen_tls, config, watch, as_spin, build, seeds, given } = args;
+            let UpArgs { listen, listen_tls, config, watch, as_spin, build, no_rate_limits, seeds, given } = args;
             place.take(given)?;
             let dialect = if as_spin { Dialect::Spin } else { Dialect::Weft };
-            up::run(up::Options { place, listen, listen_tls, config, watch, build, seeds, dialect })
-                .await
-                .map(|()| Exit::Success)
+            let options =
+                up::Options { place, listen, listen_tls, config, watch, build, no_rate_limits, seeds, dialect };
+            up::run(options).await.map(|()| Exit::Success)
         }
         Command::Build(args) => {
             if let Some(manifest) = args.manifest() {
@@ -201,7 +220,13 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
         Command::Schema(command) => schema::run(command, &place).await,
         Command::Test(command) => test::run(command, &place).await,
         Command::Projections(command) => projections::run(command, &place).await,
+        Command::Breakers(command) => breakers::run(command, &place).await,
+        Command::Chaos(command) => chaos::run(command, &place).await,
+        Command::Deploy(args) => deploy::run(args, &place).await,
+        Command::Canary(command) => deploy::canary(command, &place).await,
         Command::Routes(args) => routes::run(&args, &place).await,
+        Command::Limits(args) => limits::run(&args, &place).await,
+        Command::ApiKeys(command) => api_keys::run(command, &place).await,
         Command::Logs(args) => logs::run(&args, &place).await,
         Command::Audit(args) => audit::run(&args, &place),
         Command::Admin(admin::Command::ResetPassword(args)) => admin::run(args, &place).await,
@@ -255,72 +280,92 @@ mod tests {
         }
     }
 
+    const MANUAL: &[&str] = &[
+        "weft up --listen 0.0.0.0:80 --config weft.toml --watch",
+        "weft up -f folder --profile debug --build --variable a=b --variable @v.toml -e A=B --env C=D",
+        "weft up --listen localhost:3000 --state-dir d",
+        "weft up --listen 0.0.0.0:80 --listen-tls 0.0.0.0:443",
+        "weft up --key-value a=b --key-value c= --sqlite @tables.sql --sqlite VACUUM",
+        "weft build",
+        "weft build courses-list",
+        "weft build --profile debug -f folder",
+        "weft check --json",
+        "weft check --from spin.toml --profile debug --variable a=@file --env A=B",
+        "weft new function courses hello",
+        "weft invoke example-greeter greeter#greet (\"k\",\"x\") --json",
+        "weft saga show 0192",
+        "weft saga list --status running --name x --limit 5 --cursor 9",
+        "weft saga list --correlation c --since 2h --until 2026-03-01T08:00:00Z --attribute a=b --attribute c=d",
+        "weft saga timeline 0192 --ascii",
+        "weft saga tail",
+        "weft saga tail 0192 --json",
+        "weft saga start approval approving#run [7] --id k --wait",
+        "weft saga signal 0192 approve {\"by\":\"ada\"} --id 1",
+        "weft saga query 0192 state",
+        "weft saga cancel 0192 --reason wrong",
+        "weft saga pause 0192",
+        "weft saga resume 0192",
+        "weft saga retry 0192 --from charge#2",
+        "weft saga resolve 0192 --retry",
+        "weft saga resolve 0192 --skip charge --reason paid",
+        "weft saga migrate 0192 --dry-run",
+        "weft audit --limit 5 --json",
+        "weft events tail",
+        "weft events tail order.# --from 2h --type T --json",
+        "weft events publish order.placed {} --type T --key k --id 1 --delay 500ms --ttl 1h --priority 9",
+        "weft events publish --lines file --from-line 7",
+        "weft events history --topic order.* --type T --since 2h --until 1h --correlation c --limit 5 --json",
+        "weft dlq list --subscription a/b --limit 5 --json",
+        "weft dlq show 7 --json",
+        "weft dlq edit 7 @file --reason why",
+        "weft dlq replay --id 7",
+        "weft dlq purge --subscription a/b --reason why",
+        "weft dlq purge --all",
+        "weft subscriptions list --json",
+        "weft subscriptions pause a/b --reason why",
+        "weft subscriptions resume @group",
+        "weft subscriptions seek a/b earliest",
+        "weft schema list --json",
+        "weft schema show t --version 2",
+        "weft schema register t file",
+        "weft schema mode t FULL_TRANSITIVE",
+        "weft schema deprecate t /properties/a --reason why",
+        "weft schema check --against dir --ci",
+        "weft schema asyncapi",
+        "weft test saga x --input i --setup s --from d --signals t --may-leave c.t:a=b --ignore c.t.a --json",
+        "weft projections list --json",
+        "weft projections rebuild c/p@1 --from 7 --reason mended",
+        "weft projections abandon c/p@1",
+        "weft projections pause c/p@1",
+        "weft projections resume c/p@1",
+        "weft breakers list --json",
+        "weft breakers open c --reason why",
+        "weft breakers close c",
+        "weft breakers reset c",
+        "weft chaos list --json",
+        "weft chaos add --callee a --caller b --function c#d --percent 10 --delay 200ms --abort unavailable",
+        "weft chaos clear --reason why",
+        "weft deploy c file --header x-version=v2 --reason why",
+        "weft canary start c --version v --steps 1,0.5,10 --min-calls 50 --step-time 30s --max-latency 150",
+        "weft canary status --json",
+        "weft canary promote c --version v --check /health",
+        "weft canary abort c --reason why",
+        "weft canary weight c 12.5",
+        "weft routes --json",
+        "weft limits --callers 10 --json",
+        "weft up --no-rate-limits",
+        "weft api-keys create --owner u --name n --role r --permission a --permission b --tier t --expires-in 90d",
+        "weft api-keys list --json",
+        "weft api-keys revoke 0192 --reason lost",
+        "weft logs courses-list -f -n 5",
+        "weft admin reset-password --email a@example.com",
+        "weft import oulad dir",
+        "weft completions bash",
+    ];
+
     #[test]
     fn every_command_of_the_manual_is_read() {
-        for line in [
-            "weft up --listen 0.0.0.0:80 --config weft.toml --watch",
-            "weft up -f folder --profile debug --build --variable a=b --variable @v.toml -e A=B --env C=D",
-            "weft up --listen localhost:3000 --state-dir d",
-            "weft up --listen 0.0.0.0:80 --listen-tls 0.0.0.0:443",
-            "weft up --key-value a=b --key-value c= --sqlite @tables.sql --sqlite VACUUM",
-            "weft build",
-            "weft build courses-list",
-            "weft build --profile debug -f folder",
-            "weft check --json",
-            "weft check --from spin.toml --profile debug --variable a=@file --env A=B",
-            "weft new function courses hello",
-            "weft invoke example-greeter greeter#greet (\"k\",\"x\") --json",
-            "weft saga show 0192",
-            "weft saga list --status running --name x --limit 5 --cursor 9",
-            "weft saga list --correlation c --since 2h --until 2026-03-01T08:00:00Z --attribute a=b --attribute c=d",
-            "weft saga timeline 0192 --ascii",
-            "weft saga tail",
-            "weft saga tail 0192 --json",
-            "weft saga start approval approving#run [7] --id k --wait",
-            "weft saga signal 0192 approve {\"by\":\"ada\"} --id 1",
-            "weft saga query 0192 state",
-            "weft saga cancel 0192 --reason wrong",
-            "weft saga pause 0192",
-            "weft saga resume 0192",
-            "weft saga retry 0192 --from charge#2",
-            "weft saga resolve 0192 --retry",
-            "weft saga resolve 0192 --skip charge --reason paid",
-            "weft saga migrate 0192 --dry-run",
-            "weft audit --limit 5 --json",
-            "weft events tail",
-            "weft events tail order.# --from 2h --type T --json",
-            "weft events publish order.placed {} --type T --key k --id 1 --delay 500ms --ttl 1h --priority 9",
-            "weft events publish --lines file --from-line 7",
-            "weft events history --topic order.* --type T --since 2h --until 1h --correlation c --limit 5 --json",
-            "weft dlq list --subscription a/b --limit 5 --json",
-            "weft dlq show 7 --json",
-            "weft dlq edit 7 @file --reason why",
-            "weft dlq replay --id 7",
-            "weft dlq purge --subscription a/b --reason why",
-            "weft dlq purge --all",
-            "weft subscriptions list --json",
-            "weft subscriptions pause a/b --reason why",
-            "weft subscriptions resume @group",
-            "weft subscriptions seek a/b earliest",
-            "weft schema list --json",
-            "weft schema show t --version 2",
-            "weft schema register t file",
-            "weft schema mode t FULL_TRANSITIVE",
-            "weft schema deprecate t /properties/a --reason why",
-            "weft schema check --against dir --ci",
-            "weft schema asyncapi",
-            "weft test saga x --input i --setup s --from d --signals t --may-leave c.t:a=b --ignore c.t.a --json",
-            "weft projections list --json",
-            "weft projections rebuild c/p@1 --from 7 --reason mended",
-            "weft projections abandon c/p@1",
-            "weft projections pause c/p@1",
-            "weft projections resume c/p@1",
-            "weft routes --json",
-            "weft logs courses-list -f -n 5",
-            "weft admin reset-password --email a@example.com",
-            "weft import oulad dir",
-            "weft completions bash",
-        ] {
+        for line in MANUAL {
             parsed(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
     }
@@ -332,6 +377,8 @@ mod tests {
             "weft nothing",
             "weft up --listen nowhere",
             "weft up --listen-tls 127.0.0.1:0 --as-spin",
+            "weft api-keys create",
+            "weft api-keys create --owner u1 --expires-in soon",
             "weft up --variable a",
             "weft up --env a",
             "weft check --variable @file.txt",

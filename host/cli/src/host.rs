@@ -29,8 +29,10 @@ use crate::choreographing::Choreographing;
 use crate::composing;
 use crate::guest_files;
 use crate::inside::Inside;
+use crate::keys;
 use crate::schemas;
 use crate::specs::{self, Made};
+use crate::versions::{self, Version, VersionError, Versions};
 use crate::wiring::{Delivering, Projecting, Resuming, Scheduling};
 
 /// How long the deliveries in work may take to finish when the host goes down.
@@ -82,6 +84,8 @@ pub struct Parts {
 pub struct Host {
     parts: Parts,
     manifest: ArcSwap<Manifest>,
+    /// What is deployed beside the manifest's components.
+    versions: Versions,
     deploying: Mutex<()>,
     scheduling: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
@@ -92,8 +96,10 @@ impl Host {
     /// # Errors
     /// As [`Host::deploy`].
     pub fn new(parts: Parts, manifest: Manifest, variables: &Variables) -> anyhow::Result<Self> {
+        let versions = Versions::open(&parts.place.data)?;
         let host = Self {
             parts,
+            versions,
             manifest: ArcSwap::from_pointee(manifest.clone()),
             deploying: Mutex::new(()),
             scheduling: Mutex::default(),
@@ -109,20 +115,131 @@ impl Host {
     /// Components that are missing or refused, with their places in the manifest; schemas that may not change so.
     pub fn deploy(&self, manifest: Manifest, variables: &Variables) -> anyhow::Result<()> {
         let _one_at_a_time = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
+        self.deploy_with(manifest, variables, &self.versions.all())?;
+        let overtaken =
+            |version: &Version| self.parts.engine.digest(&version.component) != Some(version.beside.clone());
+        if self.versions.all().iter().any(overtaken) {
+            self.versions.change(
+                |all| {
+                    all.retain(|version| !overtaken(version));
+                    Ok::<_, VersionError>(())
+                },
+                |left| {
+                    self.parts.mesh.split(versions::splits(left));
+                    Ok(())
+                },
+            )?;
+            tracing::info!("versions beside components that the manifest has replaced are gone");
+        }
+        Ok(())
+    }
+
+    fn deploy_with(&self, manifest: Manifest, variables: &Variables, beside: &[Version]) -> anyhow::Result<()> {
         let made = composing::composed(&manifest).and_then(|composed| {
             let files = guest_files::prepare(&manifest, &self.parts.place.data)?;
             Ok(Made { composed, files })
         });
-        let functions =
+        let mut functions =
             made.and_then(|made| specs::functions(&manifest, variables, &made)).map_err(assemble::refused)?;
+        functions.extend(versions::functions(beside, &functions, &self.parts.place.data));
         let schemas = schemas::planned(&self.parts.schemas, &manifest)?;
         self.parts.engine.deploy(functions).map_err(|error| assemble::engine_refused(&manifest, error))?;
         schemas::register(&self.parts.schemas, schemas, &manifest)?;
-        self.parts.mesh.configure(specs::policies(&manifest));
+        self.parts.mesh.configure(specs::policies(&manifest), specs::faults(&manifest));
+        self.parts.mesh.split(versions::splits(beside));
         self.parts.inside.serve(&manifest);
         self.parts.sagas.limits().set(specs::step_limits(&manifest));
         self.manifest.store(Arc::new(manifest));
         Ok(())
+    }
+
+    /// The versions beside the manifest's components.
+    #[must_use]
+    pub fn versions(&self) -> &Versions {
+        &self.versions
+    }
+
+    /// Puts a version, whose file is in the data directory, beside the manifest's. It serves nothing but what asks for it by header.
+    ///
+    /// # Errors
+    /// If there is no such component or file, or it does not fit in the place of the other.
+    pub async fn deploy_version(
+        self: Arc<Self>,
+        component: Arc<str>,
+        digest: Arc<str>,
+        headers: Vec<(Arc<str>, Arc<str>)>,
+    ) -> anyhow::Result<Version> {
+        let manifest = self.manifest();
+        let Some(found) = manifest.components.get(&component).filter(|_| !manifest.is_replaced(&component)) else {
+            return Err(VersionError::Missing(format!("there is no component {component:?}")).into());
+        };
+        if found.durable {
+            let text = format!(
+                "{component} is durable: its sagas end on the code that they began with, and a deployment of the manifest begins new ones on the new"
+            );
+            return Err(VersionError::Conflict(text).into());
+        }
+        let file = versions::file(&self.parts.place.data, &digest);
+        if !file.is_file() {
+            return Err(VersionError::Missing(format!("{} is not there", file.display())).into());
+        }
+        let beside = self.parts.engine.digest(&component).unwrap_or_default();
+        let version = Version { component, digest, weight: 0, headers, beside, canary: None };
+        let added = version.clone();
+        self.change_versions(move |all| versions::add(all, added)).await?;
+        Ok(version)
+    }
+
+    /// Takes a version away.
+    ///
+    /// # Errors
+    /// If it cannot be kept so.
+    pub async fn remove_version(self: Arc<Self>, gone: Version) -> anyhow::Result<()> {
+        let file = versions::file(&self.parts.place.data, &gone.digest);
+        let host = self.clone();
+        host.change_versions(move |all| {
+            all.retain(|version| (&version.component, &version.digest) != (&gone.component, &gone.digest));
+            Ok(())
+        })
+        .await?;
+        let is_used =
+            self.versions.all().iter().any(|version| versions::file(&self.parts.place.data, &version.digest) == file);
+        if !is_used && let Err(error) = std::fs::remove_file(&file) {
+            tracing::warn!(file = %file.display(), %error, "the file of a version is left behind");
+        }
+        Ok(())
+    }
+
+    /// Changes which versions there are: all of it, or nothing of it happens.
+    async fn change_versions(
+        self: Arc<Self>,
+        change: impl FnOnce(&mut Vec<Version>) -> Result<(), VersionError> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let changing = tokio::task::spawn_blocking(move || {
+            let _one_at_a_time = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
+            let manifest = self.manifest();
+            let variables = keys::resolve(&manifest, &self.parts.place).map_err(assemble::refused)?;
+            let deploy = |changed: &[Version]| self.deploy_with(Manifest::clone(&manifest), &variables, changed);
+            self.versions.change(|all| change(all).map_err(anyhow::Error::from), deploy)
+        });
+        changing.await.context("a deployment was cut short")?
+    }
+
+    /// Changes how much versions serve, and how their canaries stand; not which there are.
+    ///
+    /// # Errors
+    /// Those of `change`, and if it cannot be kept.
+    pub async fn change_shares<T: Send + 'static>(
+        self: Arc<Self>,
+        change: impl FnOnce(&mut Vec<Version>) -> Result<T, VersionError> + Send + 'static,
+    ) -> Result<T, VersionError> {
+        let changing = tokio::task::spawn_blocking(move || {
+            let answer = self.versions.change(change, |_| Ok(()))?;
+            // After it is kept: what the mesh does is what a restart would do.
+            self.parts.mesh.split(versions::splits(&self.versions.all()));
+            Ok(answer)
+        });
+        changing.await.map_err(|error| VersionError::Conflict(error.to_string()))?
     }
 
     /// Lets sagas go on, events flow, and the startup functions run. Answers what those have to say.
@@ -245,7 +362,7 @@ impl Host {
     pub async fn call(&self, target: Target, arguments: Vec<Value>, within: Duration) -> Result<Vec<Value>, Failure> {
         let deadline = self.parts.clock.monotonic() + within;
         let context = CallContext { caller: None, deadline, trace: None, depth: 0, step: None };
-        self.parts.mesh.call(Invocation { target, arguments, context }).await
+        self.parts.mesh.call(Invocation { target, arguments: arguments.into(), keyed: false, context }).await
     }
 
     /// Ends projections and deliveries, then sagas, then the databases that both write to. Sagas that have not ended go on at the next

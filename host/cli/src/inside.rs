@@ -20,7 +20,7 @@ use weft_core::CallContext;
 use weft_core::manifest::{HttpTrigger, Manifest};
 use weft_engine::{Engine, FunctionBody, FunctionBodyError, Value};
 use weft_gateway::Problem;
-use weft_mesh::Mesh;
+use weft_mesh::{Choice, Mesh};
 
 /// Serves requests of the application's own components.
 pub struct Inside {
@@ -72,8 +72,12 @@ impl glue::Inside for Inside {
         let request = Request::from_parts(head, body);
         Box::pin(async move {
             let served = async {
-                let permit = mesh.admit(&id, context.deadline).await?;
-                engine.serve(&id, request, context, permit).await
+                let sticky = context.trace.as_ref().map(|trace| &*trace.trace_id);
+                let choice = Choice { sticky, header: &|_| None };
+                let (place, passage) = mesh.admit(&id, context.deadline, &choice).await?;
+                let response = engine.serve(passage.function(), request, context, place).await;
+                passage.tell(&response, |response| response.status().is_server_error());
+                response
             };
             Ok(served.await.unwrap_or_else(|failure| {
                 tracing::warn!(component = %id, %failure, "a function failed");

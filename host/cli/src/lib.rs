@@ -2,6 +2,7 @@
 //! command. `cli` parses the command line, `control` is how commands talk to a running host, `invoker` where they
 //! call functions.
 
+pub mod api_keys;
 pub mod assemble;
 pub mod choreographing;
 pub mod cli;
@@ -22,10 +23,12 @@ pub mod invoker;
 pub mod issuers;
 pub mod keys;
 pub mod output;
+pub mod random;
 pub mod runtime_config;
 pub mod schemas;
 pub mod seeding;
 pub mod sources;
 pub mod specs;
 pub mod upstream;
+pub mod versions;
 pub mod wiring;

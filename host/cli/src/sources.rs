@@ -30,7 +30,7 @@ pub fn read(manifest: &Manifest, name: &str, file: &SourceFile, line: usize) -> 
         return Ok(bytes);
     }
     weft_compose::of_module(name, &bytes).map_err(|error| {
-        let help = "build it for wasm32-wasip2, or with a Spin SDK of version 3 or later";
+        let help = "build it for wasm32-wasip2, or with a Spin SDK of version 2 or later";
         manifest.problem(line, error.to_string()).with_help(help)
     })
 }

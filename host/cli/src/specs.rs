@@ -8,10 +8,11 @@ use weft_capability::messaging::Subscription;
 use weft_capability::messaging::glue::{BATCH_HANDLER, HANDLER};
 use weft_capability::projection::Projection;
 use weft_capability::projection::glue::PROJECTION;
+use weft_core::manifest::mesh::FaultRule;
 use weft_core::manifest::{self, Component, Diagnostic, Manifest, Variables};
 use weft_durable::{Limit, Limits, Rate, SagaOptions, Schedule};
 use weft_engine::{FunctionSpec, Grants, InstanceSpec, Problem, ReuseSpec, Source};
-use weft_mesh::CalleePolicy;
+use weft_mesh::{CalleePolicy, FailurePolicy};
 
 use crate::composing::Composed;
 use crate::guest_files::GuestFiles;
@@ -85,6 +86,7 @@ fn function(
     };
     FunctionSpec {
         id: component.id.clone(),
+        version: None,
         source: Source { path: component.source.value.clone(), composed: made.composed.get(&component.id).cloned() },
         calls: own.calls.iter().map(|(interface, target)| (interface.to_string(), target.value.clone())).collect(),
         grants,
@@ -207,8 +209,15 @@ pub fn policies(manifest: &Manifest) -> Vec<CalleePolicy> {
         max_concurrent: to_usize(component.limits.max_concurrent),
         max_pending: to_usize(component.limits.max_pending),
         durable: component.durable,
+        failures: FailurePolicy::of(&component.mesh, &manifest.mesh.calls),
     };
     manifest.running().map(policy).collect()
+}
+
+/// What fails on purpose.
+#[must_use]
+pub fn faults(manifest: &Manifest) -> Vec<FaultRule> {
+    manifest.mesh.faults.iter().map(|rule| rule.value.clone()).collect()
 }
 
 /// Who handles which events.

@@ -15,10 +15,13 @@ use tower::Service;
 use weft_core::{CallContext, Failure, Fault, Reason, hops};
 use weft_engine::{Engine, FunctionBody, FunctionBodyError, Value};
 use weft_gateway::{BodyError, BoxError, RequestBody, ResponseBody, RouteMatch};
-use weft_mesh::Mesh;
+use weft_mesh::{Choice, Mesh};
 
 /// So much of a body is taken in before the request takes a place among its function's calls.
 const WAITING_BODY_BYTES: usize = 64 * 1024;
+
+/// Where the gateway says who the user is.
+const USER_ID: &str = "x-user-id";
 
 /// Serves what the gateway has admitted.
 #[derive(Clone)]
@@ -40,12 +43,16 @@ impl Upstream {
         };
         // Before it takes a place: a client that sends its body slowly must not keep others out.
         let request = arrived(request).await;
-        let permit = self.mesh.admit(&route.component, route.deadline).await?;
+        let headers = request.headers();
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let choice = Choice { sticky: header(USER_ID), header: &header };
+        let (place, passage) = self.mesh.admit(&route.component, route.deadline, &choice).await?;
         let depth = hops::depth(request.headers().get_all(hops::HEADER).iter().map(HeaderValue::as_bytes));
         let context =
             CallContext { caller: None, deadline: route.deadline, trace: Some(route.trace), depth, step: None };
-        let response = self.engine.serve(&route.component, request, context, permit).await?;
-        Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+        let response = self.engine.serve(passage.function(), request, context, place).await;
+        passage.tell(&response, |response| response.status().is_server_error());
+        Ok(response?.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
 }
 

@@ -156,7 +156,7 @@ impl Delivering {
         let deadline = self.clock.monotonic() + DELIVERY_DEADLINE;
         let trace = Some(delivery.trace.clone());
         let context = CallContext { caller: None, deadline, trace, depth: 0, step: None };
-        self.mesh.call(Invocation { target, arguments, context })
+        self.mesh.call(Invocation { target, arguments: arguments.into(), keyed: true, context })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Interfaces that a component knows by the name of a release candidate, and that were released as they were. Such a
-//! component gets the released names; nothing else of it changes, for the types are the same.
+//! component gets the released names; nothing else of it changes, for the types are the same. So does the handler of
+//! the snapshot of WASI 0.2 that the host has beside the release: what a handler is called with are the host's resources,
+//! which are the same in both.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +12,9 @@ use crate::renaming::rename_both;
 /// The candidate of WASI 0.3.0 that SDKs were released with, and what became of it.
 const CANDIDATE: &str = "@0.3.0-rc-2026-03-15";
 const RELEASE: &str = "@0.3.0";
+/// The handler of the snapshot, and how it is known to those who call it.
+const SNAPSHOT_HANDLER: &str = "wasi:http/incoming-handler@0.2.0-rc-2023-10-18";
+const HANDLER: &str = "wasi:http/incoming-handler@0.2.0";
 
 /// Whether a name is that of a release candidate which has become a release with the same types.
 #[must_use]
@@ -24,18 +29,30 @@ pub fn is_candidate(interface: &str) -> bool {
 /// What is wrong with the bytes.
 pub fn released(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
     let (imports, exports) = names(bytes)?;
-    if !imports.iter().chain(&exports).any(|name| is_candidate(name)) {
+    let rename_imports = renaming(&imports, released_name);
+    let rename_exports =
+        renaming(
+            &exports,
+            |name| {
+                if name == SNAPSHOT_HANDLER { Some(HANDLER.to_owned()) } else { released_name(name) }
+            },
+        );
+    let renames = imports.iter().any(|name| rename_imports(name).is_some())
+        || exports.iter().any(|name| rename_exports(name).is_some());
+    if !renames {
         return Ok(None);
     }
-    let rename = |names: &BTreeSet<String>| {
-        let both = names.iter().filter_map(|name| released_name(name)).any(|name| names.contains(&name));
-        move |name: &str| if both { None } else { released_name(name) }
-    };
-    rename_both(bytes, &rename(&imports), &rename(&exports)).map(Some)
+    rename_both(bytes, &rename_imports, &rename_exports).map(Some)
 }
 
 fn released_name(name: &str) -> Option<String> {
     is_candidate(name).then(|| name.replace(CANDIDATE, RELEASE))
+}
+
+/// `rename`, unless one of the names would then be there twice.
+fn renaming(names: &BTreeSet<String>, rename: impl Fn(&str) -> Option<String>) -> impl Fn(&str) -> Option<String> {
+    let both = names.iter().filter_map(|name| rename(name)).any(|name| names.contains(&name));
+    move |name| if both { None } else { rename(name) }
 }
 
 /// The component's own imports and exports.

@@ -221,3 +221,16 @@ fn candidates_that_were_released_get_the_released_names() {
     assert_eq!(released(&other).unwrap(), None, "of others nobody knows that they are the same");
     assert!(released(b"no component").is_err());
 }
+
+#[test]
+fn the_handler_of_the_snapshot_is_known_as_the_released_one() {
+    let snapshot = |name: &str| format!("wasi:http/{name}@0.2.0-rc-2023-10-18");
+    let renamed = released(&provider(&snapshot("incoming-handler"), &[&snapshot("types")])).unwrap();
+    let renamed = renamed.expect("it exports the snapshot's handler");
+    // What it imports stays the snapshot's: its functions are others.
+    assert_eq!(shape(&renamed), (vec![snapshot("types")], vec!["wasi:http/incoming-handler@0.2.0".to_owned()]));
+    assert_eq!(released(&renamed).unwrap(), None);
+
+    let others = provider("wasi:http/incoming-handler@0.2.0-rc-2023-11-10", &[&snapshot("incoming-handler")]);
+    assert_eq!(released(&others).unwrap(), None);
+}

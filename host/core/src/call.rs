@@ -68,10 +68,19 @@ pub struct CallContext {
 pub struct Invocation<V> {
     /// What is called.
     pub target: Target,
-    /// The arguments, in order.
-    pub arguments: Vec<V>,
+    /// The arguments, in order; shared, since the same call may be made more than once.
+    pub arguments: Arc<[V]>,
+    /// Whether the first argument is an idempotency key: however often the call is made, it has its effect once.
+    pub keyed: bool,
     /// What travels beside them.
     pub context: CallContext,
+}
+
+impl<V> Clone for Invocation<V> {
+    fn clone(&self) -> Self {
+        let Self { target, arguments, keyed, context } = self;
+        Self { target: target.clone(), arguments: arguments.clone(), keyed: *keyed, context: context.clone() }
+    }
 }
 
 /// Calls a function, with policy. Dropping the future gives the call up; a durable callee goes on all the same.

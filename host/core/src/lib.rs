@@ -1,6 +1,7 @@
 //! What every crate of the host shares: ids, errors that know whose fault they are, the clock and the disk behind
 //! traits, the manifest, and the two traits that join the crates: [`Call`] and [`Runner`]. No tokio, no wasmtime.
 
+pub mod backoff;
 pub mod call;
 pub mod clock;
 pub mod cron;
@@ -12,7 +13,9 @@ pub mod id;
 pub mod manifest;
 pub mod outbound;
 pub mod topic;
+pub mod whole;
 
+pub use backoff::Backoff;
 pub use call::{Call, CallContext, Invocation, MAX_DEPTH, Runner, StepScope, Target, Trace};
 pub use clock::{Clock, SystemClock};
 pub use failpoint::Failpoints;

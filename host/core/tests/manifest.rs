@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use weft_core::manifest::{
-    Access, Diagnostic, FileMount, KeySource, Limits, Lookup, Manifest, MissingGrant, Overlap, Reuse, Start, Variables,
-    find,
+    Access, Diagnostic, FileMount, KeySource, Limits, Lookup, Manifest, MissingGrant, Overlap, RateScope, RateStrategy,
+    Reuse, Start, Tier, Variables, find,
 };
 
 fn folder() -> PathBuf {
@@ -77,6 +77,62 @@ schedules = [{ name = "daily", cron = "0 3 * * * Europe/Berlin", function = "a:b
     let schedule = &manifest.components["reports"].schedules[0];
     assert_eq!((schedule.overlap, &*schedule.arguments, schedule.catch_up_s), (Overlap::Queue, "[]", 3600));
     assert!(schedule.cron.next_after_ms(0).is_some());
+}
+
+/// Which limits hold for which route, `tier` last.
+#[test]
+fn rate_limits_cover_routes_by_component_or_by_name() {
+    let manifest = parsed(
+        r##"
+spin_manifest_version = 2
+[application]
+name = "limits"
+[application.tool.weft.gateway]
+default_tier = { api_key = "free" }
+[application.tool.weft.gateway.tiers]
+free = { per_minute = 60, per_hour = 1000, concurrent = 5 }
+[application.tool.weft.gateway.rate_limits]
+default = { limit = 5000, window_s = 900 }
+courses = { strategy = "fixed-window", limit = 500, window_s = 900, components = ["courses-*"] }
+guessing = { strategy = "token-bucket", scope = "ip", components = [] }
+slow = { strategy = "token-bucket", scope = "global", capacity = 5, per_minute = 6 }
+[application.tool.weft.routes]
+"GET /free" = { component = "courses-list", public = true, limits = [] }
+"GET /login" = { component = "login", public = true, limits = ["guessing", "tier"] }
+"GET /courses" = { component = "courses-list", public = true }
+[[trigger.http]]
+route = "/free"
+component = "courses-list"
+[[trigger.http]]
+route = "/login"
+component = "login"
+[[trigger.http]]
+route = "/courses"
+component = "courses-list"
+[[trigger.http]]
+route = "/plain"
+component = "login"
+[component.courses-list]
+source = "a.wasm"
+[component.login]
+source = "a.wasm"
+"##,
+    );
+    let of = |path: &str| {
+        let Lookup::Found(route, _) = find(&manifest.routes, "GET", path) else { panic!("{path}") };
+        let tier = route.is_tiered.then_some("tier");
+        route.limits.iter().map(|name| &**name).chain(tier).collect::<Vec<_>>().join(" ")
+    };
+    let paths = ["/free", "/login", "/courses", "/plain"].map(of);
+    assert_eq!(paths, ["", "guessing tier", "default courses slow tier", "default slow tier"]);
+    let limits = &manifest.gateway.rate_limits;
+    assert_eq!(limits.limits[0].strategy, RateStrategy::SlidingWindow { limit: 5000, window_s: 900 });
+    assert_eq!(limits.limits[2].strategy, RateStrategy::TokenBucket { capacity: 100, refill: 10, interval_s: 1 });
+    assert_eq!(limits.limits[3].strategy, RateStrategy::TokenBucket { capacity: 5, refill: 6, interval_s: 60 });
+    assert_eq!((limits.limits[0].scope, limits.limits[3].scope), (RateScope::User, RateScope::Global));
+    assert_eq!(limits.tiers["free"], Tier { per_minute: Some(60), per_hour: Some(1000), concurrent: Some(5) });
+    assert_eq!(limits.max_keys, 100_000);
+    assert!(education().gateway.rate_limits.limits.is_empty(), "nothing is limited by itself");
 }
 
 #[test]
@@ -419,4 +475,32 @@ fn check(text: &str) {
             assert!(problems.iter().all(|problem| problem.line <= lines + 1 && !problem.message.is_empty()));
         }
     }
+}
+
+#[test]
+fn policies_of_the_mesh_have_defaults_and_presets() {
+    let manifest = parsed(
+        r#"
+spin_manifest_version = 2
+[application]
+name = "mesh"
+[application.tool.weft.mesh]
+retry = { preset = "messaging", cap_ms = 70 }
+faults = [{ callee = "seats", delay_ms = 20 }]
+[component.seats]
+source = "seats.wasm"
+[component.seats.tool.weft.mesh.breaker]
+failure_threshold = 7
+"#,
+    );
+    let calls = &manifest.mesh.calls;
+    let retry = calls.retry.as_ref().unwrap();
+    assert_eq!((retry.max_retries, retry.base_ms, retry.factor_percent, retry.cap_ms), (10, 2_000, 150, 70));
+    assert_eq!((calls.breaker, calls.hedge), (None, None));
+    let rule = &manifest.mesh.faults[0];
+    assert_eq!((rule.percent, rule.delay_ms, rule.abort), (100, Some(20), None));
+    let own = &manifest.components["seats"].mesh;
+    let breaker = own.breaker.unwrap();
+    assert_eq!((breaker.failure_threshold, breaker.volume_threshold, breaker.reset_after_ms), (7, 10, 30_000));
+    assert!(breaker.enabled && !breaker.http && own.retry.is_none());
 }

@@ -5,7 +5,7 @@ use std::future::ready;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
 use wasmtime::component::{Accessor, Linker, LinkerInstance, Val};
 use wasmtime::{AsContextMut, Engine, StoreContextMut};
 
@@ -28,27 +28,40 @@ pub(crate) fn link_interface(
     for (name, export) in item.exports(engine) {
         if let ComponentItem::ComponentFunc(func) = export.ty {
             let target = Target { component: component.clone(), interface: interface.clone(), function: name.into() };
-            link_function(&mut instance, name, &func, target)?;
+            let keyed = func.params().next().is_some_and(|(name, ty)| is_key(name, &ty));
+            link_function(&mut instance, name, &func, Callee { target, keyed })?;
         }
     }
     Ok(())
+}
+
+/// A function that is called.
+struct Callee {
+    target: Target,
+    /// As [`Invocation::keyed`].
+    keyed: bool,
+}
+
+/// Whether a first parameter is an idempotency key, by the design's convention.
+pub(crate) fn is_key(name: &str, ty: &Type) -> bool {
+    name == "key" && *ty == Type::String
 }
 
 fn link_function(
     instance: &mut LinkerInstance<'_, StoreData>,
     name: &str,
     func: &ComponentFunc,
-    target: Target,
+    callee: Callee,
 ) -> wasmtime::Result<()> {
     // The WIT type decides: a plain `func` blocks its caller's instance, an `async func` leaves it running.
     if func.async_() {
         instance.func_new_concurrent(name, move |accessor: &Accessor<StoreData>, _, arguments, results| {
-            let outgoing = accessor.with(|mut access| prepare(access.as_context_mut(), &target, arguments));
+            let outgoing = accessor.with(|mut access| prepare(access.as_context_mut(), &callee, arguments));
             Box::pin(async move { deliver(outgoing.await, results) })
         })
     } else {
         instance.func_new_async(name, move |store: StoreContextMut<'_, StoreData>, _, arguments, results| {
-            let outgoing = prepare(store, &target, arguments);
+            let outgoing = prepare(store, &callee, arguments);
             Box::new(async move { deliver(outgoing.await, results) })
         })
     }
@@ -58,7 +71,7 @@ type Answer = Result<Vec<Val>, Failure>;
 
 fn prepare(
     mut store: StoreContextMut<'_, StoreData>,
-    target: &Target,
+    Callee { target, keyed }: &Callee,
     arguments: &[Val],
 ) -> BoxFuture<'static, Answer> {
     let refuse = |message: String| -> BoxFuture<'static, Answer> {
@@ -76,7 +89,7 @@ fn prepare(
         Ok(context) => context,
         Err(error) => return refuse(error.to_string()),
     };
-    let invocation = Invocation { target: target.clone(), arguments: arguments.to_vec(), context };
+    let invocation = Invocation { target: target.clone(), arguments: arguments.into(), keyed: *keyed, context };
     let call = store.data().shared.calls.call(invocation);
     Box::pin(async move {
         let answer = call.await;

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, types::ComponentFunc};
 
+use weft_capability::wasi_snapshot;
+
 use crate::denied;
 use crate::engine::RESUMABLE;
 use crate::function::Exports;
@@ -29,8 +31,23 @@ pub struct Problem {
 /// Who may be called: by id its exports, or nothing where an optional component is not there.
 type Providers<'a> = HashMap<&'a str, Option<Exports>>;
 
-/// `absent` are optional components whose files are not there: who calls them is told so at the call.
-pub(crate) fn check(functions: &[(FunctionSpec, Loaded)], absent: &[Arc<str>]) -> Vec<Problem> {
+/// `absent` are optional components whose files are not there: who calls them is told so at the call. A version of a component
+/// has to fit in the place of the one that the manifest names.
+pub(crate) fn check_all(functions: &[(FunctionSpec, Loaded)], absent: &[Arc<str>]) -> Vec<Problem> {
+    let named: Vec<_> = functions.iter().filter(|(spec, _)| spec.version.is_none()).collect();
+    let mut problems = check(&named, absent);
+    for version in functions.iter().filter(|(spec, _)| spec.version.is_some()) {
+        let others = named.iter().copied().filter(|(spec, _)| spec.id != version.0.id);
+        for problem in check(&others.chain([version]).collect::<Vec<_>>(), absent) {
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+    }
+    problems
+}
+
+fn check(functions: &[&(FunctionSpec, Loaded)], absent: &[Arc<str>]) -> Vec<Problem> {
     let present = functions.iter().map(|(spec, loaded)| (&*spec.id, Some(Exports::of(&loaded.component))));
     let providers: Providers<'_> = present.chain(absent.iter().map(|id| (&**id, None))).collect();
     let mut problems = Vec::new();
@@ -127,7 +144,7 @@ fn check_missing(interface: &str, report: &mut Report<'_>) {
     let (name, version) = interface.split_once('@').unwrap_or((interface, ""));
     let help = match name {
         "wasi:keyvalue/watch" => "poll the key, or subscribe to a topic",
-        _ if denied::is_absent(interface) => return,
+        _ if denied::is_absent(interface) || wasi_snapshot::has(interface) => return,
         _ if name.starts_with("wasi:") && version.contains("-rc-") => "build it with an SDK for the released interface",
         _ if name.starts_with("fermyon:spin/") && version.is_empty() => {
             "build it with version 2 or later of Spin's SDK"

@@ -14,7 +14,7 @@ use crate::state::StoreData;
 /// Cases of error types that say just this, in the interfaces of Spin and WASI.
 const REFUSALS: [&str; 3] = ["access-denied", "HTTP-request-denied", "not-permitted"];
 /// Cases that say what they say in words.
-const WORDS: [&str; 3] = ["other", "internal-error", "undefined"];
+const WORDS: [&str; 4] = ["other", "internal-error", "undefined", "unexpected-error"];
 
 /// A resource that nobody ever gets.
 struct Nothing;

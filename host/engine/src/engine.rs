@@ -105,7 +105,7 @@ impl Engine {
     /// [`EngineError`] if any function cannot be loaded or is refused; then nothing is replaced.
     pub fn deploy(&self, specs: Vec<FunctionSpec>) -> Result<(), EngineError> {
         let (loaded, absent) = self.inner.runtimes.load_all(specs)?;
-        let problems = check::check(&loaded, &absent);
+        let problems = check::check_all(&loaded, &absent);
         if !problems.is_empty() {
             return Err(EngineError::Refused(problems));
         }
@@ -115,7 +115,7 @@ impl Engine {
                 self.inner.runtimes.loader().keep(&spec.source.path, &loaded.digest)?;
             }
             let function = self.link(Arc::new(spec), &loaded)?;
-            functions.insert(function.spec.id.clone(), function);
+            functions.insert(function.spec.name(), function);
         }
         self.inner.functions.store(Arc::new(functions));
         Ok(())
@@ -173,8 +173,8 @@ impl Engine {
         let trace =
             correlation_id.filter(is_trace).map(|trace_id| Trace { trace_id, span_id: weft_core::id::new_span_id() });
         let context = CallContext { caller: None, deadline: Duration::MAX, trace, depth: 0, step: None };
-        let arguments = vec![Val::String(key.to_owned())];
-        let run = instance::run_in(function, Invocation { target, arguments, context });
+        let arguments = [Val::String(key.to_owned())].into();
+        let run = instance::run_in(function, Invocation { target, arguments, keyed: true, context });
         Box::pin(async move {
             match run.await?.as_slice() {
                 [Val::Result(Ok(_))] => Ok(()),
@@ -256,7 +256,7 @@ impl Engine {
 pub fn check_functions(options: &EngineOptions, data: &Path, specs: Vec<FunctionSpec>) -> Result<(), EngineError> {
     let runtimes = Runtimes::new(options, data)?;
     let (loaded, absent) = runtimes.load_all(specs)?;
-    let mut problems = check::check(&loaded, &absent);
+    let mut problems = check::check_all(&loaded, &absent);
     if problems.is_empty() {
         for (spec, loaded) in &loaded {
             let linked = runtimes.of(spec)?.linkers.link(&loaded.component, spec);

@@ -125,7 +125,7 @@ pub(crate) fn exported<'a>(function: &'a Function, target: &Target) -> Result<&'
 }
 
 async fn call(function: Arc<Function>, invocation: Invocation<Val>) -> Result<Vec<Val>, Failure> {
-    let Invocation { target, arguments, context } = invocation;
+    let Invocation { target, arguments, keyed: _, context } = invocation;
     let component = &*target.component;
     let export = exported(&function, &target)?;
     let key = function.spec.durable.then(|| durable_key(&arguments)).flatten();

@@ -14,6 +14,7 @@ use wasmtime::component::{Val, wasm_wave};
 
 use weft_core::{Call, CallContext, Failure, Fault, Invocation, Reason, Target, Trace, id};
 
+use crate::calls;
 use crate::engine::Engine;
 use crate::function::{Export, Exports};
 
@@ -173,7 +174,8 @@ impl Engine {
         let trace = Trace { trace_id: id::new_trace_id(), span_id: id::new_span_id() };
         let deadline = self.shared().clock.monotonic().saturating_add(timeout);
         let context = CallContext { caller: None, deadline, trace: Some(trace), depth: 0, step: None };
-        let results = call.call(Invocation { target, arguments, context }).await?;
+        let keyed = signature.parameters.first().is_some_and(|(name, ty)| calls::is_key(name, ty));
+        let results = call.call(Invocation { target, arguments: arguments.into(), keyed, context }).await?;
         Ok(answer(&results)?)
     }
 }

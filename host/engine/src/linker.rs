@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime_wasi_http::WasiHttpView as _;
+
+use weft_capability::wasi_snapshot::glue as wasi_snapshot;
 
 use crate::calls;
 use crate::capabilities;
@@ -27,6 +30,7 @@ impl BaseLinkers {
         wasmtime_wasi::p3::add_to_linker(&mut common)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut common)?;
         wasmtime_wasi_http::p3::add_to_linker(&mut common)?;
+        wasi_snapshot::add_to_linker(&mut common, |data| &mut data.table, StoreData::http)?;
         capabilities::add_to_linker(&mut common)?;
         let mut durable = common.clone();
         wasi::refuse_timers(&mut durable)?;

@@ -10,7 +10,7 @@ use rustix::mm::{Advice, madvise};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use weft_core::id;
+use weft_core::{id, whole};
 
 use crate::spec::Source;
 
@@ -49,7 +49,7 @@ pub enum LoadError {
 const MAX_COMPONENT_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Counts up when something else is compiled for the same file.
-const PREPARATION: u32 = 1;
+const PREPARATION: u32 = 2;
 
 pub(crate) struct Loader {
     engine: Engine,
@@ -174,18 +174,7 @@ fn release(component: &Component) {
 
 /// Writes a file so that it is there whole or not at all.
 fn write_whole(target: &Path, bytes: &[u8]) -> Result<(), LoadError> {
-    let partial = target.with_extension(format!("{}.partial", id::new_span_id()));
-    let written = (|| {
-        let mut file = fs::File::create(&partial)?;
-        std::io::Write::write_all(&mut file, bytes)?;
-        file.sync_data()?;
-        fs::rename(&partial, target)
-    })();
-    written.map_err(|source| {
-        // The write's error is the one to report; a leftover partial file is harmless.
-        let _ = fs::remove_file(&partial);
-        LoadError::Io { path: target.to_owned(), source }
-    })
+    whole::write(target, bytes).map_err(io(target))
 }
 
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> LoadError + '_ {

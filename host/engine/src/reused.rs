@@ -296,7 +296,7 @@ impl Worker {
 
     /// Runs one call. An error ends the instance, and [`Worker::end`] tells whoever waits.
     async fn call(&self, accessor: &Accessor<StoreData>, call: Call) -> wasmtime::Result<()> {
-        let Call { invocation: Invocation { target, arguments, context }, answer } = call;
+        let Call { invocation: Invocation { target, arguments, keyed: _, context }, answer } = call;
         if answer.is_closed() {
             return Ok(());
         }

@@ -13,6 +13,9 @@ use weft_core::manifest::Limits;
 pub struct FunctionSpec {
     /// The component's id in the manifest.
     pub id: Arc<str>,
+    /// Which of its versions this is, if not the one that the manifest names. All have the same grants and the same
+    /// identity towards others; calls name one of them by [`FunctionSpec::name`].
+    pub version: Option<Arc<str>>,
     /// Its code.
     pub source: Source,
     /// Which component serves which imported interface.
@@ -35,6 +38,20 @@ pub struct FunctionSpec {
     pub limits: InstanceSpec,
     /// How often one instance is used; `None` for a fresh one each time.
     pub reuse: Option<ReuseSpec>,
+}
+
+impl FunctionSpec {
+    /// What calls name it by.
+    #[must_use]
+    pub fn name(&self) -> Arc<str> {
+        self.version.as_ref().map_or_else(|| self.id.clone(), |version| version_name(&self.id, version))
+    }
+}
+
+/// What calls name a version of a component by: `<component>@<version>`, which is no component's id.
+#[must_use]
+pub fn version_name(component: &str, version: &str) -> Arc<str> {
+    format!("{component}@{version}").into()
 }
 
 /// Where the code of a function is.

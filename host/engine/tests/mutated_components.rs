@@ -13,6 +13,7 @@ const TRIES: u64 = 500;
 fn spec(path: &Path) -> FunctionSpec {
     FunctionSpec {
         id: "mutated".into(),
+        version: None,
         source: Source { path: path.to_owned(), composed: None },
         calls: Default::default(),
         grants: Grants::default(),

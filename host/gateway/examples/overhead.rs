@@ -1,5 +1,5 @@
-//! How much the gateway adds to bare hyper, with nothing of its edge switched on and with all of it (for an answer that
-//! is too small to be compressed): requests over one keep-alive connection to each, alternating.
+//! How much the gateway adds to bare hyper, and to that four rate limits, or all of its edge (for an answer that is too
+//! small to be compressed): requests over one keep-alive connection to each, alternating.
 //! `cargo run --release -p weft-gateway --example overhead`
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a measurement for people")]
@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use weft_core::manifest::{self, Access, Route};
+use weft_core::manifest::{self, Access, RateLimit, RateLimits, RateScope, RateStrategy, Route};
 use weft_core::{Failure, SystemClock};
 use weft_gateway::{Gateway, Policy, RequestBody, RouteTable, Settings, full};
 
@@ -63,16 +63,33 @@ fn edge() -> Policy {
     Policy::from(&gateway)
 }
 
-async fn gateway(policy: Policy) -> SocketAddr {
+/// A window of each of these scopes, wide enough for all requests, and requests at a time.
+fn rate_limits() -> RateLimits {
+    let window = RateStrategy::SlidingWindow { limit: 1_000_000, window_s: 60 };
+    let limit =
+        |name: &str, scope, strategy| RateLimit { name: name.into(), strategy, scope, components: None, line: 1 };
+    let limits = vec![
+        limit("ip", RateScope::Ip, window),
+        limit("global", RateScope::Global, window),
+        limit("user", RateScope::User, window),
+        limit("at-a-time", RateScope::User, RateStrategy::Concurrency { limit: 10 }),
+    ];
+    RateLimits { limits, ..RateLimits::default() }
+}
+
+async fn gateway(policy: Policy, rate_limits: RateLimits) -> SocketAddr {
     let mut routes: Vec<Route> = (0..30).map(|n| route(&format!("/api/things{n}/:id"))).collect();
     routes.push(route("/api/courses/:course/parts/:part"));
+    for route in &mut routes {
+        route.limits = rate_limits.limits.iter().map(|limit| limit.name.clone()).collect();
+    }
     routes.sort_by(|a, b| a.pattern.cmp(&b.pattern));
     let upstream = tower::service_fn(|_: Request<RequestBody>| async {
         let mut response = Response::new(full("hi"));
         response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
         Ok::<_, Failure>(response)
     });
-    let settings = Settings { policy, ..Settings::default() };
+    let settings = Settings { policy, rate_limits, ..Settings::default() };
     let clock = Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))));
     let gateway = Gateway::new(clock, settings, RouteTable::new(&routes), None, vec![], upstream).unwrap();
     let listener = weft_gateway::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -90,6 +107,8 @@ fn route(pattern: &str) -> Route {
         component: "c".into(),
         access: Access::Public,
         deadline_ms: 1000,
+        limits: Vec::new(),
+        is_tiered: false,
         line: 1,
     }
 }
@@ -117,13 +136,18 @@ async fn run(address: SocketAddr) -> f64 {
 /// One thread, so that all work of both sides is in the time.
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let (bare, plain, edge) = (bare().await, gateway(Policy::default()).await, gateway(edge()).await);
+    let bare = bare().await;
+    let plain = gateway(Policy::default(), RateLimits::default()).await;
+    let limited = gateway(Policy::default(), rate_limits()).await;
+    let edge = gateway(edge(), RateLimits::default()).await;
     for _ in 0..5 {
-        let (bare, plain, edge) = (run(bare).await, run(plain).await, run(edge).await);
+        let (bare, plain, limited, edge) = (run(bare).await, run(plain).await, run(limited).await, run(edge).await);
         println!(
-            "cpu time per request: bare {bare:.2} us, gateway {plain:.2} us, added {:.2} us; edge {edge:.2} us, added {:.2} us",
+            "cpu time per request: bare {bare:.2} us, gateway {plain:.2} us, added {:.2} us; with four limits {:.2} us more, \
+             with the edge {:.2} us more",
             plain - bare,
-            edge - bare
+            limited - plain,
+            edge - plain
         );
     }
 }

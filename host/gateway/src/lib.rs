@@ -12,6 +12,7 @@ mod connection;
 mod deadline;
 mod door;
 mod health;
+mod limit;
 mod listen;
 mod policy;
 mod problem;
@@ -23,10 +24,14 @@ mod shared;
 mod stack;
 mod tls;
 
-pub use auth::{AuthError, AuthSettings, FetchKeys, Identity, KeyError, KeySet, RemoteKeys, Revocations};
+pub use auth::{
+    ApiKey, ApiKeys, AuthError, AuthSettings, ClaimNames, FetchKeys, Identity, KeyError, KeySet, RemoteKeys,
+    Revocations, api_key_hash,
+};
 pub use body::{Answer, BodyError, BoxError, RequestBody, ResponseBody, full};
 pub use chained::chained;
 pub use health::HealthCheck;
+pub use limit::{LimitReport, LimitedCaller};
 pub use listen::{BindError, Listeners, bind};
 pub use policy::Policy;
 pub use problem::Problem;

@@ -2,12 +2,15 @@
 //! [`Failure`] of a function becomes. What a function answers by itself passes through untouched.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use weft_core::{Failure, Reason};
+
+use crate::limit::Refusal;
 
 /// Seconds in `Retry-After` where nothing better is known.
 const RETRY_AFTER_S: u32 = 1;
@@ -20,6 +23,8 @@ pub struct Problem {
     status: StatusCode,
     detail: Cow<'static, str>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// The rate limits that are used up.
+    violated: Vec<Arc<str>>,
 }
 
 #[derive(Serialize)]
@@ -30,11 +35,13 @@ struct Document<'a> {
     detail: &'a str,
     instance: &'a str,
     request_id: &'a str,
+    #[serde(rename = "violated-policies", skip_serializing_if = "<[_]>::is_empty")]
+    violated: &'a [Arc<str>],
 }
 
 impl Problem {
     fn new(status: StatusCode, name: &'static str, title: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { name, title, status, detail: detail.into(), headers: Vec::new() }
+        Self { name, title, status, detail: detail.into(), headers: Vec::new(), violated: Vec::new() }
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -84,6 +91,16 @@ impl Problem {
             .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""))
     }
 
+    pub(crate) fn api_key_invalid(detail: &'static str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "api-key-invalid", "Unauthorized", detail)
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey error=\"invalid_key\""))
+    }
+
+    pub(crate) fn two_credentials() -> Self {
+        let detail = "A request shows either a token (Authorization) or an API key (X-API-Key), not both.";
+        Self::new(StatusCode::BAD_REQUEST, "two-credentials", "Bad request", detail)
+    }
+
     pub(crate) fn forbidden(detail: &'static str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail)
             .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"insufficient_scope\""))
@@ -119,6 +136,15 @@ impl Problem {
         Self::unavailable(Reason::Overloaded.as_str(), detail, None)
     }
 
+    /// The members of the answer that concern rate limits are those of the draft on RateLimit headers.
+    pub(crate) fn rate_limited(refusal: Refusal) -> Self {
+        let Refusal { longest, names } = refusal;
+        let detail = format!("The rate limit \"{}\" is used up. Try again later.", longest.limit.name);
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests", detail)
+            .with(RETRY_AFTER, HeaderValue::from(longest.retry_after_s()));
+        Self { violated: names, ..problem }
+    }
+
     pub(crate) fn internal() -> Self {
         let detail = "Something went wrong on our side. The request id names this request in the log.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, Reason::Internal.as_str(), "Internal server error", detail)
@@ -139,6 +165,7 @@ impl Problem {
             detail: &self.detail,
             instance,
             request_id,
+            violated: &self.violated,
         };
         // Strings and a number always serialise; an empty body would still carry the right status.
         let body = serde_json::to_vec(&document).unwrap_or_default();

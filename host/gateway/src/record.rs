@@ -15,6 +15,7 @@ use weft_telemetry::trace::{parse_traceparent, start_span};
 use crate::auth::Identity;
 use crate::connection::{Busy, Peer};
 use crate::deadline::Deadline;
+use crate::limit::{Admission, Shown};
 use crate::policy::{Forwarded, Policy};
 use crate::problem::Problem;
 use crate::route::Route;
@@ -57,6 +58,9 @@ pub(crate) struct Record {
     pub route: OnceLock<Arc<Route>>,
     /// Set by authentication.
     pub identity: OnceLock<Arc<Identity>>,
+    /// What its rate limits say of it: those that ask nobody's name, those that do, and those that refused it.
+    pub admitted: [OnceLock<Admission>; 2],
+    pub refused: OnceLock<Shown>,
     /// Whether this request holds one of the places for requests in work.
     pub holds_place: AtomicBool,
     pub bytes_in: AtomicU64,
@@ -71,7 +75,7 @@ impl Record {
         let trace = start_span(parent(&head.headers));
         let policy = shared.policy.load_full();
         Self {
-            forwarded: peer.trusted.then(|| policy.proxies.forwarded(peer.source, &head.headers)),
+            forwarded: peer.trusted.then(|| policy.proxies.forwarded(peer.host, &head.headers)),
             policy,
             permission: OnceLock::new(),
             started: shared.clock.monotonic(),
@@ -88,6 +92,8 @@ impl Record {
             busy,
             route: OnceLock::new(),
             identity: OnceLock::new(),
+            admitted: [const { OnceLock::new() }; 2],
+            refused: OnceLock::new(),
             holds_place: AtomicBool::new(false),
             bytes_in: AtomicU64::new(0),
             body_fault: OnceLock::new(),
@@ -102,12 +108,12 @@ impl Record {
 
     /// Who sent it, as far as those say whose word counts.
     pub fn client_ip(&self) -> IpAddr {
-        self.forwarded.as_ref().map_or(self.peer.source, |forwarded| forwarded.address)
+        self.forwarded.as_ref().map_or(self.peer.host, |forwarded| forwarded.address)
     }
 
     /// The same with its port, which is 0 if nobody says.
     pub fn client_address(&self) -> HeaderValue {
-        if self.client_ip() == self.peer.source {
+        if self.client_ip() == self.peer.host {
             return self.peer.address.clone();
         }
         HeaderValue::try_from(SocketAddr::new(self.client_ip(), 0).to_string()).unwrap_or(UNKNOWN)
@@ -121,6 +127,12 @@ impl Record {
 
     pub fn elapsed(&self) -> Duration {
         self.shared.clock.monotonic().saturating_sub(self.started)
+    }
+
+    /// The rate limit to tell the client of.
+    pub fn limit(&self) -> Option<&Shown> {
+        let admitted = self.admitted.iter().filter_map(|admission| admission.get()?.nearest.as_ref());
+        self.refused.get().or_else(|| admitted.reduce(Shown::nearer))
     }
 
     /// When the answer must be complete; `None` until a route is found.
@@ -177,6 +189,7 @@ impl Drop for Ticket {
         if record.holds_place.load(Relaxed) {
             record.shared.in_flight.fetch_sub(1, Relaxed);
         }
+        record.admitted.iter().filter_map(OnceLock::get).for_each(Admission::end);
         let route = record.route.get();
         tracing::info!(
             target: "weft::access",
@@ -191,6 +204,7 @@ impl Drop for Ticket {
             complete = self.complete,
             component = route.map_or("-", |route| &*route.config.component),
             user = record.identity.get().map_or("-", |identity| identity.subject()),
+            api_key = record.identity.get().and_then(|identity| identity.api_key()).map_or("-", |id| &**id),
             client = record.client_address().to_str().unwrap_or_default(),
             trace_id = &*record.trace.trace_id,
             request_id = record.request_id(),

@@ -8,10 +8,12 @@ use futures::future::{Either, select};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use weft_core::Clock;
+use weft_core::manifest::RateLimits;
 
 use crate::auth::{AuthSettings, Authenticator};
 use crate::door::Door;
 use crate::health::{HealthBoard, HealthCheck};
+use crate::limit::LimitReport;
 use crate::listen::Listeners;
 use crate::policy::Policy;
 use crate::route::RouteTable;
@@ -63,7 +65,7 @@ impl<S: Upstream> Gateway<S> {
         upstream: S,
     ) -> Result<Self, ConfigError> {
         let auth = auth.filter(|auth| !auth.is_without_keys()).map(Authenticator::new);
-        let shared = Shared::new(clock, settings, RouteTable::default(), auth, HealthBoard::new(checks));
+        let shared = Shared::new(clock, settings, auth, HealthBoard::new(checks));
         let gateway = Self { shared: Arc::new(shared), upstream };
         gateway.set_routes(routes)?;
         Ok(gateway)
@@ -74,11 +76,35 @@ impl<S: Upstream> Gateway<S> {
     /// # Errors
     /// [`ConfigError`] if a route needs a token and there is no key; the old routes then stay.
     pub fn set_routes(&self, routes: RouteTable) -> Result<(), ConfigError> {
+        self.ensure_keys(&routes)?;
+        self.shared.set_routes(routes);
+        Ok(())
+    }
+
+    /// Replaces all routes and rate limits. A limit that is defined as before goes on counting where it is; requests in
+    /// work go on with the old ones.
+    ///
+    /// # Errors
+    /// As [`Gateway::set_routes`]; the old limits then stay as well.
+    pub fn deploy(&self, routes: RouteTable, rate_limits: &RateLimits) -> Result<(), ConfigError> {
+        self.ensure_keys(&routes)?;
+        self.shared.set_rate_limits(rate_limits);
+        self.shared.set_routes(routes);
+        Ok(())
+    }
+
+    /// How all rate limits stand, with so many of the callers that have used most of each.
+    #[must_use]
+    pub fn rate_limits(&self, callers: usize) -> Vec<LimitReport> {
+        let now_ns = u64::try_from(self.shared.clock.monotonic().as_nanos()).unwrap_or(u64::MAX);
+        self.shared.rate_limits().report(callers, now_ns)
+    }
+
+    fn ensure_keys(&self, routes: &RouteTable) -> Result<(), ConfigError> {
         if let Some(route) = routes.any_protected().filter(|_| self.shared.auth.is_none()) {
             let (pattern, component) = (route.pattern.to_string(), Arc::clone(&route.component));
             return Err(ConfigError::NoKeys { pattern, component });
         }
-        self.shared.set_routes(routes);
         Ok(())
     }
 

@@ -69,6 +69,8 @@ pub struct Settings {
     /// Whether headers that say who a user is (`x-user-*`) are a client's to send: in an application that knows nothing of
     /// Weft they mean whatever it likes. Otherwise they are dropped.
     pub clients_identity: bool,
+    /// How many requests are admitted.
+    pub rate_limits: manifest::RateLimits,
     /// What `/.well-known/spin/info` tells.
     pub application: About,
 }

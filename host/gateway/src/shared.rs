@@ -6,10 +6,12 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use weft_core::Clock;
+use weft_core::manifest::RateLimits;
 
 use crate::auth::Authenticator;
 use crate::compressed;
 use crate::health::HealthBoard;
+use crate::limit::LimitSet;
 use crate::policy::Policy;
 use crate::route::RouteTable;
 use crate::settings::{About, Limits};
@@ -26,6 +28,8 @@ pub(crate) struct Shared {
     pub application: About,
     /// Read once per request and replaced whole.
     routes: RwLock<Arc<RouteTable>>,
+    /// What its routes are limited by.
+    rate_limits: RwLock<Arc<LimitSet>>,
     /// Requests in work.
     pub in_flight: AtomicUsize,
     /// Set once the gateway takes no more connections.
@@ -40,7 +44,6 @@ impl Shared {
     pub fn new(
         clock: Arc<dyn Clock>,
         settings: crate::settings::Settings,
-        routes: RouteTable,
         auth: Option<Authenticator>,
         health: HealthBoard,
     ) -> Self {
@@ -52,7 +55,8 @@ impl Shared {
             auth,
             health,
             application: settings.application,
-            routes: RwLock::new(Arc::new(routes)),
+            routes: RwLock::default(),
+            rate_limits: RwLock::new(Arc::new(LimitSet::new(&settings.rate_limits, &LimitSet::default()))),
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             compressing: Arc::new(Semaphore::new(compressed::AT_ONCE)),
@@ -64,7 +68,18 @@ impl Shared {
         Arc::clone(&self.routes.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    pub fn rate_limits(&self) -> Arc<LimitSet> {
+        Arc::clone(&self.rate_limits.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the definitions; the routes that are served keep those that they have.
+    pub fn set_rate_limits(&self, definitions: &RateLimits) {
+        let mut current = self.rate_limits.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(LimitSet::new(definitions, &current));
+    }
+
     pub fn set_routes(&self, routes: RouteTable) {
+        routes.limit(&self.rate_limits());
         *self.routes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
     }
 }

@@ -175,6 +175,8 @@ async fn a_page_sees_why_it_was_refused() {
         keys,
         remote: None,
         revocations: None,
+        api_keys: None,
+        claims: weft_gateway::ClaimNames::default(),
     };
     let server = Setup { auth: Some(auth), ..setup }.start().await;
     let got = server.send("GET", "/any", &[APP], "").await;

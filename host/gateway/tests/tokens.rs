@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 use weft_core::clock::ManualClock;
 use weft_core::manifest::Located;
 use weft_gateway::{
-    AuthSettings, ConfigError, FetchKeys, Gateway, KeyError, KeySet, RemoteKeys, Revocations, RouteTable, Settings,
+    AuthSettings, ClaimNames, ConfigError, FetchKeys, Gateway, KeyError, KeySet, RemoteKeys, Revocations, RouteTable,
+    Settings,
 };
 
 const NOW_S: u64 = 1_800_000_000;
@@ -98,7 +99,8 @@ fn twice(name: &str, value: &str) -> String {
 
 fn settings(keys: KeySet) -> AuthSettings {
     let (issuer, audience) = ("education-platform".into(), "microservices".into());
-    AuthSettings { issuer, audience, leeway_s: 30, keys, remote: None, revocations: None }
+    let (remote, claims) = (None, ClaimNames::default());
+    AuthSettings { issuer, audience, leeway_s: 30, keys, remote, revocations: None, api_keys: None, claims }
 }
 
 fn our_key() -> KeySet {

@@ -1,10 +1,22 @@
-//! Policy on calls: who may call whom, how long it may take, how many run at once. The mesh implements
-//! [`weft_core::Call`] over any [`weft_core::Runner`]; it knows nothing of instances, values or HTTP.
+//! Policy on calls: who may call what, for how long, how many at a time, what becomes of calls that fail and of callees that
+//! fail too often. Knows neither values nor instances.
 
+mod breaker;
 mod bulkhead;
 mod call;
+mod callee;
+mod canary;
+mod faults;
 mod policy;
+mod retry;
+mod versions;
+mod window;
 
+pub use breaker::{BreakerState, BreakerView};
 pub use bulkhead::{Bulkhead, Permit};
-pub use call::{CallStats, Mesh};
-pub use policy::CalleePolicy;
+pub use call::{Mesh, OrderError};
+pub use callee::{BreakerOrder, CalleeView, Passage};
+pub use canary::{CanaryPlan, Judgement, judge};
+pub use faults::{Random, TooManyFaults};
+pub use policy::{BreakerPolicy, CalleePolicy, FailurePolicy, RetryPolicy};
+pub use versions::{Choice, Chosen, Sample, Share, Split, WHOLE};

@@ -1,11 +1,14 @@
-//! What the manifest says about calls to one function.
+//! What the manifest says about calls to one function, in the units of the code that keeps to it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use weft_core::Backoff;
+use weft_core::manifest::mesh::{Breaker, CallPolicy, Retry};
+
 /// Policy on calls to one function.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CalleePolicy {
     /// The function's id in the manifest.
     pub component: Arc<str>,
@@ -18,6 +21,106 @@ pub struct CalleePolicy {
     pub max_concurrent: usize,
     /// Calls that wait for one of those to end (default 100). Past it a call fails at once.
     pub max_pending: usize,
-    /// Whether a call goes on when its caller gives up.
+    /// Whether a call goes on when its caller gives up. Then it is neither made again nor counted by a breaker: the saga
+    /// engine sees to its end.
     pub durable: bool,
+    /// What happens to calls that fail.
+    pub failures: FailurePolicy,
+}
+
+/// What becomes of calls that fail, and of their callee.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FailurePolicy {
+    /// When the callee is left alone.
+    pub breaker: Option<BreakerPolicy>,
+    /// Whether requests from the gateway are the breaker's calls as well.
+    pub breaks_http: bool,
+    /// When a call is made again.
+    pub retry: RetryPolicy,
+    /// After how long without an answer a second call is made beside the first.
+    pub hedge_after: Option<Duration>,
+}
+
+/// When a callee is left alone, as [`weft_core::manifest::mesh::Breaker`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerPolicy {
+    /// It opens at no fewer failures within the window.
+    pub failure_threshold: u32,
+    /// It closes after so many successes in a row; at least 1.
+    pub success_threshold: u32,
+    /// It opens at no fewer calls within the window.
+    pub volume_threshold: u32,
+    /// It opens when so many of a hundred calls failed.
+    pub error_rate_percent: u32,
+    /// Within this time.
+    pub window: Duration,
+    /// How long it is open before it lets a call through.
+    pub reset_after: Duration,
+}
+
+/// When a call is made again, as [`weft_core::manifest::mesh::Retry`] says. Never by default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// How often at most.
+    pub max_retries: u32,
+    /// After how long.
+    pub backoff: Backoff,
+    /// In percent of the calls that are made.
+    pub budget_percent: u32,
+    /// How long one attempt may take; else all the time there is.
+    pub attempt_timeout: Option<Duration>,
+    /// Functions that may be called again whatever happened, as `interface#function` or `*`.
+    pub idempotent: BTreeSet<Arc<str>>,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        let backoff = Backoff { base_ms: 0, factor_percent: 100, cap_ms: 0 };
+        Self { max_retries: 0, backoff, budget_percent: 0, attempt_timeout: None, idempotent: BTreeSet::new() }
+    }
+}
+
+impl FailurePolicy {
+    /// What a callee's own tables say, else the application's, else the defaults.
+    #[must_use]
+    pub fn of(own: &CallPolicy, application: &CallPolicy) -> Self {
+        let breaker = own.breaker.or(application.breaker).unwrap_or_default();
+        let retry = own.retry.as_ref().or(application.retry.as_ref());
+        Self {
+            breaker: breaker.enabled.then(|| BreakerPolicy::from(&breaker)),
+            breaks_http: breaker.http,
+            retry: retry.map_or_else(|| RetryPolicy::from(&Retry::default()), RetryPolicy::from),
+            hedge_after: own.hedge.or(application.hedge).map(|hedge| ms(hedge.after_ms)),
+        }
+    }
+}
+
+impl From<&Breaker> for BreakerPolicy {
+    fn from(breaker: &Breaker) -> Self {
+        Self {
+            failure_threshold: breaker.failure_threshold,
+            success_threshold: breaker.success_threshold.max(1),
+            volume_threshold: breaker.volume_threshold,
+            error_rate_percent: breaker.error_rate_percent,
+            window: ms(breaker.window_ms),
+            reset_after: ms(breaker.reset_after_ms),
+        }
+    }
+}
+
+impl From<&Retry> for RetryPolicy {
+    fn from(retry: &Retry) -> Self {
+        let Retry { max_retries, base_ms, factor_percent, cap_ms, budget_percent, .. } = *retry;
+        Self {
+            max_retries,
+            backoff: Backoff { base_ms, factor_percent, cap_ms },
+            budget_percent,
+            attempt_timeout: retry.attempt_timeout_ms.map(ms),
+            idempotent: retry.idempotent.iter().cloned().collect(),
+        }
+    }
+}
+
+fn ms(ms: u32) -> Duration {
+    Duration::from_millis(ms.into())
 }

@@ -1,17 +1,22 @@
 //! One file for each command: what it takes from the command line, and what it does.
 
 pub mod admin;
+pub mod api_keys;
 mod arguments;
 pub mod audit;
+pub mod breakers;
 pub mod build;
+pub mod chaos;
 pub mod check;
 pub mod completions;
 pub mod compose;
+pub mod deploy;
 pub mod dlq;
 pub mod events;
 pub mod import;
 pub mod invoke;
 pub mod keys;
+pub mod limits;
 pub mod logs;
 pub mod new;
 pub mod projections;

@@ -9,12 +9,14 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use weft_core::manifest::{Component, Manifest, Variables};
+use weft_core::manifest::{Component, Manifest, RateLimits, Variables};
 use weft_gateway::{
-    About, AuthSettings, Gateway, HealthCheck, Limits, Listeners, Policy, Revocations, RouteTable, Settings, bind,
+    About, ApiKeys, AuthSettings, Gateway, HealthCheck, Limits, Listeners, Policy, Revocations, RouteTable, Settings,
+    bind,
 };
 use weft_telemetry::AuditLog;
 
+use crate::api_keys::Keyring;
 use crate::assemble::{self, Dialect, Place};
 use crate::commands::{build, watch};
 use crate::control::operations::Running;
@@ -25,6 +27,7 @@ use crate::issuers::Issuers;
 use crate::output;
 use crate::seeding::Seeds;
 use crate::upstream::Upstream;
+use crate::versions::canary;
 use crate::wiring::{BrokerHealth, JournalHealth, VoidTokens};
 use crate::{config, keys};
 
@@ -48,6 +51,8 @@ pub struct Options {
     pub dialect: Dialect,
     /// Build before the start.
     pub build: bool,
+    /// Whether the manifest's rate limits mean nothing.
+    pub no_rate_limits: bool,
     /// What is put into the default stores before the first request.
     pub seeds: Seeds,
 }
@@ -79,13 +84,21 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     host.parts().inside.listens(address);
     options.seeds.plant(host.parts()).await?;
     let told = host.start().await?;
-    let edge = Arc::new(edge(&host)?);
+    let takes_keys = host.manifest().auth.as_ref().is_some_and(|auth| auth.api_keys);
+    let api_keys = match takes_keys {
+        true => Some(Arc::new(Keyring::open(host.parts().key_value.clone()).await?)),
+        false => None,
+    };
+    let edge = Arc::new(edge(&host, api_keys.clone(), options.no_rate_limits)?);
 
     let data = &options.place.data;
     let audit = AuditLog::open(data, host.parts().clock.clone());
     let audit = audit.with_context(|| format!("cannot open the audit log in {}", data.display()))?;
+    let audit_of_canaries = audit.clone();
     let operations = Running {
         host: host.clone(),
+        edge: edge.clone(),
+        api_keys,
         sagas: host.parts().sagas.clone(),
         logs: host.parts().logs.clone(),
         audit,
@@ -95,6 +108,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     };
     // Whoever has read the address finds the socket.
     let control = tokio::spawn(server::serve(Arc::new(operations), data, stop.clone().cancelled_owned())?);
+    tokio::spawn(canary::run(host.clone(), audit_of_canaries, stop.clone()));
     let (mut listeners, mut certificates, mut secure_address) = (Listeners::from(listener), None, None);
     if let Some(https) = https {
         secure_address = Some(https.listener.local_addr()?);
@@ -102,7 +116,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         listeners = listeners.with_tls(https.listener, https.tls);
     }
     if options.watch {
-        watch::start(host.clone(), edge.clone(), certificates, stop.clone())?;
+        watch::start(host.clone(), edge.clone(), certificates, options.no_rate_limits, stop.clone())?;
     }
     announce(&host.manifest(), address, secure_address, &told)?;
     let drained = edge.serve(listeners, stop.clone().cancelled_owned(), DRAIN).await;
@@ -119,15 +133,22 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn edge(host: &Arc<Host>) -> anyhow::Result<Edge> {
+/// The rate limits that count.
+pub(super) fn rate_limits(manifest: &Manifest, none: bool) -> RateLimits {
+    if none { RateLimits::default() } else { manifest.gateway.rate_limits.clone() }
+}
+
+fn edge(host: &Arc<Host>, api_keys: Option<Arc<Keyring>>, no_rate_limits: bool) -> anyhow::Result<Edge> {
     let (parts, manifest) = (host.parts(), host.manifest());
     let variables = keys::resolve(&manifest, &parts.place).map_err(assemble::refused)?;
-    let auth = auth(host, &manifest, &variables)?;
+    let auth = auth(host, &manifest, &variables, api_keys)?;
     let application =
         About { name: manifest.application.name.to_string(), version: manifest.application.version.to_string() };
     let clients_identity = !manifest.components.values().any(Component::is_weft);
     let limits = Limits::from(&manifest.gateway);
-    let settings = Settings { limits, policy: Policy::from(&manifest.gateway), clients_identity, application };
+    let rate_limits = rate_limits(&manifest, no_rate_limits);
+    let policy = Policy::from(&manifest.gateway);
+    let settings = Settings { limits, policy, clients_identity, application, rate_limits };
     let checks: Vec<Arc<dyn HealthCheck>> =
         vec![Arc::new(JournalHealth(parts.sagas.clone())), Arc::new(BrokerHealth(parts.broker.clone()))];
     let upstream = Upstream::new(parts.engine.clone(), parts.mesh.clone());
@@ -135,15 +156,21 @@ fn edge(host: &Arc<Host>) -> anyhow::Result<Edge> {
     Ok(Gateway::new(parts.clock.clone(), settings, routes, auth, checks, upstream)?)
 }
 
-fn auth(host: &Host, manifest: &Manifest, variables: &Variables) -> anyhow::Result<Option<AuthSettings>> {
+fn auth(
+    host: &Host,
+    manifest: &Manifest,
+    variables: &Variables,
+    api_keys: Option<Arc<Keyring>>,
+) -> anyhow::Result<Option<AuthSettings>> {
     let Some(auth) = &manifest.auth else { return Ok(None) };
     let revocations = auth.revocations.as_ref().map(|label| {
         let store = host.parts().key_value.clone();
         Arc::new(VoidTokens { store, label: label.value.clone() }) as Arc<dyn Revocations>
     });
     let issuers = Issuers { resolver: host.parts().resolver.clone(), clock: host.parts().clock.clone() };
+    let api_keys = api_keys.map(|keyring| keyring as Arc<dyn ApiKeys>);
     let variable = |name: &str| variables.get(name).map(str::to_owned);
-    let settings = AuthSettings::from_manifest(auth, variable, revocations, Arc::new(issuers))
+    let settings = AuthSettings::from_manifest(auth, variable, revocations, Arc::new(issuers), api_keys)
         .with_context(|| format!("{}:{}", manifest.path.display(), auth.line))?;
     Ok(Some(settings))
 }

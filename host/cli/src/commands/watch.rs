@@ -15,7 +15,7 @@ use weft_core::manifest::{Build, Manifest};
 use weft_gateway::{Policy, RouteTable};
 
 use crate::commands::build;
-use crate::commands::up::Edge;
+use crate::commands::up::{self, Edge};
 use crate::host::Host;
 use crate::https::Certificates;
 use crate::{assemble, keys};
@@ -33,6 +33,7 @@ pub fn start(
     host: Arc<Host>,
     edge: Arc<Edge>,
     certificates: Option<Arc<Certificates>>,
+    no_rate_limits: bool,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let manifest = host.manifest();
@@ -54,7 +55,7 @@ pub fn start(
         // The watcher lives as long as this task.
         let _watcher = watcher;
         tokio::select! {
-            () = follow(&host, &edge, certificates.as_deref(), changes) => {}
+            () = follow(&host, &edge, certificates.as_deref(), no_rate_limits, changes) => {}
             () = stop.cancelled() => {}
         }
     });
@@ -66,12 +67,13 @@ async fn follow(
     host: &Arc<Host>,
     edge: &Arc<Edge>,
     certificates: Option<&Certificates>,
+    no_rate_limits: bool,
     mut changes: mpsc::Receiver<()>,
 ) {
     while changes.recv().await.is_some() {
         tokio::time::sleep(SETTLE).await;
         while changes.try_recv().is_ok() {}
-        match redeploy(host, edge).await {
+        match redeploy(host, edge, no_rate_limits).await {
             Ok(()) => {
                 if let Some(certificates) = certificates {
                     certificates.reload(&host.manifest());
@@ -83,17 +85,18 @@ async fn follow(
     }
 }
 
-async fn redeploy(host: &Arc<Host>, edge: &Arc<Edge>) -> anyhow::Result<()> {
+async fn redeploy(host: &Arc<Host>, edge: &Arc<Edge>, no_rate_limits: bool) -> anyhow::Result<()> {
     let place = host.parts().place.clone();
     let manifest = place.load().map_err(assemble::refused)?;
     build::build(&manifest, None).await?;
     let (deploying, routes) = (host.clone(), RouteTable::new(&manifest.routes));
+    let rate_limits = up::rate_limits(&manifest, no_rate_limits);
     let deployed = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
         let variables = keys::resolve(&manifest, &place).map_err(assemble::refused)?;
         deploying.deploy(manifest, &variables)
     });
     deployed.await??;
-    edge.set_routes(routes)?;
+    edge.deploy(routes, &rate_limits)?;
     edge.set_policy(Policy::from(&host.manifest().gateway));
     host.run_schedules();
     host.serve_subscriptions().await?;

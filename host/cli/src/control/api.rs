@@ -1,18 +1,24 @@
 //! What goes over the control socket. The same types are what `--json` prints, so changing one changes a public format.
 //! `GET /v1/logs` answers [`weft_telemetry::LogLine`]s, one JSON object on each line. Sagas are in [`sagas`], what can be
-//! done to them in [`orders`]; events in [`messaging`], their schemas in [`schemas`].
+//! done to them in [`orders`]; events in [`messaging`], their schemas in [`schemas`]; breakers and faults in [`mesh`]; limits and API
+//! keys in [`gateway`].
 
+pub mod gateway;
+pub mod mesh;
 pub mod messaging;
 pub mod orders;
 pub mod projections;
 pub mod sagas;
 pub mod schemas;
+pub mod versions;
 
 use serde::{Deserialize, Serialize};
 
 use weft_core::manifest::{Access, Manifest, Route};
 use weft_engine::{InvokeAnswer, JobEnd};
 
+pub use gateway::{ApiKeyEntry, LimitReport, LimitedCaller, MadeApiKey, NewApiKey, RevokeApiKey};
+pub use mesh::{AddFault, BreakerAct, BreakerEntry, Cleared, FaultEntry};
 pub use messaging::{
     DeadLetterEntry, DeadLetterOrder, EventEntry, EventList, NewEvent, Publish, Published, Reached, SubscriptionEntry,
     SubscriptionOrder,
@@ -21,6 +27,7 @@ pub use orders::{Begun, Migrated, Order, Ordered, Resolve, Signal, Start};
 pub use projections::{ProjectionEntry, ProjectionOrder, RebuildEntry};
 pub use sagas::{Saga, SagaAttempt, SagaEntry, SagaList, SagaOrder, SagaStep, SagaWait, Timeline, Transition};
 pub use schemas::{Deprecate, DeprecatedField, RegisterSchema, SchemaEntry, SchemaVersion, SetMode};
+pub use versions::{DeployVersion, OrderVersion, Trial, VersionEntry, VersionOrder};
 
 /// `GET /v1/info`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]

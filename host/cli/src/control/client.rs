@@ -1,9 +1,12 @@
 //! The client's side of the control socket. One connection for each request: commands make few. What is asked of sagas is
-//! in [`sagas`], of events in [`messaging`].
+//! in [`sagas`], of events in [`messaging`], of the gateway in [`gateway`].
 
+mod gateway;
+mod mesh;
 mod messaging;
 mod projections;
 mod sagas;
+mod versions;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,11 +1,14 @@
 //! What a running host answers on its control socket.
 
 mod audited;
+mod gateway;
 mod hands;
+mod mesh;
 mod messaging;
 mod projections;
 mod sagas;
 mod schemas;
+mod versions;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,8 +29,11 @@ use weft_telemetry::{AuditLog, GuestLogs, LogLine};
 
 use super::api::{Answer, Call, Info, Problem, Ran, RouteEntry, Run, routes};
 use super::server::{
-    LogFilter, MessagingOperations, Operations, ProjectionOperations, SagaOperations, SchemaOperations, problem,
+    GatewayOperations, LogFilter, MeshOperations, MessagingOperations, Operations, ProjectionOperations,
+    SagaOperations, SchemaOperations, VersionOperations, problem,
 };
+use crate::api_keys::Keyring;
+use crate::commands::up::Edge;
 use crate::host::Host;
 use crate::invoker::{invoke_in, run_in};
 
@@ -35,6 +41,10 @@ use crate::invoker::{invoke_in, run_in};
 pub struct Running {
     /// The host itself.
     pub host: Arc<Host>,
+    /// What it serves HTTP by.
+    pub edge: Arc<Edge>,
+    /// The API keys that it takes; none if it takes no keys.
+    pub api_keys: Option<Arc<Keyring>>,
     /// Its sagas.
     pub sagas: Sagas,
     /// What its functions write.
@@ -80,7 +90,19 @@ impl Operations for Running {
         self
     }
 
+    fn mesh(&self) -> &dyn MeshOperations {
+        self
+    }
+
+    fn versions(&self) -> &dyn VersionOperations {
+        self
+    }
+
     fn schemas(&self) -> &dyn SchemaOperations {
+        self
+    }
+
+    fn gateway(&self) -> &dyn GatewayOperations {
         self
     }
 

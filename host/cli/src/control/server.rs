@@ -1,11 +1,14 @@
 //! The host's side of the control socket: HTTP, the token and the limits. What is answered comes from
 //! [`Operations`]; what is asked of sagas is read in [`sagas`], of events in [`messaging`]
-//! and [`schemas`].
+//! and [`schemas`], of the gateway in [`gateway`].
 
+mod gateway;
+mod mesh;
 mod messaging;
 mod projections;
 mod sagas;
 mod schemas;
+mod versions;
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -36,10 +39,13 @@ use super::MAX_BODY_BYTES;
 use super::api::{Answer, Call, Info, Problem, Ran, RouteEntry, Run};
 use super::socket;
 use super::token::Token;
+pub use gateway::GatewayOperations;
+pub use mesh::MeshOperations;
 pub use messaging::{DeadLetterAct, MessagingOperations, SubscriptionAct, place};
 pub use projections::ProjectionOperations;
 pub use sagas::{Done, SagaOperations};
 pub use schemas::SchemaOperations;
+pub use versions::VersionOperations;
 
 /// Connections at the same time; more wait.
 const MAX_CONNECTIONS: usize = 64;
@@ -75,8 +81,14 @@ pub trait Operations: Send + Sync + 'static {
     fn projections(&self) -> &dyn ProjectionOperations;
     /// Its events, subscriptions and dead letters.
     fn messaging(&self) -> &dyn MessagingOperations;
+    /// Its breakers and faults.
+    fn mesh(&self) -> &dyn MeshOperations;
+    /// Versions of its components.
+    fn versions(&self) -> &dyn VersionOperations;
     /// What its events look like.
     fn schemas(&self) -> &dyn SchemaOperations;
+    /// Its rate limits and API keys.
+    fn gateway(&self) -> &dyn GatewayOperations;
     /// What functions wrote. Ends after the lines that there are, or never if it is to follow.
     fn logs(&self, filter: LogFilter) -> BoxStream<'static, LogLine>;
     /// Runs a command. 502 if it does not end, 400 if there is no such command.
@@ -205,7 +217,10 @@ async fn route(operations: &dyn Operations, request: Request<Incoming>) -> Resul
                 ["events" | "subscriptions" | "dead-letters", ..] => {
                     messaging::route(operations.messaging(), &segments, &query, request).await
                 }
+                ["breakers" | "faults", ..] => mesh::route(operations.mesh(), &segments, request).await,
+                ["versions", rest @ ..] => versions::route(operations.versions(), rest, request).await,
                 ["schemas" | "asyncapi", ..] => schemas::route(operations.schemas(), &segments, request).await,
+                ["limits" | "api-keys", ..] => gateway::route(operations.gateway(), &segments, &query, request).await,
                 _ => Err(nothing_at(method, path)),
             }
         }

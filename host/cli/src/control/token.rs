@@ -1,12 +1,14 @@
 //! The token of the control socket: random, made anew at each start, readable by the owner of the data directory alone.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use subtle::ConstantTimeEq as _;
 use weft_core::id::hex;
+
+use crate::random;
 
 const TOKEN_BYTES: usize = 32;
 
@@ -27,9 +29,7 @@ fn path(data: &Path) -> PathBuf {
 impl Token {
     /// Makes a new token and writes it for clients to find. It is there whole or not at all.
     pub fn create(data: &Path) -> io::Result<Self> {
-        let mut bytes = [0_u8; TOKEN_BYTES];
-        fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-        let token = hex(&bytes);
+        let token = hex(&random::bytes::<TOKEN_BYTES>()?);
         let partial = data.join("token.partial");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
         file.write_all(token.as_bytes())?;

@@ -14,9 +14,11 @@ use super::component::Component;
 use super::context::Context;
 use super::diagnostic::{Diagnostic, Located};
 use super::gateway::Gateway;
+use super::mesh::Mesh;
 use super::names;
 use super::pattern::RoutePattern;
 use super::problems::Problems;
+use super::rate_limit;
 use super::route::{self, Rule};
 use super::sagas::{Choreography, SagaSettings, StepLimit};
 use super::schemas::Schemas;
@@ -67,6 +69,7 @@ pub(super) fn read(path: &Path, text: &str, mode: Mode<'_>) -> Result<Manifest, 
     split::split(&mut manifest.triggers, &mut manifest.components, is_there);
     manifest.replaced_by_host = replaced;
     let routes = route::assemble(&manifest, rules, &problems);
+    rate_limit::check_number(&routes, &problems);
     if problems.is_empty() { Ok(Manifest { routes, ..manifest }) } else { Err(problems.into_sorted()) }
 }
 
@@ -102,6 +105,7 @@ fn top_level(root: Section<'_>, path: &Path, mode: Mode<'_>) -> (Manifest, Vec<R
         contexts: BTreeMap::new(),
         auth: None,
         gateway: Gateway::default(),
+        mesh: Mesh::default(),
         schemas: Schemas::default(),
         sagas: SagaSettings::default(),
         messaging: MessagingSettings::default(),
@@ -204,6 +208,7 @@ fn tool(section: Section<'_>, manifest: &mut Manifest, files: &Files) -> Vec<Rul
     });
     manifest.auth = section.section("auth").map(|table| Auth::read(table, files));
     manifest.gateway = section.section("gateway").map(|table| Gateway::read(table, files)).unwrap_or_default();
+    manifest.mesh = section.section("mesh").map(Mesh::read).unwrap_or_default();
     manifest.schemas = Schemas::read(&section, files);
     manifest.sagas = section.section("sagas").map(SagaSettings::read).unwrap_or_default();
     manifest.messaging = section.section("messaging").map(MessagingSettings::read).unwrap_or_default();

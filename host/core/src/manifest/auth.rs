@@ -24,6 +24,12 @@ pub struct Auth {
     pub keys: Vec<Located<KeySource>>,
     /// The key-value store that has, by user id, the epoch second before which that user's tokens are void.
     pub revocations: Option<Located<Arc<str>>>,
+    /// Whether a caller may show an API key (`X-API-Key`) in place of a token; not by default.
+    pub api_keys: bool,
+    /// The claim that names a caller's tier; `tier` by default.
+    pub tier_claim: Arc<str>,
+    /// The claim that names a caller's tenant; `tenant` by default.
+    pub tenant_claim: Arc<str>,
     /// The line of the table.
     pub line: usize,
 }
@@ -59,7 +65,10 @@ impl Auth {
         if let Some(store) = revocations.as_ref().filter(|store| !names::is_label(store)) {
             section.report(store.line, format!("`revocations`: {:?} is no label of a key-value store", &*store.value));
         }
-        let auth = Self { issuer, audience, leeway_s, keys, revocations, line: section.line };
+        let claim = |key, default: &str| section.string(key).map_or_else(|| default.into(), |claim| claim.value);
+        let (tier_claim, tenant_claim) = (claim("tier_claim", "tier"), claim("tenant_claim", "tenant"));
+        let (api_keys, line) = (section.flag("api_keys", false), section.line);
+        let auth = Self { issuer, audience, leeway_s, keys, revocations, api_keys, tier_claim, tenant_claim, line };
         section.finish();
         auth
     }

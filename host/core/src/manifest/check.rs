@@ -11,6 +11,7 @@ use super::diagnostic::Located;
 use super::names;
 use super::problems::Problems;
 use super::projection::ProjectionSource;
+use super::rate_limit;
 use super::route::{Access, Rule};
 
 /// Reports every reference that leads nowhere.
@@ -23,6 +24,7 @@ pub(super) fn references(manifest: &Manifest, rules: &[Rule], problems: &Problem
         check.component(component);
     }
     check.groups();
+    rate_limit::check(manifest, rules, problems);
     cycle::report(manifest, problems);
 }
 
@@ -74,7 +76,16 @@ impl<'m> Check<'m> {
         Some(found)
     }
 
+    fn faults(&self) {
+        for rule in &self.manifest.mesh.faults {
+            for id in [&rule.callee, &rule.caller].into_iter().flatten() {
+                self.find("a fault of the mesh", &Located::new(id.clone(), rule.line));
+            }
+        }
+    }
+
     fn application(&self) {
+        self.faults();
         for id in &self.manifest.startup {
             self.always("startup", id);
         }

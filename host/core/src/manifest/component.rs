@@ -8,6 +8,7 @@ use super::dependency::{self, Dependency};
 use super::diagnostic::Located;
 use super::grants::Grants;
 use super::limits::{DEADLINE_MS, DEFAULT_CALL_DEADLINE_MS, Limits, Reuse};
+use super::mesh::CallPolicy;
 use super::names;
 use super::profile;
 use super::projection::Projection;
@@ -19,7 +20,7 @@ use super::target;
 use super::{Dialect, Mode};
 
 /// Keys that mean something in `[component.<id>.tool.weft]` alone.
-const WEFT_KEYS: [&str; 12] = [
+const WEFT_KEYS: [&str; 13] = [
     "context",
     "calls",
     "topics",
@@ -30,6 +31,7 @@ const WEFT_KEYS: [&str; 12] = [
     "projections",
     "reuse",
     "limits",
+    "mesh",
     "deadline_ms",
     "optional",
 ];
@@ -72,6 +74,8 @@ pub struct Component {
     pub reuse: Reuse,
     /// Its bounds.
     pub limits: Limits,
+    /// Policy on calls to it, where it says something of its own.
+    pub mesh: CallPolicy,
     /// The deadline that it names for its calls, in milliseconds: 1 to 600,000.
     pub deadline_ms: Option<u32>,
     /// Whether the application runs without it while its file is not there: calls to it answer that it is unavailable.
@@ -166,6 +170,7 @@ impl Component {
             projections: Vec::new(),
             reuse: Reuse::default(),
             limits: Limits::default(),
+            mesh: CallPolicy::default(),
             deadline_ms: None,
             optional: false,
             line: id.line,
@@ -188,6 +193,7 @@ impl Component {
         self.projections = projections.into_iter().filter_map(Projection::read).collect();
         self.reuse = section.section("reuse").map(Reuse::read).unwrap_or_default();
         self.limits = section.section("limits").map(Limits::read).unwrap_or_default();
+        self.mesh = section.section("mesh").map(CallPolicy::read).unwrap_or_default();
         self.deadline_ms = section.get("deadline_ms").and_then(|entry| entry.number(&DEADLINE_MS));
         self.optional = section.flag("optional", false);
         self.check_weft(&section);

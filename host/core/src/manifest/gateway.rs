@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::limits::DEADLINE_MS;
+use super::rate_limit::RateLimits;
 use super::section::Section;
 use super::source::Files;
 
@@ -55,6 +56,8 @@ pub struct Gateway {
     pub compression: Option<Compression>,
     /// What restrains a browser.
     pub headers: SecurityHeaders,
+    /// How many requests are admitted.
+    pub rate_limits: RateLimits,
 }
 
 impl Default for Gateway {
@@ -74,6 +77,7 @@ impl Default for Gateway {
             cors: None,
             compression: None,
             headers: SecurityHeaders::default(),
+            rate_limits: RateLimits::default(),
         }
     }
 }
@@ -97,6 +101,7 @@ impl Gateway {
             cors: section.section("cors").map(Cors::read),
             compression: section.section("compression").map(Compression::read),
             headers: section.section("headers").map(SecurityHeaders::read).unwrap_or_default(),
+            rate_limits: RateLimits::read(&section),
         };
         if gateway.proxy_protocol && gateway.trusted_proxies.is_empty() {
             section.report_with_help(

@@ -16,12 +16,14 @@ mod diagnostic;
 mod gateway;
 mod grants;
 mod limits;
+pub mod mesh;
 mod missing;
 mod names;
 mod pattern;
 mod problems;
 mod profile;
 mod projection;
+mod rate_limit;
 mod route;
 mod runtime;
 mod sagas;
@@ -56,6 +58,7 @@ pub use limits::{DEFAULT_CALL_DEADLINE_MS, Limits, Reuse};
 pub use missing::MissingGrant;
 pub use pattern::{Captures, MAX_ROUTE_BYTES, PatternError, RoutePattern, Segment};
 pub use projection::{Projection, ProjectionSource};
+pub use rate_limit::{DefaultTier, MAX_ROUTE_LIMITS, RateLimit, RateLimits, RateScope, RateStrategy, TIER_LIMIT, Tier};
 pub use route::{Access, Lookup, Method, MethodError, Route, find};
 pub use runtime::{KeyValueStore, RuntimeConfig, VariablesProvider};
 pub use sagas::{Choreography, Overlap, SagaSettings, Schedule, StepLimit};
@@ -99,6 +102,8 @@ pub struct Manifest {
     pub auth: Option<Auth>,
     /// What the gateway asks of every request, and gives every answer.
     pub gateway: Gateway,
+    /// Policy on calls from function to function.
+    pub mesh: mesh::Mesh,
     /// Where the schemas of events are.
     pub schemas: Schemas,
     /// How sagas are kept.

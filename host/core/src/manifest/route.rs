@@ -10,6 +10,7 @@ use super::diagnostic::Located;
 use super::limits::DEADLINE_MS;
 use super::names;
 use super::pattern::{Captures, RoutePattern};
+use super::rate_limit;
 use super::section::{Entry, Section};
 use super::static_response::StaticResponse;
 use super::trigger::{HttpTrigger, TriggerTarget};
@@ -72,6 +73,10 @@ pub struct Route {
     /// How long the function may take to answer, in milliseconds: what the route says, else what the component says,
     /// else the gateway's `request_timeout_ms`.
     pub deadline_ms: u32,
+    /// The names of the rate limits that hold for it.
+    pub limits: Vec<Arc<str>>,
+    /// Whether those of its caller's tier do.
+    pub is_tiered: bool,
     /// The line it stands on: in the routes table, or that of the trigger.
     pub line: usize,
 }
@@ -145,6 +150,8 @@ pub(super) struct Rule {
     pub(super) component: Located<Arc<str>>,
     pub(super) access: Access,
     deadline_ms: Option<u32>,
+    /// The rate limits that hold for it, in place of those that cover its component.
+    pub(super) limits: Option<Vec<Located<Arc<str>>>>,
     pub(super) line: usize,
 }
 
@@ -163,14 +170,18 @@ fn rule(key: &Located<Arc<str>>, entry: Entry<'_>) -> Option<Rule> {
     if entry.is_string() {
         let access = Access::Authenticated { roles: Vec::new(), permissions: Vec::new() };
         let component = entry.string()?;
-        return Some(Rule { method: method?, pattern: pattern?, component, access, deadline_ms: None, line: key.line });
+        let (deadline_ms, limits, line) = (None, None, key.line);
+        return Some(Rule { method: method?, pattern: pattern?, component, access, deadline_ms, limits, line });
     }
     let section = entry.section()?;
     let component = section.required_string("component");
     let access = access(&section);
     let deadline_ms = section.get("deadline_ms").and_then(|entry| entry.number(&DEADLINE_MS));
+    let is_given = section.get("limits").is_some();
+    let limits = is_given.then(|| section.names("limits", names::is_label, "the name of a rate limit"));
     section.finish();
-    Some(Rule { method: method?, pattern: pattern?, component: component?, access, deadline_ms, line: key.line })
+    let line = key.line;
+    Some(Rule { method: method?, pattern: pattern?, component: component?, access, deadline_ms, limits, line })
 }
 
 fn access(section: &Section<'_>) -> Access {
@@ -236,6 +247,7 @@ fn of_rule(manifest: &Manifest, rule: &Rule) -> Route {
     let half = trigger.and_then(HttpTrigger::component).and_then(|id| manifest.components.get(&id.value));
     let half = half.filter(|half| half.split_from.as_ref() == Some(&rule.component.value));
     let component = half.map_or_else(|| rule.component.value.clone(), |half| half.id.clone());
+    let (limits, is_tiered) = rate_limit::of_route(manifest, Some(rule), &rule.component.value);
     Route {
         method: rule.method,
         pattern: rule.pattern.below(&manifest.base),
@@ -244,6 +256,8 @@ fn of_rule(manifest: &Manifest, rule: &Rule) -> Route {
         component,
         static_response: None,
         access: rule.access.clone(),
+        limits,
+        is_tiered,
         line: rule.line,
     }
 }
@@ -259,6 +273,7 @@ fn of_trigger(manifest: &Manifest, trigger: &HttpTrigger, pattern: &RoutePattern
         TriggerTarget::Component(id) => (id.value.clone(), None),
         TriggerTarget::Static(answer) => (trigger.id.clone(), Some(answer.clone())),
     };
+    let (limits, is_tiered) = rate_limit::of_route(manifest, None, &component);
     Route {
         method: Method::Any,
         pattern: pattern.below(&manifest.base),
@@ -267,6 +282,8 @@ fn of_trigger(manifest: &Manifest, trigger: &HttpTrigger, pattern: &RoutePattern
         component,
         static_response,
         access,
+        limits,
+        is_tiered,
         line: trigger.line,
     }
 }
@@ -289,6 +306,8 @@ mod tests {
             static_response: None,
             access: Access::Public,
             deadline_ms: 5_000,
+            limits: Vec::new(),
+            is_tiered: false,
             line: 1,
         }
     }

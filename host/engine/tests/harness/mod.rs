@@ -86,6 +86,7 @@ impl Bench {
         std::fs::write(&path, bytes).unwrap();
         FunctionSpec {
             id: id.into(),
+            version: None,
             source: Source { path, composed: None },
             calls: Default::default(),
             grants: Grants::default(),
@@ -110,7 +111,9 @@ impl Bench {
         let target = Target { component: component.into(), interface: interface.into(), function: function.into() };
         let deadline = self.clock.monotonic() + PATIENCE;
         let context = CallContext { caller: None, deadline, trace: None, depth: 0, step: None };
-        self.runtime.block_on(async { self.engine.run(Invocation { target, arguments, context }).await })
+        self.runtime.block_on(async {
+            self.engine.run(Invocation { target, arguments: arguments.into(), keyed: false, context }).await
+        })
     }
 
     pub fn invoke(&self, component: &str, function: &str, arguments: &str) -> Result<InvokeAnswer, InvokeError> {

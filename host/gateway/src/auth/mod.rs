@@ -1,10 +1,11 @@
-//! Access tokens (JWT, RFC 7519 and the advice of RFC 8725): from an `Authorization` header to an [`Identity`]. Who
-//! may do what with it is the route's business, and issuing tokens the identity functions'.
+//! Access tokens (JWT, RFC 7519 and the advice of RFC 8725): from an `Authorization` header to an [`Identity`]; and API
+//! keys in their place. Who may do what with it is the route's business, and issuing tokens the identity functions'.
 //!
 //! A token must be signed by one of our keys with that key's own algorithm (EdDSA or RS256), and carry our issuer and
 //! audience, a subject, an expiry, and `type` (or `typ`) `access`. Whatever a token's header says about where to find
 //! a key (`jku`, `jwk`, `x5u`, `x5c`) is ignored. Times are whole seconds.
 
+pub(crate) mod api_key;
 mod cache;
 mod identity;
 mod keys;
@@ -22,9 +23,11 @@ use sha2::{Digest as _, Sha256};
 use weft_core::Clock;
 
 use crate::problem::Problem;
+use api_key::API_KEY;
+pub use api_key::{ApiKey, ApiKeys, api_key_hash};
 use cache::{TokenCache, TokenHash};
 use identity::Claims;
-pub use identity::Identity;
+pub use identity::{ClaimNames, Identity};
 pub use keys::{KeyError, KeySet};
 use remote::Remote;
 pub use remote::{FetchKeys, RemoteKeys};
@@ -109,12 +112,26 @@ impl Authenticator {
         }
     }
 
-    /// The identity behind a request; `None` if it carries no token.
+    /// Whether callers may show API keys, which are then nobody else's business.
+    pub fn takes_api_keys(&self) -> bool {
+        self.settings.api_keys.is_some()
+    }
+
+    /// The identity behind a request; `None` if it carries neither a token nor a key.
     ///
     /// # Errors
-    /// A token that is not valid now, as far as is known.
+    /// A token or a key that is not valid now, as far as is known: 401. 400 for both at once, as RFC 6750 section 3.1 has
+    /// it for several ways to show a token: which of two callers it is would be a guess.
     pub fn identify(&self, headers: &HeaderMap, now_ms: u64) -> Result<Option<Arc<Identity>>, Refusal> {
-        let Some(token) = bearer_token(headers)? else { return Ok(None) };
+        let token = bearer_token(headers)?;
+        match &self.settings.api_keys {
+            Some(_) if token.is_some() && headers.contains_key(API_KEY) => Err(Problem::two_credentials().into()),
+            Some(keys) if token.is_none() => Ok(api_key::identify(&**keys, headers, now_ms / 1000)?),
+            _ => token.map(|token| self.identify_token(token, now_ms)).transpose(),
+        }
+    }
+
+    fn identify_token(&self, token: &[u8], now_ms: u64) -> Result<Arc<Identity>, Refusal> {
         if token.len() > TOKEN_BYTES {
             return Err(Problem::token_invalid("The access token is too long.").into());
         }
@@ -134,7 +151,7 @@ impl Authenticator {
         };
         // A token verified before may have expired or been revoked since.
         self.check_time(&identity, now_ms / 1000)?;
-        Ok(Some(identity))
+        Ok(identity)
     }
 
     /// Why a token is not valid is not told: it would only help to forge one.
@@ -159,7 +176,7 @@ impl Authenticator {
         }
         let claims = candidates.find_map(|key| decode(token, &key.decoding, validation).ok());
         let claims: Claims = claims.ok_or_else(invalid)?.claims;
-        Identity::from_claims(claims).ok_or_else(|| invalid().into())
+        Identity::from_claims(claims, &self.settings.claims).ok_or_else(|| invalid().into())
     }
 
     fn check_time(&self, identity: &Identity, now_s: u64) -> Result<(), Problem> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use weft_core::manifest::{self, KeySource, Located};
 
-use super::{FetchKeys, KeyError, KeySet, RemoteKeys, Revocations};
+use super::{ApiKeys, ClaimNames, FetchKeys, KeyError, KeySet, RemoteKeys, Revocations};
 
 /// Largest key file, in bytes.
 const KEY_FILE_BYTES: u64 = 1024 * 1024;
@@ -28,6 +28,10 @@ pub struct AuthSettings {
     pub remote: Option<RemoteKeys>,
     /// Which tokens are void.
     pub revocations: Option<Arc<dyn Revocations>>,
+    /// The API keys there are, if callers may show one.
+    pub api_keys: Option<Arc<dyn ApiKeys>>,
+    /// Which claims say more of a caller.
+    pub claims: ClaimNames,
 }
 
 impl fmt::Debug for AuthSettings {
@@ -89,6 +93,7 @@ impl AuthSettings {
         variable: impl Fn(&str) -> Option<String>,
         revocations: Option<Arc<dyn Revocations>>,
         fetch: Arc<dyn FetchKeys>,
+        api_keys: Option<Arc<dyn ApiKeys>>,
     ) -> Result<Self, AuthError> {
         let mut keys = KeySet::default();
         let mut urls = Vec::new();
@@ -110,7 +115,9 @@ impl AuthSettings {
         }
         let (issuer, audience) = (auth.issuer.to_string(), auth.audience.to_string());
         let remote = (!urls.is_empty()).then_some(RemoteKeys { urls, fetch });
-        Ok(Self { issuer, audience, leeway_s: auth.leeway_s.into(), keys, remote, revocations })
+        let claims = ClaimNames { tier: auth.tier_claim.to_string(), tenant: auth.tenant_claim.to_string() };
+        let leeway_s = auth.leeway_s.into();
+        Ok(Self { issuer, audience, leeway_s, keys, remote, revocations, api_keys, claims })
     }
 }
 
@@ -143,12 +150,16 @@ mod tests {
             leeway_s: 30,
             keys: vec![Located::new(source, 7)],
             revocations: None,
+            api_keys: false,
+            tier_claim: "tier".into(),
+            tenant_claim: "tenant".into(),
             line: 1,
         }
     }
 
     fn read_auth(source: KeySource, value: Option<&str>) -> Result<AuthSettings, AuthError> {
-        AuthSettings::from_manifest(&auth(source), |_| value.map(ToOwned::to_owned), None, Arc::new(Nowhere))
+        let nowhere = Arc::new(Nowhere);
+        AuthSettings::from_manifest(&auth(source), |_| value.map(ToOwned::to_owned), None, nowhere, None)
     }
 
     #[test]

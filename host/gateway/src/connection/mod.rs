@@ -20,8 +20,8 @@ pub(crate) struct Peer {
     pub address: HeaderValue,
     /// The address alone, for `X-Forwarded-For`.
     pub ip: HeaderValue,
-    /// The same as an address.
-    pub source: IpAddr,
+    /// The same as a number.
+    pub host: IpAddr,
     /// Whether what it forwards is believed.
     pub trusted: bool,
     /// Whether it speaks TLS with us.
@@ -33,8 +33,8 @@ impl Peer {
         // An address is always a header value.
         let header = |text: String| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         let ip = address.ip().to_canonical();
-        let text = SocketAddr::new(ip, address.port()).to_string();
-        Self { address: header(text), ip: header(ip.to_string()), source: ip, trusted, is_secure }
+        let text = header(SocketAddr::new(ip, address.port()).to_string());
+        Self { address: text, ip: header(ip.to_string()), host: ip, trusted, is_secure }
     }
 
     pub fn text(&self) -> &str {

@@ -6,12 +6,13 @@ mod fixed;
 pub(crate) mod path;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use weft_core::manifest::{self, Captures, RoutePattern, Segment};
 
+use crate::limit::{LimitSet, RouteLimits};
 use fixed::FixedAnswer;
 
 /// A route of the table.
@@ -31,6 +32,8 @@ pub(crate) struct Route {
     pub fixed: Option<FixedAnswer>,
     /// The headers in which Spin passes the parameters, in the order of the pattern.
     pub parameter_headers: Vec<HeaderName>,
+    /// Set before the table serves.
+    pub limits: OnceLock<RouteLimits>,
 }
 
 /// The routes of one path.
@@ -81,6 +84,13 @@ impl RouteTable {
         Self { paths }
     }
 
+    /// Lets its routes be limited, once and for all.
+    pub(crate) fn limit(&self, set: &LimitSet) {
+        for route in self.paths.iter().flat_map(|path| &path.routes) {
+            let _ = route.limits.set(set.of_route(&route.config));
+        }
+    }
+
     /// A route that needs a token, if there is one.
     pub(crate) fn any_protected(&self) -> Option<&manifest::Route> {
         let mut routes = self.paths.iter().flat_map(|path| &path.routes);
@@ -121,6 +131,7 @@ impl Route {
             fixed: config.static_response.as_deref().map(FixedAnswer::new),
             parameter_headers: config.pattern.segments().iter().filter_map(parameter).collect(),
             pattern: pattern.into(),
+            limits: OnceLock::new(),
             config: config.clone(),
         }
     }
@@ -203,6 +214,8 @@ mod tests {
                     static_response: None,
                     access: Access::Public,
                     deadline_ms: 1000,
+                    limits: Vec::new(),
+                    is_tiered: false,
                     line: 1,
                 }
             })

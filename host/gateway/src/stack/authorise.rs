@@ -1,4 +1,4 @@
-//! Who calls, and whether the route lets them. A route that is not public is closed unless a token opens it.
+//! Who calls, and whether the route lets them. A route that is not public is closed unless a token or an API key opens it.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,7 +9,8 @@ use tower::Service;
 use weft_core::manifest::Access;
 
 use super::{Answered, Or, Routed, always_ready, answer};
-use crate::auth::{Identity, Refusal};
+use crate::auth::api_key::API_KEY;
+use crate::auth::{Authenticator, Identity, Refusal};
 use crate::body::ResponseBody;
 use crate::problem::Problem;
 
@@ -34,12 +35,21 @@ where
     fn call(&mut self, mut routed: Routed) -> Self::Future {
         match authorise(&routed) {
             Ok(identity) => {
-                routed.identity = identity;
+                identified(&mut routed, identity);
                 Either::Left(Either::Right(self.inner.call(routed)))
             }
             Err(Refusal::Invalid(problem)) => Either::Left(answer(Err(problem))),
             Err(Refusal::UnknownKey(problem)) => Either::Right(Box::pin(again(self.inner.clone(), routed, problem))),
         }
+    }
+}
+
+/// Notes who calls.
+fn identified(routed: &mut Routed, identity: Option<Arc<Identity>>) {
+    routed.identity = identity;
+    if routed.exchange.record.shared.auth.as_ref().is_some_and(Authenticator::takes_api_keys) {
+        // It has served its purpose, and is a secret.
+        routed.exchange.head.headers.remove(API_KEY);
     }
 }
 
@@ -54,7 +64,7 @@ where
     }
     match authorise(&routed) {
         Ok(identity) => {
-            routed.identity = identity;
+            identified(&mut routed, identity);
             inner.call(routed).await
         }
         Err(Refusal::Invalid(problem)) => Err(problem),

@@ -13,6 +13,7 @@ mod fixed;
 mod forward;
 mod headers;
 mod health;
+mod limit;
 mod observe;
 mod route;
 mod secure;
@@ -83,7 +84,9 @@ pub(crate) type Stack<S> = Observe<catch_panic::CatchPanic<cors::Permit<health::
 /// What takes a place among the requests in work.
 type Admitted<S> = admit::Admit<check::Check<compress::Compress<headers::Strip<route::Find<Found<S>>>>>>;
 /// What has a route.
-type Found<S> = authorise::Authorise<fixed::Fixed<deadline::Within<forward::Forward<S>>>>;
+type Found<S> = limit::Limited<authorise::Authorise<limit::Limited<Allowed<S>>>>;
+/// What may use it.
+type Allowed<S> = fixed::Fixed<deadline::Within<forward::Forward<S>>>;
 
 /// Builds the stack, outermost first.
 pub(crate) fn stack<S: Upstream>(shared: &Arc<Shared>, upstream: S) -> Stack<S> {
@@ -109,8 +112,12 @@ pub(crate) fn stack<S: Upstream>(shared: &Arc<Shared>, upstream: S) -> Stack<S> 
         .layer_fn(|inner| headers::Strip { inner })
         // Before the token, because the route says whether one is needed.
         .layer_fn(|inner| route::Find { inner })
+        // After the route, which says what limits hold; before the token, so that guessing one is limited as well.
+        .layer_fn(|inner| limit::Limited { when: limit::When::BeforeToken, inner })
         // After the route, before any of the function's time is spent.
         .layer_fn(|inner| authorise::Authorise { inner })
+        // After the token, which says whose limits they are; who may not use the route uses up none of them.
+        .layer_fn(|inner| limit::Limited { when: limit::When::AfterToken, inner })
         // After the token, which such a route may need like any other; no function runs for it.
         .layer_fn(|inner| fixed::Fixed { inner })
         // Around the function alone; what stands above never waits.

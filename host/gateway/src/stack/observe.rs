@@ -138,7 +138,7 @@ fn of_function(mut response: Response<ResponseBody>, record: &Record) -> Respons
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 /// As many as [`dress`] may add.
-const OUR_HEADERS: usize = 14;
+const OUR_HEADERS: usize = 19;
 const RESPONSE_TIME: HeaderName = HeaderName::from_static("x-response-time");
 
 /// Our headers: those that tell of the request always, those that restrain a browser unless the function has its own.
@@ -164,6 +164,9 @@ fn dress(headers: &mut HeaderMap, record: &Record) {
     }
     headers.insert(REQUEST_ID, record.request_id.clone());
     headers.insert(TRACEPARENT, record.traceparent.clone());
+    if let Some(limit) = record.limit() {
+        limit.dress(headers, record.shared.clock.now_ms());
+    }
     let microseconds = record.elapsed().as_micros();
     // Digits always make a header value.
     if let Ok(value) = HeaderValue::try_from(format!("{}.{:03}ms", microseconds / 1000, microseconds % 1000)) {

@@ -44,6 +44,8 @@ pub fn route(route: &str, component: &str, access: Access) -> Route {
         component: component.into(),
         access,
         deadline_ms: 20_000,
+        limits: Vec::new(),
+        is_tiered: false,
         line: 1,
     }
 }

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
+use weft_core::manifest::mesh::CallPolicy;
 use weft_core::{Call as _, CallContext, Clock, Failure, Invocation, Runner, SystemClock, Target, Trace, id};
-use weft_mesh::{CalleePolicy, Mesh};
+use weft_mesh::{CalleePolicy, FailurePolicy, Mesh};
 
 use super::label;
 use crate::mesh_call::timed;
@@ -25,7 +26,7 @@ struct Immediate;
 
 impl Runner<u64> for Immediate {
     fn run(&self, invocation: Invocation<u64>) -> BoxFuture<'static, Result<Vec<u64>, Failure>> {
-        Box::pin(async move { Ok(invocation.arguments) })
+        Box::pin(async move { Ok(invocation.arguments.to_vec()) })
     }
 }
 
@@ -39,15 +40,19 @@ pub fn measure(only: &str) -> anyhow::Result<Vec<Row>> {
     }
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new(|time| Box::pin(tokio::time::sleep(time))));
-    let mesh = Mesh::new(Arc::new(Immediate), clock.clone());
-    mesh.configure(vec![CalleePolicy {
-        component: "callee".into(),
-        callers: ["caller".into()].into(),
-        deadline: Duration::from_secs(10),
-        max_concurrent: 100,
-        max_pending: 100,
-        durable: false,
-    }]);
+    let mesh = Mesh::new(Arc::new(Immediate), clock.clone(), || 0);
+    mesh.configure(
+        vec![CalleePolicy {
+            component: "callee".into(),
+            callers: ["caller".into()].into(),
+            deadline: Duration::from_secs(10),
+            max_concurrent: 100,
+            max_pending: 100,
+            durable: false,
+            failures: FailurePolicy::of(&CallPolicy::default(), &CallPolicy::default()),
+        }],
+        Vec::new(),
+    );
     let own = Process(std::process::id());
     let through = |runtime: &Runtime| batch(runtime, &clock, |invocation| mesh.call(invocation));
     let direct = |runtime: &Runtime| batch(runtime, &clock, |invocation| Immediate.run(invocation));
@@ -84,7 +89,7 @@ fn batch<'a>(
     runtime.block_on(async {
         for number in 0..u64::from(BATCH) {
             let (target, context) = (target.clone(), context.clone());
-            let answer = call(Invocation { target, arguments: vec![number], context }).await;
+            let answer = call(Invocation { target, arguments: [number].into(), keyed: true, context }).await;
             ensure!(answer.context("a call failed")? == [number], "a call was answered wrongly");
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! The server over its real socket, with a host that only remembers what it was asked.
 
+mod gateway;
+mod mesh;
 mod messaging;
 
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -54,7 +56,19 @@ impl Operations for Fake {
         self
     }
 
+    fn mesh(&self) -> &dyn MeshOperations {
+        self
+    }
+
+    fn versions(&self) -> &dyn VersionOperations {
+        unreachable!("its own tests are those of the platform")
+    }
+
     fn schemas(&self) -> &dyn SchemaOperations {
+        self
+    }
+
+    fn gateway(&self) -> &dyn GatewayOperations {
         self
     }
 

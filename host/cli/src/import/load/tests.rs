@@ -14,7 +14,8 @@ use super::*;
 use crate::control::api::{Call, Info, Problem, Ran, RouteEntry, Run};
 use crate::control::client::Client;
 use crate::control::server::{
-    LogFilter, MessagingOperations, Operations, ProjectionOperations, SagaOperations, SchemaOperations, serve,
+    GatewayOperations, LogFilter, MeshOperations, MessagingOperations, Operations, ProjectionOperations,
+    SagaOperations, SchemaOperations, VersionOperations, serve,
 };
 use crate::import::oulad::{Course, Row};
 
@@ -86,7 +87,16 @@ impl Operations for Application {
     fn messaging(&self) -> &dyn MessagingOperations {
         unreachable!("an import does not ask")
     }
+    fn mesh(&self) -> &dyn MeshOperations {
+        unreachable!("an import does not ask")
+    }
+    fn versions(&self) -> &dyn VersionOperations {
+        unreachable!("an import does not ask")
+    }
     fn schemas(&self) -> &dyn SchemaOperations {
+        unreachable!("an import does not ask")
+    }
+    fn gateway(&self) -> &dyn GatewayOperations {
         unreachable!("an import does not ask")
     }
     fn logs(&self, _: LogFilter) -> BoxStream<'static, LogLine> {

@@ -1,0 +1,56 @@
+//! The gateway over the control socket: its rate limits, and the API keys that it takes.
+
+use serde::{Deserialize, Serialize};
+
+pub use weft_gateway::{LimitReport, LimitedCaller};
+
+pub use crate::api_keys::ApiKeyEntry;
+
+/// `POST /v1/api-keys`: a key to be made.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewApiKey {
+    /// Who makes it, such as `ada@local`.
+    pub actor: String,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+    /// As [`ApiKeyEntry::name`].
+    #[serde(default)]
+    pub name: String,
+    /// As [`ApiKeyEntry::owner`].
+    pub owner: String,
+    /// As [`ApiKeyEntry::role`].
+    #[serde(default)]
+    pub role: String,
+    /// As [`ApiKeyEntry::permissions`].
+    #[serde(default)]
+    pub permissions: Vec<String>,
+    /// As [`ApiKeyEntry::tier`]; a tier of the manifest.
+    pub tier: Option<String>,
+    /// As [`ApiKeyEntry::tenant`].
+    pub tenant: Option<String>,
+    /// How long it is good, in milliseconds; for ever without it.
+    pub expires_in_ms: Option<u64>,
+}
+
+/// What [`NewApiKey`] is answered with. The key is told here and never again.
+#[derive(Clone, Deserialize, PartialEq, Eq, Serialize)]
+pub struct MadeApiKey {
+    /// The key itself.
+    pub key: String,
+    /// What is kept of it.
+    #[serde(flatten)]
+    pub entry: ApiKeyEntry,
+}
+
+/// `POST /v1/api-keys/{id}/revoke`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevokeApiKey {
+    /// Who does it, such as `ada@local`.
+    pub actor: String,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+}

@@ -1,0 +1,41 @@
+//! What the client asks about the gateway: rate limits and API keys.
+
+use hyper::Method;
+
+use super::super::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, RevokeApiKey};
+use super::{ANSWER_TIMEOUT, Client, escaped};
+
+impl Client {
+    /// How all rate limits stand, with so many of the callers that have used most of each.
+    ///
+    /// # Errors
+    /// If the host does not answer.
+    pub async fn limits(&self, callers: usize) -> anyhow::Result<Vec<LimitReport>> {
+        self.get(&format!("/v1/limits?callers={callers}")).await
+    }
+
+    /// All API keys, oldest first.
+    ///
+    /// # Errors
+    /// If the application takes none, or no answer.
+    pub async fn api_keys(&self) -> anyhow::Result<Vec<ApiKeyEntry>> {
+        self.get("/v1/api-keys").await
+    }
+
+    /// Makes an API key.
+    ///
+    /// # Errors
+    /// If it makes no sense or cannot be kept, or no answer.
+    pub async fn create_api_key(&self, wanted: &NewApiKey) -> anyhow::Result<MadeApiKey> {
+        self.exchange(Method::POST, "/v1/api-keys", serde_json::to_vec(wanted)?, ANSWER_TIMEOUT).await
+    }
+
+    /// Ends an API key.
+    ///
+    /// # Errors
+    /// If there is none of that id, it cannot be taken out, or no answer.
+    pub async fn revoke_api_key(&self, id: &str, revoke: &RevokeApiKey) -> anyhow::Result<ApiKeyEntry> {
+        let path = format!("/v1/api-keys/{}/revoke", escaped(id));
+        self.exchange(Method::POST, &path, serde_json::to_vec(revoke)?, ANSWER_TIMEOUT).await
+    }
+}

@@ -1,0 +1,87 @@
+//! How a running host answers what its control socket is asked about its gateway.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use hyper::StatusCode;
+
+use weft_telemetry::audit::Action;
+
+use super::super::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, Problem, RevokeApiKey};
+use super::super::server::{GatewayOperations, problem};
+use super::Running;
+use super::audited::{audited, to_its_end};
+use crate::api_keys::{ApiKeyError, Keyring};
+
+impl GatewayOperations for Running {
+    fn limits(&self, callers: usize) -> Vec<LimitReport> {
+        self.edge.rate_limits(callers)
+    }
+
+    fn api_keys(&self) -> Result<Vec<ApiKeyEntry>, Problem> {
+        Ok(self.keyring()?.list())
+    }
+
+    fn create_api_key(&self, wanted: NewApiKey) -> BoxFuture<'_, Result<MadeApiKey, Problem>> {
+        let (keyring, audit, host) = (self.keyring(), self.audit.clone(), self.host.clone());
+        to_its_end(async move {
+            let keyring = keyring?;
+            let NewApiKey { actor, reason, name, owner, role, permissions, tier, tenant, expires_in_ms } = wanted;
+            let now_ms = host.parts().clock.now_ms();
+            let expires_ms = expires_in_ms.map(|ms| now_ms.saturating_add(ms));
+            let entry = ApiKeyEntry { name, owner, role, permissions, tier, tenant, expires_ms, ..Default::default() };
+            let unknown = {
+                let manifest = host.manifest();
+                let tiers = &manifest.gateway.rate_limits.tiers;
+                entry.tier.clone().filter(|tier| !tiers.contains_key(tier.as_str()))
+            };
+            let shown = told(&entry);
+            let made = match unknown {
+                Some(tier) => Err(ApiKeyError::Invalid(format!("the manifest has no tier {tier:?}"))),
+                None => keyring.create(entry, now_ms).await,
+            };
+            let detail = match &made {
+                Ok((entry, _)) => format!("{} {shown}", entry.id),
+                Err(_) => shown,
+            };
+            let action = Action { actor, action: "create api key".to_owned(), detail, reason, ..Action::default() };
+            let (entry, key) = audited(&audit, action, made.map_err(|error| explained(&error))).await?;
+            Ok(MadeApiKey { key, entry })
+        })
+    }
+
+    fn revoke_api_key(&self, id: String, revoke: RevokeApiKey) -> BoxFuture<'_, Result<ApiKeyEntry, Problem>> {
+        let (keyring, audit) = (self.keyring(), self.audit.clone());
+        to_its_end(async move {
+            let RevokeApiKey { actor, reason } = revoke;
+            let revoked = keyring?.revoke(&id).await;
+            let detail = revoked.as_ref().map_or_else(|_| id.clone(), |entry| format!("{id} {}", told(entry)));
+            let action = Action { actor, action: "revoke api key".to_owned(), detail, reason, ..Action::default() };
+            audited(&audit, action, revoked.map_err(|error| explained(&error))).await
+        })
+    }
+}
+
+impl Running {
+    fn keyring(&self) -> Result<Arc<Keyring>, Problem> {
+        let none = "the application takes no API keys: [application.tool.weft.auth] has no api_keys = true";
+        self.api_keys.clone().ok_or_else(|| problem(StatusCode::CONFLICT, none))
+    }
+}
+
+/// What the audit log says of a key.
+fn told(entry: &ApiKeyEntry) -> String {
+    let ApiKeyEntry { name, owner, role, permissions, tier, .. } = entry;
+    let tier = tier.as_deref().unwrap_or_default();
+    format!("{name:?} of {owner:?}, role {role:?}, permissions {permissions:?}, tier {tier:?}")
+}
+
+fn explained(error: &ApiKeyError) -> Problem {
+    let status = match error {
+        ApiKeyError::Invalid(_) => StatusCode::BAD_REQUEST,
+        ApiKeyError::TooMany => StatusCode::CONFLICT,
+        ApiKeyError::Unknown(_) => StatusCode::NOT_FOUND,
+        ApiKeyError::Random(_) | ApiKeyError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    problem(status, error.to_string())
+}

@@ -1,0 +1,71 @@
+//! How a running host answers what its control socket is asked about the mesh.
+
+use futures::future::BoxFuture;
+use hyper::StatusCode;
+
+use weft_mesh::{BreakerOrder, OrderError};
+use weft_telemetry::audit::Action;
+
+use super::super::api::{AddFault, BreakerAct, BreakerEntry, Cleared, FaultEntry, Problem};
+use super::super::server::{MeshOperations, problem};
+use super::Running;
+use super::audited::{audited, to_its_end};
+
+impl MeshOperations for Running {
+    fn breakers(&self) -> Vec<BreakerEntry> {
+        self.host.parts().mesh.callees().into_iter().map(BreakerEntry::from).collect()
+    }
+
+    fn order_breaker(
+        &self,
+        component: String,
+        order: BreakerOrder,
+        act: BreakerAct,
+    ) -> BoxFuture<'_, Result<(), Problem>> {
+        let (mesh, audit) = (self.host.parts().mesh.clone(), self.audit.clone());
+        to_its_end(async move {
+            let name = match order {
+                BreakerOrder::Open => "open breaker",
+                BreakerOrder::Close => "close breaker",
+                BreakerOrder::Reset => "reset breaker",
+            };
+            let done = mesh.order_breaker(&component, order).map_err(|error| match error {
+                OrderError::NoCallee(_) => problem(StatusCode::NOT_FOUND, error.to_string()),
+                OrderError::NoBreaker(_) => problem(StatusCode::CONFLICT, error.to_string()),
+            });
+            audited(&audit, action(act.actor, act.reason, name, component), done).await
+        })
+    }
+
+    fn faults(&self) -> Vec<FaultEntry> {
+        let (declared, by_hand) = self.host.parts().mesh.faults();
+        let declared = declared.iter().map(|rule| FaultEntry::of(rule, true));
+        declared.chain(by_hand.iter().map(|rule| FaultEntry::of(rule, false))).collect()
+    }
+
+    fn add_fault(&self, add: AddFault) -> BoxFuture<'_, Result<(), Problem>> {
+        let (mesh, audit) = (self.host.parts().mesh.clone(), self.audit.clone());
+        to_its_end(async move {
+            let rule = add.fault.rule().map_err(|error| problem(StatusCode::BAD_REQUEST, error));
+            let added = rule.and_then(|rule| {
+                mesh.add_fault(&rule).map_err(|error| problem(StatusCode::CONFLICT, error.to_string()))
+            });
+            // Strings and numbers are always JSON.
+            let detail = serde_json::to_string(&add.fault).unwrap_or_default();
+            audited(&audit, action(add.actor, add.reason, "add fault", detail), added).await
+        })
+    }
+
+    fn clear_faults(&self, act: BreakerAct) -> BoxFuture<'_, Result<Cleared, Problem>> {
+        let (mesh, audit) = (self.host.parts().mesh.clone(), self.audit.clone());
+        to_its_end(async move {
+            let cleared = mesh.clear_faults();
+            let action = action(act.actor, act.reason, "clear faults", cleared.to_string());
+            audited(&audit, action, Ok(Cleared { cleared })).await
+        })
+    }
+}
+
+fn action(actor: String, reason: String, action: &str, detail: String) -> Action {
+    Action { actor, action: action.to_owned(), detail, reason, ..Action::default() }
+}

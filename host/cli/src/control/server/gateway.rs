@@ -1,0 +1,53 @@
+//! What the control socket is asked about the gateway: rate limits and API keys.
+
+use futures::future::BoxFuture;
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response};
+
+use super::super::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, Problem, RevokeApiKey};
+use super::{Body, Query, body, decoded, json, named, nothing_at, parsed};
+
+/// How many callers of each limit are told of if it is not said.
+const DEFAULT_CALLERS: usize = 5;
+/// The most that are.
+const MAX_CALLERS: usize = 1_000;
+
+/// What a host can be asked about its gateway.
+pub trait GatewayOperations: Send + Sync + 'static {
+    /// How all rate limits stand, with so many of the callers that have used most of each.
+    fn limits(&self, callers: usize) -> Vec<LimitReport>;
+    /// All API keys, oldest first. 409 if the application takes none.
+    fn api_keys(&self) -> Result<Vec<ApiKeyEntry>, Problem>;
+    /// Makes a key. It is kept, and in the audit log, when this answers.
+    fn create_api_key(&self, wanted: NewApiKey) -> BoxFuture<'_, Result<MadeApiKey, Problem>>;
+    /// Ends a key, at once and for good. 404 if there is no such key.
+    fn revoke_api_key(&self, id: String, revoke: RevokeApiKey) -> BoxFuture<'_, Result<ApiKeyEntry, Problem>>;
+}
+
+/// Answers a request for `limits`, or `api-keys` and what is below it.
+pub(super) async fn route(
+    gateway: &dyn GatewayOperations,
+    segments: &[&str],
+    query: &Query,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Problem> {
+    match (request.method(), segments) {
+        (&Method::GET, ["limits"]) => {
+            let callers = query.number("callers")?.unwrap_or(DEFAULT_CALLERS).min(MAX_CALLERS);
+            Ok(json(&gateway.limits(callers)))
+        }
+        (&Method::GET, ["api-keys"]) => Ok(json(&gateway.api_keys()?)),
+        (&Method::POST, ["api-keys"]) => {
+            let wanted: NewApiKey = parsed(&body(request).await?, "API key")?;
+            named(&wanted.actor)?;
+            Ok(json(&gateway.create_api_key(wanted).await?))
+        }
+        (&Method::POST, ["api-keys", id, "revoke"]) => {
+            let id = decoded(id)?;
+            let revoke: RevokeApiKey = parsed(&body(request).await?, "revocation")?;
+            named(&revoke.actor)?;
+            Ok(json(&gateway.revoke_api_key(id, revoke).await?))
+        }
+        (method, segments) => Err(nothing_at(method, &format!("/v1/{}", segments.join("/")))),
+    }
+}

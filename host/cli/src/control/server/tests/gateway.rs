@@ -1,0 +1,56 @@
+//! Rate limits and API keys over the socket.
+
+use super::*;
+use crate::control::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, RevokeApiKey};
+
+impl GatewayOperations for Fake {
+    fn limits(&self, callers: usize) -> Vec<LimitReport> {
+        self.note(format!("limits {callers}"));
+        Vec::new()
+    }
+
+    fn api_keys(&self) -> Result<Vec<ApiKeyEntry>, Problem> {
+        Err(problem(StatusCode::CONFLICT, "the application takes no API keys"))
+    }
+
+    fn create_api_key(&self, wanted: NewApiKey) -> BoxFuture<'_, Result<MadeApiKey, Problem>> {
+        self.note(format!("key of {} by {}", wanted.owner, wanted.actor));
+        let entry = ApiKeyEntry { id: "k1".to_owned(), owner: wanted.owner, ..ApiKeyEntry::default() };
+        Box::pin(async { Ok(MadeApiKey { key: "weft_x".to_owned(), entry }) })
+    }
+
+    fn revoke_api_key(&self, id: String, revoke: RevokeApiKey) -> BoxFuture<'_, Result<ApiKeyEntry, Problem>> {
+        self.note(format!("revoke {id} by {}", revoke.actor));
+        Box::pin(async { Ok(ApiKeyEntry::default()) })
+    }
+}
+
+#[tokio::test]
+async fn limits_and_keys_are_asked_for_and_keys_made_and_ended() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    client.limits(7).await.unwrap();
+    let none = client.api_keys().await.unwrap_err();
+    assert_eq!(none.to_string(), "the application takes no API keys");
+    let mut wanted = NewApiKey {
+        actor: "ada@local".to_owned(),
+        reason: String::new(),
+        name: String::new(),
+        owner: "u1".to_owned(),
+        role: String::new(),
+        permissions: Vec::new(),
+        tier: None,
+        tenant: None,
+        expires_in_ms: None,
+    };
+    let made = client.create_api_key(&wanted).await.unwrap();
+    assert_eq!((made.key.as_str(), made.entry.owner.as_str()), ("weft_x", "u1"));
+    let mut revoke = RevokeApiKey { actor: "ada@local".to_owned(), reason: String::new() };
+    client.revoke_api_key("k/1", &revoke).await.unwrap();
+    assert_eq!(server.asked(), ["limits 7", "key of u1 by ada@local", "revoke k/1 by ada@local"]);
+    // Whoever does it has to say who they are.
+    (wanted.actor, revoke.actor) = (String::new(), String::new());
+    assert!(client.create_api_key(&wanted).await.err().is_some_and(|error| error.is::<UsageError>()));
+    assert!(client.revoke_api_key("k", &revoke).await.unwrap_err().is::<UsageError>());
+    assert_eq!(server.asked(), Vec::<String>::new());
+}

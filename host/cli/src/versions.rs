@@ -1,0 +1,296 @@
+//! Versions of components that are deployed beside those of the manifest: which there are, how much each serves, and how canaries go.
+//! They are kept in `versions/` of the data directory: the components by their digests, and what is said of them in
+//! `versions.json`. Choosing and counting belong to the mesh, running to the engine.
+
+pub mod canary;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use weft_core::{id, whole};
+use weft_engine::{FunctionSpec, Source, version_name};
+use weft_mesh::{Share, Split, WHOLE};
+
+use canary::Canary;
+
+/// Versions of one component beside the manifest's.
+pub const MAX_VERSIONS: usize = 8;
+/// Digits of the digest that name a version.
+const NAME_DIGITS: usize = 12;
+/// Headers by which one version can be asked for.
+pub const MAX_HEADERS: usize = 16;
+
+/// A version beside the manifest's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// The component.
+    pub component: Arc<str>,
+    /// SHA-256 of the version's file, in hex.
+    pub digest: Arc<str>,
+    /// How much it serves, of [`WHOLE`].
+    pub weight: u32,
+    /// Requests with one of these headers are served by it in any case.
+    pub headers: Vec<(Arc<str>, Arc<str>)>,
+    /// Digest of the manifest's own version when this was put beside it. Once that is another, this one is dropped: what was tried
+    /// or promoted by hand has been overtaken by a deployment of the manifest.
+    pub beside: Arc<str>,
+    /// How it is tried, or was.
+    pub canary: Option<Canary>,
+}
+
+impl Version {
+    /// Its name: the first digits of its digest.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.digest.get(..NAME_DIGITS).unwrap_or(&self.digest)
+    }
+
+    /// What the engine and the mesh know it by.
+    #[must_use]
+    pub fn function(&self) -> Arc<str> {
+        version_name(&self.component, self.name())
+    }
+}
+
+/// Why the versions cannot be what they were to become.
+#[derive(Debug, thiserror::Error)]
+pub enum VersionError {
+    /// It is asked for something that is not there.
+    #[error("{0}")]
+    Missing(String),
+    /// It cannot be done as things stand.
+    #[error("{0}")]
+    Conflict(String),
+    /// It could not be kept.
+    #[error("the versions cannot be kept in {}: {source}", path.display())]
+    Kept {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// The versions of one application.
+#[derive(Debug)]
+pub struct Versions {
+    folder: PathBuf,
+    now: Mutex<Vec<Version>>,
+}
+
+impl Versions {
+    /// Those that are kept in `data`.
+    ///
+    /// # Errors
+    /// If what is kept cannot be read.
+    pub fn open(data: &Path) -> Result<Self, VersionError> {
+        let folder = data.join("versions");
+        let path = folder.join("versions.json");
+        let kept = |source| VersionError::Kept { path: path.clone(), source };
+        fs::create_dir_all(&folder).map_err(kept)?;
+        let now = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| kept(error.into()))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(kept(error)),
+        };
+        Ok(Self { folder, now: Mutex::new(now) })
+    }
+
+    /// All of them, in the order in which they were deployed.
+    #[must_use]
+    pub fn all(&self) -> Vec<Version> {
+        self.locked().clone()
+    }
+
+    /// Changes them, durably: `change` works on a copy, and `carry_out` makes of it what it is for; if either fails nothing is changed.
+    ///
+    /// # Errors
+    /// Those of both, and if it cannot be kept.
+    pub fn change<T, E: From<VersionError>>(
+        &self,
+        change: impl FnOnce(&mut Vec<Version>) -> Result<T, E>,
+        carry_out: impl FnOnce(&[Version]) -> Result<(), E>,
+    ) -> Result<T, E> {
+        let mut now = self.locked();
+        let mut changed = now.clone();
+        let answer = change(&mut changed)?;
+        carry_out(&changed)?;
+        let path = self.folder.join("versions.json");
+        let written = serde_json::to_vec_pretty(&changed).map_err(io::Error::from);
+        let written = written.and_then(|bytes| whole::write(&path, &bytes));
+        written.map_err(|source| VersionError::Kept { path, source })?;
+        *now = changed;
+        Ok(answer)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Vec<Version>> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where the component of a version is in a data directory.
+#[must_use]
+pub fn file(data: &Path, digest: &str) -> PathBuf {
+    data.join("versions").join(format!("{digest}.wasm"))
+}
+
+/// Puts a component where a host on `data` finds it; answers its digest.
+///
+/// # Errors
+/// If it cannot be read or written.
+pub fn bring(data: &Path, source: &Path) -> io::Result<String> {
+    let bytes = fs::read(source)?;
+    let digest = id::digest(&bytes);
+    let target = file(data, &digest);
+    if let Some(folder) = target.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    whole::write(&target, &bytes)?;
+    Ok(digest)
+}
+
+/// The functions of the versions, each with all that its component has but the code.
+#[must_use]
+pub fn functions(versions: &[Version], of_manifest: &[FunctionSpec], data: &Path) -> Vec<FunctionSpec> {
+    let of = |version: &Version| {
+        let spec = of_manifest.iter().find(|spec| spec.id == version.component)?;
+        let source = Source { path: file(data, &version.digest), composed: None };
+        Some(FunctionSpec { version: Some(version.name().into()), source, ..spec.clone() })
+    };
+    versions.iter().filter_map(of).collect()
+}
+
+/// How calls are split between them.
+#[must_use]
+pub fn splits(versions: &[Version]) -> Vec<Split> {
+    let mut splits: BTreeMap<Arc<str>, Vec<Share>> = BTreeMap::new();
+    for version in versions {
+        let share = Share { name: version.function(), weight: version.weight, headers: version.headers.clone() };
+        splits.entry(version.component.clone()).or_default().push(share);
+    }
+    let split = |(component, versions)| Split { component, versions, sticky: true };
+    splits.into_iter().map(split).collect()
+}
+
+/// Puts a version beside the manifest's. It serves nothing but what asks for it by header.
+///
+/// # Errors
+/// If it is there already, or there are too many.
+pub fn add(versions: &mut Vec<Version>, version: Version) -> Result<(), VersionError> {
+    let conflict = |text: String| Err(VersionError::Conflict(text));
+    let component = &version.component;
+    if version.digest == version.beside {
+        return conflict(format!("that is the version of {component} that the manifest has"));
+    }
+    let of_component: Vec<&Version> = versions.iter().filter(|other| other.component == *component).collect();
+    if of_component.iter().any(|other| other.digest == version.digest) {
+        return conflict(format!("version {} of {component} is deployed already", version.name()));
+    }
+    if of_component.len() >= MAX_VERSIONS {
+        return conflict(format!("{component} has {MAX_VERSIONS} versions beside the manifest's: abort one first"));
+    }
+    versions.push(version);
+    Ok(())
+}
+
+/// The version of a component that is meant: the named one, or the only one.
+///
+/// # Errors
+/// If there is none, or not one alone.
+pub fn find<'v>(
+    versions: &'v mut [Version],
+    component: &str,
+    name: Option<&str>,
+) -> Result<&'v mut Version, VersionError> {
+    let is_meant =
+        |version: &Version| &*version.component == component && name.is_none_or(|name| version.name() == name);
+    let names: BTreeSet<String> = versions.iter().filter(|v| is_meant(v)).map(|v| v.name().to_owned()).collect();
+    match (names.len(), name) {
+        (1, _) => {}
+        (0, Some(name)) => return Err(VersionError::Missing(format!("{component} has no version {name}"))),
+        (0, None) => {
+            let text = format!("{component} has no version beside the manifest's: `weft deploy` puts one there");
+            return Err(VersionError::Missing(text));
+        }
+        _ => {
+            let names = names.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(VersionError::Conflict(format!("{component} has several versions: say which of {names}")));
+        }
+    }
+    versions.iter_mut().find(|version| is_meant(version)).ok_or_else(|| VersionError::Missing(component.to_owned()))
+}
+
+/// Gives a version a share. It comes first, so that whoever it serves stays with it as it grows; what others have is cut to what is left.
+pub fn give(versions: &mut [Version], component: &str, digest: &str, weight: u32) {
+    let mut left = WHOLE - weight.min(WHOLE);
+    for version in versions.iter_mut().filter(|version| &*version.component == component) {
+        if &*version.digest == digest {
+            version.weight = weight.min(WHOLE);
+        } else {
+            version.weight = version.weight.min(left);
+            left -= version.weight;
+        }
+    }
+    // Stable: all others keep their order.
+    versions.sort_by_key(|version| !(&*version.component == component && &*version.digest == digest));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(component: &str, digest: &str, weight: u32) -> Version {
+        let [component, digest, beside] = [component, digest, "base"].map(Arc::from);
+        Version { component, digest, weight, headers: Vec::new(), beside, canary: None }
+    }
+
+    #[test]
+    fn what_is_changed_is_kept_and_what_fails_changes_nothing() {
+        let data = tempfile::tempdir().unwrap();
+        let versions = Versions::open(data.path()).unwrap();
+        let put = |all: &mut Vec<Version>| add(all, version("a", &"1".repeat(64), 0));
+        versions.change(put, |_| Ok(())).unwrap();
+        assert!(versions.change(put, |_| Ok(())).unwrap_err().to_string().contains("deployed already"));
+        let refused = |_: &[Version]| Err(VersionError::Conflict("refused".to_owned()));
+        let other = |all: &mut Vec<Version>| add(all, version("b", &"2".repeat(64), 0));
+        assert!(versions.change(other, refused).is_err());
+        let kept = Versions::open(data.path()).unwrap().all();
+        assert_eq!((kept.clone(), kept.len()), (versions.all(), 1));
+        assert_eq!(&*kept[0].function(), "a@111111111111");
+    }
+
+    #[test]
+    fn a_version_is_found_by_its_name_or_alone() {
+        let mut all = vec![version("a", &"1".repeat(64), 0), version("a", &"2".repeat(64), 0), version("b", "3", 0)];
+        assert_eq!(find(&mut all, "b", None).unwrap().name(), "3");
+        assert_eq!(find(&mut all, "a", Some("222222222222")).unwrap().name(), "222222222222");
+        assert!(find(&mut all, "a", None).unwrap_err().to_string().contains("say which of 111111111111, 2222"));
+        assert!(matches!(find(&mut all, "a", Some("9")), Err(VersionError::Missing(_))));
+        assert!(matches!(find(&mut all, "c", None), Err(VersionError::Missing(_))));
+    }
+
+    #[test]
+    fn shares_never_exceed_the_whole() {
+        let mut all = vec![version("a", "1", 6_000), version("b", "9", 10_000), version("a", "2", 4_000)];
+        give(&mut all, "a", "2", 9_000);
+        let shares: Vec<_> = all.iter().map(|v| (&*v.component, &*v.digest, v.weight)).collect();
+        assert_eq!(shares, [("a", "2", 9_000), ("a", "1", 1_000), ("b", "9", 10_000)]);
+        give(&mut all, "a", "1", 20_000);
+        assert_eq!((all[0].weight, all[1].weight), (10_000, 0));
+    }
+
+    #[test]
+    fn what_the_manifest_has_is_no_version_beside_it() {
+        let mut all = Vec::new();
+        assert!(add(&mut all, version("a", "base", 0)).is_err());
+        for number in 0..MAX_VERSIONS {
+            add(&mut all, version("a", &number.to_string(), 0)).unwrap();
+        }
+        assert!(add(&mut all, version("a", "x", 0)).unwrap_err().to_string().contains("abort one first"));
+    }
+}

@@ -1,0 +1,287 @@
+//! Calls through all policies, over a runner that answers what a test says and a clock that a test moves.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use futures::FutureExt as _;
+use weft_core::clock::ManualClock;
+use weft_core::manifest::mesh::{Breaker, CallPolicy, Hedge, Retry};
+use weft_core::{CallContext, StepScope, Target};
+
+use super::*;
+use crate::breaker::BreakerState;
+use crate::policy::FailurePolicy;
+
+type Answer = Result<Vec<u32>, Failure>;
+
+/// Answers in the order of the script, each after its time; then with 7.
+struct Script {
+    clock: Arc<ManualClock>,
+    answers: Mutex<VecDeque<(Duration, Answer)>>,
+    runs: Mutex<u32>,
+}
+
+impl Runner<u32> for Script {
+    fn run(&self, _: Invocation<u32>) -> BoxFuture<'static, Answer> {
+        *self.runs.lock().unwrap() += 1;
+        let (after, answer) = self.answers.lock().unwrap().pop_front().unwrap_or((Duration::ZERO, Ok(vec![7])));
+        let sleep = self.clock.sleep(after);
+        sleep.map(move |()| answer).boxed()
+    }
+}
+
+struct Bench {
+    mesh: Mesh<u32>,
+    script: Arc<Script>,
+    clock: Arc<ManualClock>,
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn failure(reason: Reason) -> Failure {
+    Failure::unknown(Fault::Guest, reason, "scripted")
+}
+
+fn invocation() -> Invocation<u32> {
+    Invocation {
+        target: Target { component: "seats".into(), interface: "a:b/c@1.0.0".into(), function: "reserve".into() },
+        arguments: [1].into(),
+        keyed: true,
+        context: CallContext {
+            caller: Some("enroll".into()),
+            deadline: Duration::from_secs(1_000),
+            trace: None,
+            depth: 1,
+            step: None,
+        },
+    }
+}
+
+impl Bench {
+    fn new(policy: &CallPolicy) -> Self {
+        let clock = Arc::new(ManualClock::at_ms(0));
+        let script = Arc::new(Script { clock: clock.clone(), answers: Mutex::default(), runs: Mutex::default() });
+        let mesh = Mesh::new(script.clone(), clock.clone(), || 100);
+        let policy = CalleePolicy {
+            component: "seats".into(),
+            callers: ["enroll".into()].into(),
+            deadline: Duration::from_secs(10),
+            max_concurrent: 100,
+            max_pending: 100,
+            durable: false,
+            failures: FailurePolicy::of(policy, &CallPolicy::default()),
+        };
+        mesh.configure(vec![policy], Vec::new());
+        Self { mesh, script, clock }
+    }
+
+    fn script(&self, answers: impl IntoIterator<Item = (u64, Answer)>) {
+        self.script.answers.lock().unwrap().extend(answers.into_iter().map(|(after, answer)| (ms(after), answer)));
+    }
+
+    /// Calls, and lets time pass until there is an answer.
+    fn call(&self, invocation: Invocation<u32>) -> Answer {
+        let mut call = self.mesh.call(invocation);
+        loop {
+            if let Some(answer) = call.as_mut().now_or_never() {
+                return answer;
+            }
+            self.clock.advance_to_next().unwrap();
+        }
+    }
+
+    fn runs(&self) -> u32 {
+        std::mem::take(&mut self.script.runs.lock().unwrap())
+    }
+
+    fn breaker(&self) -> BreakerState {
+        self.mesh.callees()[0].breaker.unwrap().state
+    }
+}
+
+#[test]
+fn a_call_that_failed_is_made_again() {
+    let bench = Bench::new(&CallPolicy::default());
+    bench.script([(0, Err(failure(Reason::Trapped))), (0, Err(failure(Reason::Unavailable)))]);
+    assert_eq!(bench.call(invocation()), Ok(vec![7]));
+    assert_eq!(bench.runs(), 3);
+    assert_eq!(bench.mesh.callees()[0].retries, 2);
+    // The first wait is up to 100 ms, the second up to 200.
+    assert!(bench.clock.monotonic() > Duration::ZERO && bench.clock.monotonic() <= ms(300));
+}
+
+#[test]
+fn a_call_is_made_again_three_times_at_most() {
+    let bench = Bench::new(&CallPolicy::default());
+    bench.script((0..9).map(|_| (0, Err(failure(Reason::Trapped)))));
+    assert_eq!(bench.call(invocation()), Err(failure(Reason::Trapped)));
+    assert_eq!(bench.runs(), 4);
+}
+
+#[test]
+fn what_may_have_had_its_effect_is_made_again_only_with_a_key_or_if_declared() {
+    let declared = Retry { idempotent: vec!["a:b/c@1.0.0#reserve".into()], ..Retry::default() };
+    for (policy, keyed, runs) in [
+        (CallPolicy::default(), false, 1),
+        (CallPolicy::default(), true, 2),
+        (CallPolicy { retry: Some(declared), ..CallPolicy::default() }, false, 2),
+    ] {
+        let bench = Bench::new(&policy);
+        bench.script([(0, Err(failure(Reason::Trapped)))]);
+        let _ = bench.call(Invocation { keyed, ..invocation() });
+        assert_eq!(bench.runs(), runs);
+    }
+}
+
+#[test]
+fn a_step_of_a_saga_has_a_policy_of_its_own() {
+    let bench = Bench::new(&CallPolicy { hedge: Some(Hedge { after_ms: 10 }), ..CallPolicy::default() });
+    bench.script([(100, Err(failure(Reason::Trapped)))]);
+    let mut in_a_step = invocation();
+    in_a_step.context.step = Some(StepScope { key: "k/a#1".into() });
+    assert_eq!(bench.call(in_a_step), Err(failure(Reason::Trapped)));
+    assert_eq!(bench.runs(), 1);
+}
+
+#[test]
+fn a_wait_that_would_outlast_the_deadline_is_not_begun() {
+    let bench = Bench::new(&CallPolicy::default());
+    bench.script([(0, Err(failure(Reason::Overloaded).retry_after_ms(60_000)))]);
+    assert!(bench.call(invocation()).is_err());
+    assert_eq!((bench.runs(), bench.clock.monotonic()), (1, Duration::ZERO));
+}
+
+#[test]
+fn calls_made_again_keep_to_their_budget() {
+    let bench = Bench::new(&CallPolicy {
+        breaker: Some(Breaker { enabled: false, ..Breaker::default() }),
+        ..CallPolicy::default()
+    });
+    bench.script((0..10_000).map(|_| (0, Err(failure(Reason::Unavailable)))));
+    for _ in 0..100 {
+        assert!(bench.call(invocation()).is_err());
+    }
+    let extra = bench.mesh.callees()[0].retries;
+    assert!((3..=20).contains(&extra), "{extra}");
+}
+
+#[test]
+fn a_deadline_ends_a_call_and_counts_against_its_callee() {
+    let bench = Bench::new(&CallPolicy::default());
+    bench.script((0..10).map(|_| (60_000, Ok(vec![1]))));
+    for _ in 0..3 {
+        assert_eq!(bench.call(invocation()).unwrap_err().reason, Reason::Deadline);
+    }
+    assert_eq!(bench.mesh.callees()[0].breaker.unwrap().failures, 1, "only the last ten seconds count");
+    assert_eq!(bench.runs(), 3, "there is no time left for another attempt");
+}
+
+#[test]
+fn an_attempt_has_a_timeout_of_its_own() {
+    let retry = Retry { attempt_timeout_ms: Some(500), ..Retry::default() };
+    let bench = Bench::new(&CallPolicy { retry: Some(retry), ..CallPolicy::default() });
+    bench.script([(60_000, Ok(vec![1]))]);
+    assert_eq!(bench.call(invocation()), Ok(vec![7]));
+    assert_eq!(bench.runs(), 2);
+}
+
+#[test]
+fn a_callee_that_mostly_fails_is_left_alone_and_tried_again() {
+    let retry = Retry { max_retries: 0, ..Retry::default() };
+    let bench = Bench::new(&CallPolicy { retry: Some(retry), ..CallPolicy::default() });
+    bench.script((0..10).map(|_| (0, Err(failure(Reason::Trapped)))));
+    for _ in 0..10 {
+        assert!(bench.call(invocation()).is_err());
+    }
+    assert_eq!((bench.breaker(), bench.runs()), (BreakerState::Open, 10));
+    let refused = bench.call(invocation()).unwrap_err();
+    assert_eq!((refused.reason, refused.retry_after_ms, bench.runs()), (Reason::Unavailable, Some(30_000), 0));
+    bench.clock.advance(Duration::from_secs(30));
+    for _ in 0..3 {
+        assert!(bench.call(invocation()).is_ok());
+    }
+    assert_eq!(bench.breaker(), BreakerState::Closed);
+}
+
+#[test]
+fn a_breaker_sees_what_callers_see() {
+    let bench = Bench::new(&CallPolicy::default());
+    for _ in 0..20 {
+        bench.script([(0, Err(failure(Reason::Trapped)))]);
+        bench.clock.advance(Duration::from_secs(4));
+        assert!(bench.call(invocation()).is_ok());
+    }
+    assert_eq!(bench.breaker(), BreakerState::Closed);
+}
+
+#[test]
+fn by_hand_a_breaker_is_opened_and_reset() {
+    let bench = Bench::new(&CallPolicy::default());
+    bench.mesh.order_breaker("seats", BreakerOrder::Open).unwrap();
+    assert!(bench.call(invocation()).is_err());
+    assert_eq!(bench.runs(), 0);
+    bench.mesh.order_breaker("seats", BreakerOrder::Reset).unwrap();
+    assert!(bench.call(invocation()).is_ok());
+    assert_eq!(bench.mesh.order_breaker("x", BreakerOrder::Reset), Err(OrderError::NoCallee("x".into())));
+}
+
+#[test]
+fn a_second_call_is_made_beside_a_slow_one() {
+    let bench = Bench::new(&CallPolicy { hedge: Some(Hedge { after_ms: 50 }), ..CallPolicy::default() });
+    bench.script([(5_000, Ok(vec![1])), (10, Ok(vec![2]))]);
+    assert_eq!(bench.call(invocation()), Ok(vec![2]));
+    assert_eq!((bench.runs(), bench.clock.monotonic()), (2, ms(60)));
+    assert_eq!(bench.mesh.callees()[0].hedges, 1);
+    // The first may still be the one that answers.
+    bench.script([(100, Ok(vec![1])), (10, Err(failure(Reason::Trapped)))]);
+    assert_eq!(bench.call(invocation()), Ok(vec![1]));
+    // What is not idempotent is called once.
+    bench.runs();
+    bench.script([(5_000, Ok(vec![1]))]);
+    assert_eq!(bench.call(Invocation { keyed: false, ..invocation() }), Ok(vec![1]));
+    assert_eq!(bench.runs(), 1);
+}
+
+#[test]
+fn a_fault_is_made_by_hand_and_taken_away() {
+    let bench = Bench::new(&CallPolicy::default());
+    let rule = FaultRule {
+        callee: Some("seats".into()),
+        caller: None,
+        function: None,
+        percent: 100,
+        delay_ms: Some(20),
+        abort: Some(Reason::Trapped),
+    };
+    bench.mesh.add_fault(&rule).unwrap();
+    assert_eq!(bench.call(invocation()).unwrap_err().reason, Reason::Trapped);
+    assert_eq!(bench.runs(), 0);
+    assert_eq!(bench.mesh.clear_faults(), 1);
+    assert!(bench.call(invocation()).is_ok());
+}
+
+#[test]
+fn a_caller_that_is_not_declared_is_refused_and_counts_nothing() {
+    let bench = Bench::new(&CallPolicy::default());
+    let mut stranger = invocation();
+    stranger.context.caller = Some("stranger".into());
+    for _ in 0..20 {
+        assert_eq!(bench.call(stranger.clone()).unwrap_err().reason, Reason::Denied);
+    }
+    assert_eq!((bench.runs(), bench.breaker()), (0, BreakerState::Closed));
+}
+
+#[test]
+fn a_callee_whose_policy_is_unchanged_keeps_its_breaker() {
+    let bench = Bench::new(&CallPolicy::default());
+    bench.mesh.order_breaker("seats", BreakerOrder::Open).unwrap();
+    let same = bench.mesh.inner.callees.load()["seats"].policy.clone();
+    bench.mesh.configure(vec![same.clone()], Vec::new());
+    assert_eq!(bench.breaker(), BreakerState::Open);
+    bench.mesh.configure(vec![CalleePolicy { max_pending: 7, ..same }], Vec::new());
+    assert_eq!(bench.breaker(), BreakerState::Closed);
+}

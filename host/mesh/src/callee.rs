@@ -1,0 +1,229 @@
+//! What the mesh keeps of one function that is called: its policy, its places, its breaker, its budget, its counts. In which order
+//! they are asked belongs to `call`.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use weft_core::{CallContext, Clock, Failure, Fault, Reason};
+
+use crate::breaker::{Admission, Breaker, BreakerView, Transition, Verdict};
+use crate::bulkhead::Bulkhead;
+use crate::policy::CalleePolicy;
+use crate::retry::{self, Budget};
+use crate::versions::Chosen;
+
+#[derive(Debug)]
+pub(crate) struct Callee {
+    pub policy: CalleePolicy,
+    pub bulkhead: Bulkhead,
+    breaker: Option<Mutex<Breaker>>,
+    budget: Mutex<Budget>,
+    calls: AtomicU64,
+    failures: AtomicU64,
+    retries: AtomicU64,
+    hedges: AtomicU64,
+}
+
+/// Of one callee, for operators. Counts are since the process began, or since its policy last changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CalleeView {
+    /// The function's id.
+    pub component: Arc<str>,
+    /// Calls made, HTTP requests included.
+    pub calls: u64,
+    /// Calls without an answer.
+    pub failures: u64,
+    /// Calls that were made again.
+    pub retries: u64,
+    /// Calls that were made beside one that had no answer yet.
+    pub hedges: u64,
+    /// Its breaker, if it has one.
+    pub breaker: Option<BreakerView>,
+}
+
+/// What is done to a breaker by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerOrder {
+    /// Refuse all calls until it is reset.
+    Open,
+    /// Let all calls through until it is reset.
+    Close,
+    /// Close it, and leave it to itself.
+    Reset,
+}
+
+impl Callee {
+    pub fn new(policy: CalleePolicy) -> Self {
+        let bulkhead = Bulkhead::new(policy.component.clone(), policy.max_concurrent, policy.max_pending);
+        let breaker =
+            policy.failures.breaker.filter(|_| !policy.durable).map(|breaker| Mutex::new(Breaker::new(breaker)));
+        let budget = Mutex::new(Budget::new(policy.failures.retry.budget_percent));
+        let [calls, failures, retries, hedges] = [(); 4].map(|()| AtomicU64::new(0));
+        Self { policy, bulkhead, breaker, budget, calls, failures, retries, hedges }
+    }
+
+    /// A function may call only what its manifest declares. Linking has seen to it; this holds it for calls that
+    /// come another way (a component kept from before a change of the manifest).
+    pub fn authorise(&self, context: &CallContext) -> Result<(), Failure> {
+        match &context.caller {
+            Some(caller) if !self.policy.callers.contains(caller) => {
+                let message = format!("{caller} may not call {}", self.policy.component);
+                Err(Failure::not_attempted(Fault::Guest, Reason::Denied, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets a call through the breaker, if there is one.
+    pub fn pass(self: &Arc<Self>, clock: &Arc<dyn Clock>) -> Result<Passage, Failure> {
+        let began = clock.monotonic();
+        let admission = match &self.breaker {
+            None => None,
+            Some(breaker) => Some(self.admit(&mut locked(breaker), began)?),
+        };
+        Ok(Passage { callee: self.clone(), clock: clock.clone(), began, admission, chosen: None })
+    }
+
+    /// As [`Self::pass`] where no breaker counts.
+    pub fn pass_by(self: &Arc<Self>, clock: &Arc<dyn Clock>) -> Passage {
+        Passage { callee: self.clone(), clock: clock.clone(), began: clock.monotonic(), admission: None, chosen: None }
+    }
+
+    fn admit(&self, breaker: &mut Breaker, now: Duration) -> Result<Admission, Failure> {
+        let (admitted, transition) = breaker.admit(now);
+        self.note(transition);
+        admitted.map_err(|wait| {
+            let message = format!("function {} fails too often and is left alone for a while", self.policy.component);
+            let failure = Failure::not_attempted(Fault::Guest, Reason::Unavailable, message);
+            let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+            failure.retry_after_ms(wait_ms.max(1))
+        })
+    }
+
+    /// Does something to the breaker by hand. `false` if there is none.
+    pub fn order(&self, order: BreakerOrder, now: Duration) -> bool {
+        let Some(breaker) = &self.breaker else { return false };
+        let mut breaker = locked(breaker);
+        let transition = match order {
+            BreakerOrder::Open => breaker.force_open(now),
+            BreakerOrder::Close => breaker.force_closed(),
+            BreakerOrder::Reset => breaker.reset(),
+        };
+        self.note(transition);
+        true
+    }
+
+    /// Notes a call that somebody asked for.
+    pub fn begin(&self) {
+        self.calls.fetch_add(1, Relaxed);
+    }
+
+    pub fn failed(&self) {
+        self.failures.fetch_add(1, Relaxed);
+    }
+
+    pub fn earn(&self, now: Duration) {
+        locked(&self.budget).earn(now);
+    }
+
+    /// Whether the call may be made again.
+    pub fn may_retry(&self, now: Duration) -> bool {
+        self.may_spend(now, &self.retries)
+    }
+
+    /// Whether the call may be made beside one under way.
+    pub fn may_hedge(&self, now: Duration) -> bool {
+        self.may_spend(now, &self.hedges)
+    }
+
+    fn may_spend(&self, now: Duration, count: &AtomicU64) -> bool {
+        let is_there = locked(&self.budget).spend(now);
+        if is_there {
+            count.fetch_add(1, Relaxed);
+        }
+        is_there
+    }
+
+    pub fn view(&self, now: Duration) -> CalleeView {
+        CalleeView {
+            component: self.policy.component.clone(),
+            calls: self.calls.load(Relaxed),
+            failures: self.failures.load(Relaxed),
+            retries: self.retries.load(Relaxed),
+            hedges: self.hedges.load(Relaxed),
+            breaker: self.breaker.as_ref().map(|breaker| locked(breaker).view(now)),
+        }
+    }
+
+    fn note(&self, transition: Option<Transition>) {
+        if let Some(Transition { from, to }) = transition {
+            let (from, to) = (from.as_str(), to.as_str());
+            tracing::warn!(component = %self.policy.component, from, to, "a breaker changed its state");
+        }
+    }
+}
+
+/// A call that went through the breaker, until it is known what came of it. Dropped before, it tells nothing.
+#[derive(Debug)]
+#[must_use]
+pub struct Passage {
+    callee: Arc<Callee>,
+    clock: Arc<dyn Clock>,
+    began: Duration,
+    admission: Option<Admission>,
+    chosen: Option<Chosen>,
+}
+
+impl Passage {
+    /// Tells what came of a request over HTTP. An answer may itself say that the function failed.
+    pub fn tell<T>(self, answer: &Result<T, Failure>, says_failure: impl FnOnce(&T) -> bool) {
+        if answer.is_err() {
+            self.callee.failed();
+        }
+        let verdict = if answer.as_ref().is_ok_and(says_failure) { Verdict::Failure } else { self.verdict(answer) };
+        self.end(verdict);
+    }
+
+    /// The version that serves it, where there are several.
+    pub(crate) fn by(mut self, chosen: Option<Chosen>) -> Self {
+        self.chosen = chosen;
+        self
+    }
+
+    /// What the engine knows the function by that is to serve it.
+    #[must_use]
+    pub fn function(&self) -> &Arc<str> {
+        self.chosen.as_ref().map_or(&self.callee.policy.component, |chosen| &chosen.name)
+    }
+
+    pub(crate) fn verdict<T>(&self, answer: &Result<T, Failure>) -> Verdict {
+        let took = self.clock.monotonic().saturating_sub(self.began);
+        retry::verdict(answer, took, self.callee.policy.deadline)
+    }
+
+    pub(crate) fn end(mut self, verdict: Verdict) {
+        self.record(verdict);
+    }
+
+    fn record(&mut self, verdict: Verdict) {
+        if let Some(chosen) = self.chosen.take() {
+            chosen.tell(verdict, self.clock.monotonic().saturating_sub(self.began));
+        }
+        if let (Some(admission), Some(breaker)) = (self.admission.take(), &self.callee.breaker) {
+            let transition = locked(breaker).record(admission, verdict, self.clock.monotonic());
+            self.callee.note(transition);
+        }
+    }
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        self.record(Verdict::Nothing);
+    }
+}
+
+/// What is behind these locks holds after each statement, so a panic leaves nothing half done.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

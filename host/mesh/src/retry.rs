@@ -1,0 +1,164 @@
+//! Whether a call that failed is made again: what kind of failure it was, whether the call may be made twice, and whether so
+//! many calls are made again already that more would only add to what is wrong.
+
+use std::time::Duration;
+
+use weft_core::{Failure, Outcome, Reason, Target};
+
+use crate::breaker::Verdict;
+use crate::policy::RetryPolicy;
+use crate::window::Window;
+
+/// Over which the budget is kept.
+const BUDGET_WINDOW: Duration = Duration::from_secs(10);
+/// Calls made again within the window that need no budget: else a callee with few calls would never be tried again.
+const FREE: u64 = 3;
+/// A call that its caller has given up counts against the callee if it had this much time, or all that its own deadline gives.
+const FAIR_CHANCE: Duration = Duration::from_secs(1);
+
+const CALLS: usize = 0;
+const EXTRA: usize = 1;
+
+/// How many calls are made beyond those that callers asked for.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    percent: u64,
+    window: Window<2>,
+}
+
+impl Budget {
+    pub fn new(percent: u32) -> Self {
+        Self { percent: percent.into(), window: Window::new(BUDGET_WINDOW) }
+    }
+
+    /// Notes a call that somebody asked for.
+    pub fn earn(&mut self, now: Duration) {
+        self.window.count(now, CALLS);
+    }
+
+    /// Takes what one more call costs, if it is there.
+    pub fn spend(&mut self, now: Duration) -> bool {
+        let [calls, extra] = self.window.sums(now);
+        let is_there = self.percent > 0 && (extra < FREE || (extra + 1) * 100 <= calls * self.percent);
+        if is_there {
+            self.window.count(now, EXTRA);
+        }
+        is_there
+    }
+}
+
+/// Whether another attempt may give another answer and do no harm. What did not begin may always be made again; what may have had
+/// its effect only if it has it once however often it is made.
+pub(crate) fn is_worth_it(failure: &Failure, is_idempotent: impl FnOnce() -> bool) -> bool {
+    let may_help = match failure.reason {
+        Reason::Deadline | Reason::Trapped | Reason::Unavailable | Reason::Overloaded | Reason::Internal => true,
+        // The same call would come to the same end, or nobody waits for it any more.
+        Reason::CpuLimit | Reason::ResourceLimit | Reason::Denied | Reason::ShuttingDown | Reason::Cancelled => false,
+    };
+    may_help && (failure.outcome == Outcome::NotAttempted || is_idempotent())
+}
+
+/// Whether the policy declares a function idempotent.
+pub(crate) fn is_declared(policy: &RetryPolicy, target: &Target) -> bool {
+    let is_target =
+        |declared: &str| declared == "*" || declared.split_once('#') == Some((&*target.interface, &*target.function));
+    policy.idempotent.iter().any(|declared| is_target(declared))
+}
+
+/// What a breaker makes of an answer that took `took`. A typed error of the function is an answer like any other.
+pub(crate) fn verdict<T>(answer: &Result<T, Failure>, took: Duration, deadline: Duration) -> Verdict {
+    let Err(failure) = answer else { return Verdict::Success };
+    match failure.reason {
+        // Of a caller that had hardly any time left, it says nothing.
+        Reason::Deadline if took < deadline.min(FAIR_CHANCE) => Verdict::Nothing,
+        Reason::Deadline
+        | Reason::Trapped
+        | Reason::CpuLimit
+        | Reason::ResourceLimit
+        | Reason::Unavailable
+        | Reason::Internal => Verdict::Failure,
+        Reason::Overloaded | Reason::Denied | Reason::ShuttingDown | Reason::Cancelled => Verdict::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use weft_core::Fault;
+
+    use super::*;
+
+    proptest! {
+        /// In no ten seconds are there more extra calls than the share of the calls, or the few that are free.
+        #[test]
+        fn a_budget_is_kept(steps in prop::collection::vec((0u64..700, prop::bool::weighted(0.5)), 1..400)) {
+            let mut budget = Budget::new(20);
+            let (mut now_ms, mut asked, mut extra) = (0u64, Vec::new(), Vec::new());
+            for (wait_ms, is_call) in steps {
+                now_ms += wait_ms;
+                let now = Duration::from_millis(now_ms);
+                if is_call {
+                    budget.earn(now);
+                    asked.push(now_ms / 1_000);
+                } else if budget.spend(now) {
+                    extra.push(now_ms / 1_000);
+                }
+                let within = |all: &[u64]| all.iter().filter(|slice| **slice + 10 > now_ms / 1_000).count();
+                // Calls fall out of the window before those that they paid for, so as many may be there as of the whole time since.
+                let paid = asked.iter().filter(|slice| **slice + 20 > now_ms / 1_000).count();
+                prop_assert!(within(&extra) <= (paid / 5).max(3) , "{} of {}", within(&extra), paid);
+            }
+        }
+    }
+
+    #[test]
+    fn a_budget_of_nothing_gives_nothing() {
+        assert!(!Budget::new(0).spend(Duration::ZERO));
+    }
+
+    #[test]
+    fn what_may_have_happened_is_made_again_only_if_that_does_no_harm() {
+        for reason in [
+            Reason::Overloaded,
+            Reason::Deadline,
+            Reason::Trapped,
+            Reason::CpuLimit,
+            Reason::ResourceLimit,
+            Reason::Unavailable,
+            Reason::Denied,
+            Reason::ShuttingDown,
+            Reason::Cancelled,
+            Reason::Internal,
+        ] {
+            let helps = matches!(
+                reason,
+                Reason::Overloaded | Reason::Deadline | Reason::Trapped | Reason::Unavailable | Reason::Internal
+            );
+            let (before, after) =
+                (Failure::not_attempted(Fault::Host, reason, ""), Failure::unknown(Fault::Host, reason, ""));
+            assert_eq!(is_worth_it(&before, || false), helps, "{reason:?}");
+            assert_eq!(is_worth_it(&after, || true), helps, "{reason:?}");
+            assert!(!is_worth_it(&after, || false), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn a_caller_without_time_says_nothing_of_the_callee() {
+        let late: Result<(), _> = Err(Failure::unknown(Fault::Guest, Reason::Deadline, ""));
+        let (ms, ten) = (Duration::from_millis, Duration::from_secs(10));
+        assert_eq!(verdict(&late, ms(20), ten), Verdict::Nothing);
+        assert_eq!(verdict(&late, ms(1_000), ten), Verdict::Failure);
+        assert_eq!(verdict(&late, ms(20), ms(20)), Verdict::Failure);
+        assert_eq!(verdict(&Ok(()), ms(20), ten), Verdict::Success);
+    }
+
+    #[test]
+    fn functions_are_declared_by_name() {
+        let target = Target { component: "c".into(), interface: "a:b/c@1.0.0".into(), function: "get".into() };
+        for (declared, is) in [("*", true), ("a:b/c@1.0.0#get", true), ("a:b/c@1.0.0#set", false), ("a:b/c#get", false)]
+        {
+            let policy = RetryPolicy { idempotent: [declared.into()].into(), ..RetryPolicy::default() };
+            assert_eq!(is_declared(&policy, &target), is, "{declared}");
+        }
+    }
+}

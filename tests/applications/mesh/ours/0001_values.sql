@@ -1,0 +1,7 @@
+CREATE TABLE things (
+    id BIGINT PRIMARY KEY,
+    flag BOOLEAN,
+    real DOUBLE PRECISION,
+    label TEXT UNIQUE,
+    bytes BYTEA
+);
