@@ -4,6 +4,7 @@
 pub mod aborts;
 pub mod course;
 pub mod http;
+pub mod http2;
 pub mod invariants;
 pub mod isolation;
 pub mod mutation;

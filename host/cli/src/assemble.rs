@@ -134,7 +134,7 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
         broker: Some(broker.clone()),
         schemas: schemas.clone(),
         sagas: Some(sagas.clone()),
-        resolver,
+        resolver: resolver.clone(),
         telemetry: Arc::new(Told(logs.clone())),
     };
     let (key_value, spin_sqlite) = (services.key_value.clone(), services.spin_sqlite.clone());
@@ -148,6 +148,7 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
     let parts = Parts {
         place: place.clone(),
         clock,
+        resolver,
         engine,
         mesh,
         inside,

@@ -128,6 +128,9 @@ pub struct UpArgs {
     /// Where to listen
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000", value_parser = address)]
     pub listen: SocketAddr,
+    /// Where to listen for HTTPS, instead of where the manifest says
+    #[arg(long, value_name = "ADDR", value_parser = address, conflicts_with = "as_spin")]
+    pub listen_tls: Option<SocketAddr>,
     /// Which state engines stand behind what; without it, the embedded ones
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -188,10 +191,11 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
     let _log = start_log(&command, global.verbose)?;
     match command {
         Command::Up(args) => {
-            let UpArgs { listen, config, watch, as_spin, build, no_rate_limits, seeds, given } = args;
+            let UpArgs { listen, listen_tls, config, watch, as_spin, build, no_rate_limits, seeds, given } = args;
             place.take(given)?;
             let dialect = if as_spin { Dialect::Spin } else { Dialect::Weft };
-            let options = up::Options { place, listen, config, watch, build, no_rate_limits, seeds, dialect };
+            let options =
+                up::Options { place, listen, listen_tls, config, watch, build, no_rate_limits, seeds, dialect };
             up::run(options).await.map(|()| Exit::Success)
         }
         Command::Build(args) => {
@@ -280,6 +284,7 @@ mod tests {
         "weft up --listen 0.0.0.0:80 --config weft.toml --watch",
         "weft up -f folder --profile debug --build --variable a=b --variable @v.toml -e A=B --env C=D",
         "weft up --listen localhost:3000 --state-dir d",
+        "weft up --listen 0.0.0.0:80 --listen-tls 0.0.0.0:443",
         "weft up --key-value a=b --key-value c= --sqlite @tables.sql --sqlite VACUUM",
         "weft build",
         "weft build courses-list",
@@ -371,6 +376,7 @@ mod tests {
             "weft",
             "weft nothing",
             "weft up --listen nowhere",
+            "weft up --listen-tls 127.0.0.1:0 --as-spin",
             "weft api-keys create",
             "weft api-keys create --owner u1 --expires-in soon",
             "weft up --variable a",

@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use weft_capability::events::EventStore;
 use weft_capability::kv::Store;
 use weft_capability::messaging::Broker;
+use weft_capability::outbound::Resolve;
 use weft_capability::outbox::OutboxSource;
 use weft_capability::projection::{LogSource, ProjectionParts, Projections, ReadModels, Source, StoreSource};
 use weft_capability::schema::Registry;
@@ -47,6 +48,8 @@ pub struct Parts {
     pub place: Place,
     /// The machine's time.
     pub clock: Arc<dyn Clock>,
+    /// Resolves the names of other hosts.
+    pub resolver: Arc<dyn Resolve>,
     /// Runs functions.
     pub engine: Engine,
     /// Calls them under policy.

@@ -103,7 +103,7 @@ fn dotenv(manifest: &Manifest) -> Result<HashMap<String, String>, Vec<Diagnostic
 fn key_variables(manifest: &Manifest) -> impl Iterator<Item = &str> {
     manifest.auth.iter().flat_map(|auth| &auth.keys).filter_map(|key| match &key.value {
         KeySource::Variable(name) => Some(&**name),
-        KeySource::Pem(_) | KeySource::Jwks(_) => None,
+        KeySource::Pem(_) | KeySource::Jwks(_) | KeySource::JwksUrl(_) => None,
     })
 }
 

@@ -48,7 +48,7 @@ fn bad_manifests_are_refused_in_these_words() {
         let golden = fs::read_to_string(&expected).unwrap_or_default();
         assert_eq!(said, golden, "{} (BLESS=1 refreshes)", expected.display());
     }
-    assert_eq!(seen, 19, "every bad manifest is looked at");
+    assert_eq!(seen, 21, "every bad manifest is looked at");
 }
 
 #[test]
@@ -133,6 +133,50 @@ source = "a.wasm"
     assert_eq!(limits.tiers["free"], Tier { per_minute: Some(60), per_hour: Some(1000), concurrent: Some(5) });
     assert_eq!(limits.max_keys, 100_000);
     assert!(education().gateway.rate_limits.limits.is_empty(), "nothing is limited by itself");
+}
+
+#[test]
+fn what_is_said_of_the_edge_is_understood() {
+    let bare = "spin_manifest_version = 2\n[application]\nname = \"edge\"\n";
+    let gateway = parsed(bare).gateway;
+    assert!(gateway.tls.is_none() && gateway.cors.is_none() && gateway.compression.is_none());
+    assert_eq!(&*gateway.headers.frame_options, "DENY");
+    let manifest = parsed(&format!(
+        r#"{bare}
+[application.tool.weft.gateway]
+trusted_proxies = ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]
+proxy_protocol = true
+[application.tool.weft.gateway.tls]
+certificates = [{{ certificate = "/etc/tls/a.pem", key = "a.key" }}]
+redirect = true
+[application.tool.weft.gateway.cors]
+origins = ["https://app.example", "https://*.app.example"]
+[application.tool.weft.gateway.compression]
+algorithms = ["gzip"]
+[application.tool.weft.gateway.headers]
+content_security_policy = "default-src 'self';"
+frame_ancestors = ["'self'"]
+permissions_policy = "camera=()"
+"#
+    ));
+    let gateway = &manifest.gateway;
+    let proxies: Vec<String> = gateway.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(proxies, ["10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32"]);
+    let tls = gateway.tls.as_ref().unwrap();
+    assert_eq!((tls.listen.to_string().as_str(), tls.redirect, tls.redirect_port), ("127.0.0.1:3443", true, None));
+    assert_eq!(tls.hsts.map(|hsts| (hsts.max_age_s, hsts.subdomains)), Some((31_536_000, false)));
+    let files = &tls.certificates[0];
+    assert_eq!(
+        (files.certificate.to_str(), files.key.to_str(), files.line),
+        (Some("/etc/tls/a.pem"), Some("./a.key"), 9)
+    );
+    let cors = gateway.cors.as_ref().unwrap();
+    assert!(cors.origins.iter().any(|origin| origin.covers("https://eu.app.example")));
+    assert_eq!((cors.methods.len(), cors.credentials, cors.max_age_s), (6, false, 600));
+    let compression = gateway.compression.as_ref().unwrap();
+    assert_eq!((compression.algorithms.len(), compression.min_bytes), (1, 1024));
+    assert_eq!(&*gateway.headers.content_security_policy, "default-src 'self'; frame-ancestors 'self'");
+    assert_eq!((&*gateway.headers.frame_options, &*gateway.headers.permissions_policy), ("SAMEORIGIN", "camera=()"));
 }
 
 #[test]

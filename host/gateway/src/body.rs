@@ -185,12 +185,20 @@ struct TooLate;
 impl Answer {
     /// An answer of the gateway itself.
     pub(crate) fn whole(bytes: Bytes, ticket: Ticket) -> Self {
-        Self { inner: Inner::Whole(Full::new(bytes)), deadline: None, ticket }
+        Self::begun(Inner::Whole(Full::new(bytes)), None, ticket)
     }
 
     /// An answer of a function.
     pub(crate) fn streamed(body: ResponseBody, deadline: Option<Deadline>, ticket: Ticket) -> Self {
-        Self { inner: Inner::Streamed(body), deadline, ticket }
+        Self::begun(Inner::Streamed(body), deadline, ticket)
+    }
+
+    fn begun(inner: Inner, deadline: Option<Deadline>, ticket: Ticket) -> Self {
+        let mut answer = Self { inner, deadline, ticket };
+        // Nobody asks for a body that is at its end from the start.
+        let ended = answer.is_end_stream();
+        answer.ticket.note_progress(ended);
+        answer
     }
 }
 
@@ -208,20 +216,20 @@ impl Body for Answer {
             Inner::Streamed(body) => Pin::new(body).poll_frame(context),
         };
         match polled {
-            Poll::Ready(None) => this.ticket.complete = true,
+            Poll::Ready(None) => this.ticket.note_progress(true),
             Poll::Ready(Some(Ok(ref frame))) => {
                 this.ticket.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
+                let ended = this.is_end_stream();
+                this.ticket.note_progress(ended);
             }
             Poll::Ready(Some(Err(ref error))) => {
+                this.ticket.complete = false;
                 tracing::warn!(request_id = this.ticket.record.request_id(), %error, "an answer broke off");
             }
             Poll::Pending => {
                 let passed = this.deadline.as_mut().is_some_and(|deadline| deadline.poll_passed(context).is_ready());
                 return if passed { Poll::Ready(Some(Err(TooLate.into()))) } else { Poll::Pending };
             }
-        }
-        if this.is_end_stream() || this.ticket.length == Some(this.ticket.bytes_out) {
-            this.ticket.complete = true;
         }
         polled
     }

@@ -1,4 +1,4 @@
-//! The HTTP edge of the house: a listener, a stack that every request goes down (request id, trace, limits, route,
+//! The HTTP edge of the house: listeners, a stack that every request goes down (request id, trace, limits, route,
 //! token, deadline), and problem details for whatever goes wrong on the way. What stands behind it is a tower service;
 //! the gateway knows nothing of components but their names.
 //!
@@ -7,10 +7,14 @@
 mod auth;
 mod body;
 mod chained;
+mod compressed;
 mod connection;
 mod deadline;
+mod door;
 mod health;
 mod limit;
+mod listen;
+mod policy;
 mod problem;
 mod record;
 mod route;
@@ -18,16 +22,21 @@ mod server;
 mod settings;
 mod shared;
 mod stack;
+mod tls;
 
 pub use auth::{
-    ApiKey, ApiKeys, AuthError, AuthSettings, ClaimNames, Identity, KeyError, KeySet, Revocations, api_key_hash,
+    ApiKey, ApiKeys, AuthError, AuthSettings, ClaimNames, FetchKeys, Identity, KeyError, KeySet, RemoteKeys,
+    Revocations, api_key_hash,
 };
 pub use body::{Answer, BodyError, BoxError, RequestBody, ResponseBody, full};
 pub use chained::chained;
 pub use health::HealthCheck;
 pub use limit::{LimitReport, LimitedCaller};
+pub use listen::{BindError, Listeners, bind};
+pub use policy::Policy;
 pub use problem::Problem;
 pub use route::{RouteMatch, RouteTable};
-pub use server::{BindError, ConfigError, Drained, Gateway, bind};
+pub use server::{ConfigError, Drained, Gateway};
 pub use settings::{About, Limits, Settings};
 pub use stack::Upstream;
+pub use tls::{CertificateError, Tls};

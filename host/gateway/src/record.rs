@@ -1,6 +1,7 @@
 //! What is known of one request while it is worked on: shared by its stages, its body and its answer. At the end it
 //! becomes one line of the access log.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::auth::Identity;
 use crate::connection::{Busy, Peer};
 use crate::deadline::Deadline;
 use crate::limit::{Admission, Shown};
+use crate::policy::{Forwarded, Policy};
 use crate::problem::Problem;
 use crate::route::Route;
 use crate::shared::Shared;
@@ -31,6 +33,12 @@ pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent"
 pub(crate) struct Record {
     pub shared: Arc<Shared>,
     pub peer: Arc<Peer>,
+    /// The rules under which it came in.
+    pub policy: Arc<Policy>,
+    /// What a trusted proxy says of it.
+    pub forwarded: Option<Forwarded>,
+    /// What lets a page of another origin see the answer; set by the stage for that.
+    pub permission: OnceLock<HeaderValue>,
     /// Keeps the connection from counting as idle.
     pub busy: Busy,
     pub method: Method,
@@ -65,7 +73,11 @@ pub(crate) struct Record {
 impl Record {
     pub fn new(shared: Arc<Shared>, peer: Arc<Peer>, busy: Busy, head: &http::request::Parts) -> Self {
         let trace = start_span(parent(&head.headers));
+        let policy = shared.policy.load_full();
         Self {
+            forwarded: peer.trusted.then(|| policy.proxies.forwarded(peer.host, &head.headers)),
+            policy,
+            permission: OnceLock::new(),
             started: shared.clock.monotonic(),
             request_id: request_id(&head.headers),
             // Hex digits always make a header value.
@@ -92,6 +104,25 @@ impl Record {
     /// The id, which is visible ASCII.
     pub fn request_id(&self) -> &str {
         self.request_id.to_str().unwrap_or_default()
+    }
+
+    /// Who sent it, as far as those say whose word counts.
+    pub fn client_ip(&self) -> IpAddr {
+        self.forwarded.as_ref().map_or(self.peer.host, |forwarded| forwarded.address)
+    }
+
+    /// The same with its port, which is 0 if nobody says.
+    pub fn client_address(&self) -> HeaderValue {
+        if self.client_ip() == self.peer.host {
+            return self.peer.address.clone();
+        }
+        HeaderValue::try_from(SocketAddr::new(self.client_ip(), 0).to_string()).unwrap_or(UNKNOWN)
+    }
+
+    /// How the client speaks with us, or with the proxy before us.
+    pub fn scheme(&self) -> &'static str {
+        let said = self.forwarded.as_ref().and_then(|forwarded| forwarded.is_https);
+        if said.unwrap_or(self.peer.is_secure) { "https" } else { "http" }
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -132,15 +163,23 @@ pub(crate) struct Ticket {
     /// `None` while there is no answer.
     pub status: Option<u16>,
     pub bytes_out: u64,
-    /// The length that the answer announces: once so much is written, nobody asks for its end.
+    /// The length of the body that the answer announces: once so much is written, nobody asks for its end.
     pub length: Option<u64>,
-    /// Whether the answer was written to its end.
+    /// Whether the answer was written to its end, no byte more or less than it announces.
     pub complete: bool,
 }
 
 impl Ticket {
     pub fn new(record: Arc<Record>) -> Self {
         Self { record, status: None, bytes_out: 0, length: None, complete: false }
+    }
+
+    /// Notes how far the answer is; `ended` if its body has said so.
+    pub fn note_progress(&mut self, ended: bool) {
+        self.complete = match self.length {
+            Some(length) => length == self.bytes_out,
+            None => ended,
+        };
     }
 }
 
@@ -166,7 +205,7 @@ impl Drop for Ticket {
             component = route.map_or("-", |route| &*route.config.component),
             user = record.identity.get().map_or("-", |identity| identity.subject()),
             api_key = record.identity.get().and_then(|identity| identity.api_key()).map_or("-", |id| &**id),
-            client = record.peer.text(),
+            client = record.client_address().to_str().unwrap_or_default(),
             trace_id = &*record.trace.trace_id,
             request_id = record.request_id(),
         );

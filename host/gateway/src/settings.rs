@@ -1,9 +1,10 @@
 //! What an operator can set, with its defaults and units. Routes and keys have files of their own.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use weft_core::manifest;
+
+use crate::policy::Policy;
 
 /// The bounds of one gateway. Everything that a client can send or hold is in here.
 #[derive(Clone, Debug)]
@@ -59,12 +60,12 @@ impl From<&manifest::Gateway> for Limits {
 }
 
 /// How the gateway behaves, apart from its routes.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Settings {
     /// The bounds.
     pub limits: Limits,
-    /// Peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed. From all others they are dropped.
-    pub trusted_proxies: Vec<IpAddr>,
+    /// The rules of the edge, until there are new ones.
+    pub policy: Policy,
     /// Whether headers that say who a user is (`x-user-*`) are a client's to send: in an application that knows nothing of
     /// Weft they mean whatever it likes. Otherwise they are dropped.
     pub clients_identity: bool,

@@ -1,15 +1,18 @@
 //! What all requests of a gateway share.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
 use weft_core::Clock;
 use weft_core::manifest::RateLimits;
 
 use crate::auth::Authenticator;
+use crate::compressed;
 use crate::health::HealthBoard;
 use crate::limit::LimitSet;
+use crate::policy::Policy;
 use crate::route::RouteTable;
 use crate::settings::{About, Limits};
 
@@ -17,7 +20,8 @@ use crate::settings::{About, Limits};
 pub(crate) struct Shared {
     pub clock: Arc<dyn Clock>,
     pub limits: Limits,
-    pub trusted_proxies: Vec<IpAddr>,
+    /// Read once per request and replaced whole.
+    pub policy: ArcSwap<Policy>,
     pub clients_identity: bool,
     pub auth: Option<Authenticator>,
     pub health: HealthBoard,
@@ -30,6 +34,10 @@ pub(crate) struct Shared {
     pub in_flight: AtomicUsize,
     /// Set once the gateway takes no more connections.
     pub draining: AtomicBool,
+    /// Places for answers that are being compressed.
+    pub compressing: Arc<Semaphore>,
+    /// Where HTTPS is listened for; known once it is.
+    pub https_port: OnceLock<u16>,
 }
 
 impl Shared {
@@ -42,7 +50,7 @@ impl Shared {
         Self {
             clock,
             limits: settings.limits,
-            trusted_proxies: settings.trusted_proxies,
+            policy: ArcSwap::from_pointee(settings.policy),
             clients_identity: settings.clients_identity,
             auth,
             health,
@@ -51,6 +59,8 @@ impl Shared {
             rate_limits: RwLock::new(Arc::new(LimitSet::new(&settings.rate_limits, &LimitSet::default()))),
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            compressing: Arc::new(Semaphore::new(compressed::AT_ONCE)),
+            https_port: OnceLock::new(),
         }
     }
 

@@ -98,3 +98,26 @@ async fn a_client_that_goes_away_is_in_the_log() {
     let access = lines.wait(1).await;
     assert_eq!((&access[0]["status"], &access[0]["complete"]), (&499.into(), &false.into()));
 }
+
+#[tokio::test]
+async fn only_an_answer_that_was_written_as_announced_is_complete() {
+    let (lines, _guard) = capture();
+    let cases = [
+        ("GET", "breaks", false),
+        ("GET", "breaks-at-once", false),
+        ("GET", "short", false),
+        ("GET", "empty", true),
+        ("GET", "headers", true),
+        ("HEAD", "headers", true),
+        ("HEAD", "short", true),
+    ];
+    let routes = ["breaks", "breaks-at-once", "short", "empty", "headers"];
+    let routes = routes.iter().map(|name| public(&format!("GET /{name}"), name)).collect();
+    let server = Setup::default().with_routes(routes).start().await;
+    for (number, (method, name, complete)) in cases.into_iter().enumerate() {
+        let request = format!("{method} /{name} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        let got = server.raw(request).await;
+        let access = lines.wait(number + 1).await;
+        assert_eq!(access[number]["complete"], complete, "{method} {name}: {got:?}");
+    }
+}

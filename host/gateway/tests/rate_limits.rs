@@ -5,7 +5,6 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +15,8 @@ use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::json;
 use weft_core::clock::ManualClock;
-use weft_core::manifest::{RateLimit, RateLimits, RateScope, RateStrategy, Route, Tier};
-use weft_gateway::{ApiKey, ApiKeys, AuthSettings, ClaimNames, Identity, KeySet, Settings, api_key_hash};
+use weft_core::manifest::{self, RateLimit, RateLimits, RateScope, RateStrategy, Route, Tier};
+use weft_gateway::{ApiKey, ApiKeys, AuthSettings, ClaimNames, Identity, KeySet, Policy, Settings, api_key_hash};
 
 const NOW_S: u64 = 1_800_000_000;
 
@@ -92,6 +91,7 @@ fn setup() -> (Setup, Arc<ManualClock>) {
         key("ends", None, Some(NOW_S + 1)),
     ];
     let auth = AuthSettings {
+        remote: None,
         issuer: "i".into(),
         audience: "a".into(),
         leeway_s: 0,
@@ -312,7 +312,8 @@ async fn a_reload_keeps_what_is_counted_and_takes_what_is_new() {
 #[tokio::test]
 async fn behind_a_trusted_proxy_the_client_is_who_it_names() {
     let (mut setup, _) = setup();
-    setup.settings.trusted_proxies = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), "10.0.0.1".parse().unwrap()];
+    let trusted_proxies = vec!["127.0.0.1/32".parse().unwrap(), "10.0.0.1/32".parse().unwrap()];
+    setup.settings.policy = Policy::from(&manifest::Gateway { trusted_proxies, ..manifest::Gateway::default() });
     let server = setup.start().await;
     let from =
         async |forwarded: &str| server.send("GET", "/public", &[("x-forwarded-for", forwarded)], "").await.status;

@@ -3,6 +3,8 @@
 mod common;
 
 use common::{REASONS, Setup, public};
+use weft_core::manifest::Gateway;
+use weft_gateway::Policy;
 
 fn routes() -> Setup {
     Setup::default().with_routes(vec![
@@ -73,7 +75,8 @@ async fn headers_that_only_we_may_set_are_taken_off() {
 #[tokio::test]
 async fn a_trusted_proxy_is_believed() {
     let mut setup = routes();
-    setup.settings.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+    let trusting = Gateway { trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()], ..Gateway::default() };
+    setup.settings.policy = Policy::from(&trusting);
     let server = setup.start().await;
     let forwarded = [("X-Forwarded-For", "9.9.9.9"), ("X-Forwarded-Proto", "https"), ("X-User-ID", "admin")];
     let headers = &server.send("GET", "/api/courses", &forwarded, "").await.json()["headers"];

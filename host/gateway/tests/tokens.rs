@@ -5,6 +5,7 @@
 mod common;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,11 +15,14 @@ use common::{Got, Server, Setup, protected, public};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{EncodePrivateKey as _, spki::EncodePublicKey as _};
+use futures::future::BoxFuture;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use weft_core::clock::ManualClock;
+use weft_core::manifest::Located;
 use weft_gateway::{
-    AuthSettings, ClaimNames, ConfigError, Gateway, KeyError, KeySet, Revocations, RouteTable, Settings,
+    AuthSettings, ClaimNames, ConfigError, FetchKeys, Gateway, KeyError, KeySet, RemoteKeys, Revocations, RouteTable,
+    Settings,
 };
 
 const NOW_S: u64 = 1_800_000_000;
@@ -78,10 +82,25 @@ fn sign_as(header: &Value, claims: &Value, algorithm: Algorithm, key: &EncodingK
     format!("{message}.{signature}")
 }
 
+const EDDSA: &str = r#"{"alg":"EdDSA"}"#;
+
+/// A token of exactly these texts, signed by us.
+fn sign_text(header: &str, claims: &str) -> String {
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &eddsa(&ours()), Algorithm::EdDSA).unwrap();
+    format!("{message}.{signature}")
+}
+
+/// Good claims with one of them once more, at the end.
+fn twice(name: &str, value: &str) -> String {
+    let claims = claims().to_string();
+    format!("{},\"{name}\":{value}}}", claims.strip_suffix('}').unwrap())
+}
+
 fn settings(keys: KeySet) -> AuthSettings {
     let (issuer, audience) = ("education-platform".into(), "microservices".into());
-    let claims = ClaimNames::default();
-    AuthSettings { issuer, audience, leeway_s: 30, keys, revocations: None, api_keys: None, claims }
+    let (remote, claims) = (None, ClaimNames::default());
+    AuthSettings { issuer, audience, leeway_s: 30, keys, remote, revocations: None, api_keys: None, claims }
 }
 
 fn our_key() -> KeySet {
@@ -269,6 +288,44 @@ async fn forged_tokens_are_refused() {
 }
 
 #[tokio::test]
+async fn headers_and_claims_that_can_be_read_in_two_ways_are_refused() {
+    let server = start(our_key()).await;
+    let (claims, eddsa_key) = (claims(), eddsa(&ours()));
+    let by_them = |header: Value| sign_as(&header, &claims, Algorithm::EdDSA, &eddsa(&theirs()));
+    let forged = [
+        ("an x5c header", by_them(json!({ "alg": "EdDSA", "x5c": ["MIIB"] }))),
+        ("a kid that is a path", by_them(json!({ "alg": "EdDSA", "kid": "../../../dev/null" }))),
+        ("a kid that is SQL", by_them(json!({ "alg": "EdDSA", "kid": "' UNION SELECT 'key' --" }))),
+        ("a kid that is a URL", by_them(json!({ "alg": "EdDSA", "kid": "https://evil.test/jwks" }))),
+        ("a kid that is no text", by_them(json!({ "alg": "EdDSA", "kid": { "a": 1 } }))),
+        (
+            "a huge kid",
+            sign_as(&json!({ "alg": "EdDSA", "kid": "k".repeat(9000) }), &claims, Algorithm::EdDSA, &eddsa_key),
+        ),
+        ("several algorithms", sign_as(&json!({ "alg": ["none", "EdDSA"] }), &claims, Algorithm::EdDSA, &eddsa_key)),
+        ("no algorithm", sign_as(&json!({ "typ": "JWT" }), &claims, Algorithm::EdDSA, &eddsa_key)),
+        (
+            "an encrypted token's type",
+            sign_as(&json!({ "alg": "EdDSA", "typ": "JWE" }), &claims, Algorithm::EdDSA, &eddsa_key),
+        ),
+        ("two algorithms in one header", sign_text(r#"{"alg":"none","alg":"EdDSA"}"#, &claims.to_string())),
+        ("two subjects", sign_text(EDDSA, &twice("sub", "\"admin\""))),
+        ("two roles", sign_text(EDDSA, &twice("role", "\"admin\""))),
+        ("two types", sign_text(EDDSA, &twice("typ", "\"access\""))),
+        ("two expiries", sign_text(EDDSA, &twice("exp", "9999999999"))),
+        ("two issuers", sign_text(EDDSA, &twice("iss", "\"education-platform\""))),
+        ("two audiences", sign_text(EDDSA, &twice("aud", "\"microservices\""))),
+        ("claims that are a list", sign_text(EDDSA, "[]")),
+        ("claims that are no JSON", sign_text(EDDSA, "{")),
+    ];
+    for (why, token) in forged {
+        assert_refused(&server.bearer("/any", &token).await, why);
+        assert_refused(&server.bearer("/public", &token).await, why);
+    }
+    assert_eq!(server.bearer("/any", &sign_text(EDDSA, &claims.to_string())).await.status, 200, "without any of it");
+}
+
+#[tokio::test]
 async fn headers_that_point_to_keys_are_ignored_on_a_genuine_token() {
     let server = start(our_key()).await;
     let header = json!({ "alg": "EdDSA", "typ": "at+jwt", "jku": "https://evil.test", "x5u": "https://evil.test", "kid": "any" });
@@ -311,6 +368,82 @@ async fn a_key_set_is_asked_by_key_id() {
     let secret = EncodingKey::from_secret(b"secret");
     let hs256 = sign_as(&json!({ "alg": "HS256", "kid": "c" }), &claims(), Algorithm::HS256, &secret);
     assert_refused(&server.bearer("/any", &hs256).await, "a symmetric key in the set");
+}
+
+/// An issuer that publishes its keys, counts who asks, and may be down.
+#[derive(Default)]
+struct Issuer {
+    published: Mutex<Option<Value>>,
+    asked: AtomicUsize,
+}
+
+impl Issuer {
+    fn publish(&self, keys: &[(&str, &SigningKey)]) {
+        let jwk = |(kid, key): &(&str, &SigningKey)| {
+            let x = URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
+            json!({ "kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid })
+        };
+        *self.published.lock().unwrap() = Some(json!({ "keys": keys.iter().map(jwk).collect::<Vec<_>>() }));
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+impl FetchKeys for Issuer {
+    fn fetch<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<String, String>> {
+        assert_eq!(url, "https://issuer.test/keys");
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let published = self.published.lock().unwrap().as_ref().map(Value::to_string);
+        Box::pin(async move { published.ok_or_else(|| "the issuer is down".to_owned()) })
+    }
+}
+
+fn of_kid(kid: &str, key: &SigningKey) -> String {
+    sign_as(&json!({ "alg": "EdDSA", "kid": kid }), &claims(), Algorithm::EdDSA, &eddsa(key))
+}
+
+#[tokio::test]
+async fn published_keys_are_looked_for_when_a_token_names_a_new_one() {
+    let issuer = Arc::new(Issuer::default());
+    let urls = vec![Located::new("https://issuer.test/keys".into(), 7)];
+    let remote = Some(RemoteKeys { urls, fetch: Arc::clone(&issuer) as _ });
+    let (setup, clock) = setup(AuthSettings { remote, ..settings(KeySet::default()) });
+    let server = setup.start().await;
+    let (first, second) = (of_kid("a", &ours()), of_kid("b", &theirs()));
+    // The issuer is down when the gateway starts, and at the first token.
+    assert_refused(&server.bearer("/any", &first).await, "no keys yet");
+    issuer.publish(&[("a", &ours())]);
+    assert_refused(&server.bearer("/any", &first).await, "it was asked a moment ago");
+    let asked = issuer.asked();
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(server.bearer("/any", &first).await.status, 200, "it is asked again");
+    assert_eq!(issuer.asked(), asked + 1);
+    // Unknown keys ask at most every 30 seconds, however many tokens name one; known keys never.
+    for number in 0..20 {
+        assert_refused(&server.bearer("/any", &of_kid(&format!("x{number}"), &theirs())).await, "an unknown key");
+        assert_eq!(server.bearer("/any", &first).await.status, 200);
+    }
+    assert_eq!(issuer.asked(), asked + 1);
+    // Rotation: both keys for a time, then the new one alone.
+    issuer.publish(&[("a", &ours()), ("b", &theirs())]);
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(server.bearer("/any", &second).await.status, 200);
+    assert_eq!(server.bearer("/any", &first).await.status, 200);
+    assert_refused(&server.bearer("/any", &of_kid("a", &theirs())).await, "the id of another key");
+    issuer.publish(&[("b", &theirs())]);
+    clock.advance(Duration::from_secs(30));
+    assert_refused(&server.bearer("/any", &of_kid("c", &ours())).await, "an unknown key, which has it ask");
+    assert_refused(&server.bearer("/any", &first).await, "a key that was taken away, though the token was known");
+    assert_eq!(server.bearer("/any", &second).await.status, 200);
+    // What cannot be fetched, or is nonsense, changes nothing.
+    for published in [None, Some(json!({ "keys": [] })), Some(json!("nonsense"))] {
+        *issuer.published.lock().unwrap() = published;
+        clock.advance(Duration::from_secs(30));
+        assert_refused(&server.bearer("/any", &of_kid("d", &theirs())).await, "an unknown key");
+        assert_eq!(server.bearer("/any", &second).await.status, 200, "the old keys stay");
+    }
 }
 
 #[test]

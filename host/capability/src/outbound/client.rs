@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{Request, Response, Uri};
+use http::header::ACCEPT;
+use http::{Request, Response, StatusCode, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Collected, Empty, Limited};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Semaphore;
@@ -99,6 +101,29 @@ impl Outbound {
     /// Resolves after `duration`.
     pub(super) fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         self.dialer.sleep(duration)
+    }
+
+    /// The body behind a URL, for the host itself: all of it within `time`, and no more than `most_bytes`. Redirects are
+    /// not followed.
+    ///
+    /// # Errors
+    /// [`OutboundError`], also for a status other than 200 and for a longer body.
+    pub async fn get(&self, url: &str, time: Duration, most_bytes: usize) -> Result<Bytes, OutboundError> {
+        let bad = || OutboundError::BadUrl(url.to_owned());
+        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let request = Request::get(url).header(ACCEPT, "application/json").body(body).map_err(|_| bad())?;
+        let got = async {
+            let response = self.send(request, Timeouts { head: time, between: time }).await?;
+            if response.status() != StatusCode::OK {
+                return Err(OutboundError::Protocol(format!("the answer is {}", response.status())));
+            }
+            let body = Limited::new(response.into_body(), most_bytes).collect().await;
+            body.map(Collected::to_bytes).map_err(|error| OutboundError::Protocol(error.to_string()))
+        };
+        tokio::select! {
+            got = got => got,
+            () = self.sleep(time) => Err(OutboundError::ReadTimeout),
+        }
     }
 
     /// Sends a request whose URL is absolute. Redirects are not followed.

@@ -9,7 +9,7 @@ use crate::composing::{self, Composed};
 use crate::exit::{Exit, UsageError};
 use crate::given::GivenArgs;
 use crate::specs::{self, Made};
-use crate::{keys, output};
+use crate::{https, keys, output};
 
 /// What `weft check` takes.
 #[derive(Debug, clap::Args)]
@@ -79,6 +79,7 @@ fn check(place: &Place) -> anyhow::Result<Checked> {
         let variables = keys::resolve(&manifest, place)?;
         specs::functions(&manifest, &variables, &Made { composed, ..Made::default() })
     });
+    let missing: Vec<_> = https::problem(&manifest).into_iter().chain(missing).collect();
     let functions = match functions {
         Ok(functions) if missing.is_empty() => functions,
         Ok(_) => return Ok(Err(missing)),

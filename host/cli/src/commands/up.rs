@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use weft_core::manifest::{Component, Manifest, RateLimits, Variables};
 use weft_gateway::{
-    About, ApiKeys, AuthSettings, Gateway, HealthCheck, Limits, Revocations, RouteTable, Settings, bind,
+    About, ApiKeys, AuthSettings, Gateway, HealthCheck, Limits, Listeners, Policy, Revocations, RouteTable, Settings,
+    bind,
 };
 use weft_telemetry::AuditLog;
 
@@ -21,6 +22,8 @@ use crate::commands::{build, watch};
 use crate::control::operations::Running;
 use crate::control::server;
 use crate::host::Host;
+use crate::https::{self, Certificates};
+use crate::issuers::Issuers;
 use crate::output;
 use crate::seeding::Seeds;
 use crate::upstream::Upstream;
@@ -38,6 +41,8 @@ pub struct Options {
     pub place: Place,
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where to listen for HTTPS, if not where the manifest says.
+    pub listen_tls: Option<SocketAddr>,
     /// Which engine stands behind what.
     pub config: Option<PathBuf>,
     /// Rebuild and redeploy when sources change.
@@ -75,6 +80,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let dialect = options.dialect;
     let assembling = tokio::task::spawn_blocking(move || assemble::assemble(&place, dialect));
     let host = Arc::new(assembling.await.context("assembling the host was cut short")??);
+    let https = https::open(&host.manifest(), options.listen_tls).await?;
     host.parts().inside.listens(address);
     options.seeds.plant(host.parts()).await?;
     let told = host.start().await?;
@@ -103,11 +109,17 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // Whoever has read the address finds the socket.
     let control = tokio::spawn(server::serve(Arc::new(operations), data, stop.clone().cancelled_owned())?);
     tokio::spawn(canary::run(host.clone(), audit_of_canaries, stop.clone()));
-    if options.watch {
-        watch::start(host.clone(), edge.clone(), options.no_rate_limits, stop.clone())?;
+    let (mut listeners, mut certificates, mut secure_address) = (Listeners::from(listener), None, None);
+    if let Some(https) = https {
+        secure_address = Some(https.listener.local_addr()?);
+        certificates = Some(Certificates::watch(host.clone(), https.tls.clone(), stop.clone())?);
+        listeners = listeners.with_tls(https.listener, https.tls);
     }
-    announce(&host.manifest(), address, &told)?;
-    let drained = edge.serve(listener, stop.clone().cancelled_owned(), DRAIN).await;
+    if options.watch {
+        watch::start(host.clone(), edge.clone(), certificates, options.no_rate_limits, stop.clone())?;
+    }
+    announce(&host.manifest(), address, secure_address, &told)?;
+    let drained = edge.serve(listeners, stop.clone().cancelled_owned(), DRAIN).await;
     if drained.cut_off > 0 {
         tracing::warn!(connections = drained.cut_off, "cut off requests that did not finish in time");
     }
@@ -135,7 +147,8 @@ fn edge(host: &Arc<Host>, api_keys: Option<Arc<Keyring>>, no_rate_limits: bool) 
     let clients_identity = !manifest.components.values().any(Component::is_weft);
     let limits = Limits::from(&manifest.gateway);
     let rate_limits = rate_limits(&manifest, no_rate_limits);
-    let settings = Settings { limits, trusted_proxies: Vec::new(), clients_identity, application, rate_limits };
+    let policy = Policy::from(&manifest.gateway);
+    let settings = Settings { limits, policy, clients_identity, application, rate_limits };
     let checks: Vec<Arc<dyn HealthCheck>> =
         vec![Arc::new(JournalHealth(parts.sagas.clone())), Arc::new(BrokerHealth(parts.broker.clone()))];
     let upstream = Upstream::new(parts.engine.clone(), parts.mesh.clone());
@@ -154,16 +167,25 @@ fn auth(
         let store = host.parts().key_value.clone();
         Arc::new(VoidTokens { store, label: label.value.clone() }) as Arc<dyn Revocations>
     });
+    let issuers = Issuers { resolver: host.parts().resolver.clone(), clock: host.parts().clock.clone() };
     let api_keys = api_keys.map(|keyring| keyring as Arc<dyn ApiKeys>);
     let variable = |name: &str| variables.get(name).map(str::to_owned);
-    let settings = AuthSettings::from_manifest(auth, variable, revocations, api_keys)
+    let settings = AuthSettings::from_manifest(auth, variable, revocations, Arc::new(issuers), api_keys)
         .with_context(|| format!("{}:{}", manifest.path.display(), auth.line))?;
     Ok(Some(settings))
 }
 
 /// Says where it is and what to try. The address comes first: scripts wait for it.
-fn announce(manifest: &Manifest, address: SocketAddr, told: &[String]) -> anyhow::Result<()> {
+fn announce(
+    manifest: &Manifest,
+    address: SocketAddr,
+    secure_address: Option<SocketAddr>,
+    told: &[String],
+) -> anyhow::Result<()> {
     output::line(&format!("{} listening on http://{address}", manifest.application.name))?;
+    if let Some(address) = secure_address {
+        output::line(&format!("{} listening on https://{address}", manifest.application.name))?;
+    }
     for line in told {
         output::line(line)?;
     }

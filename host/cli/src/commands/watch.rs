@@ -12,11 +12,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use weft_core::manifest::{Build, Manifest};
-use weft_gateway::RouteTable;
+use weft_gateway::{Policy, RouteTable};
 
 use crate::commands::build;
 use crate::commands::up::{self, Edge};
 use crate::host::Host;
+use crate::https::Certificates;
 use crate::{assemble, keys};
 
 /// Editors write a file in several steps; changes within this time are one.
@@ -28,7 +29,13 @@ const BUILD_OUTPUT: &str = "target";
 ///
 /// # Errors
 /// If the system cannot watch the sources.
-pub fn start(host: Arc<Host>, edge: Arc<Edge>, no_rate_limits: bool, stop: CancellationToken) -> anyhow::Result<()> {
+pub fn start(
+    host: Arc<Host>,
+    edge: Arc<Edge>,
+    certificates: Option<Arc<Certificates>>,
+    no_rate_limits: bool,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let manifest = host.manifest();
     let (changed, changes) = mpsc::channel(1);
     let root = std::path::absolute(&manifest.root)?;
@@ -48,7 +55,7 @@ pub fn start(host: Arc<Host>, edge: Arc<Edge>, no_rate_limits: bool, stop: Cance
         // The watcher lives as long as this task.
         let _watcher = watcher;
         tokio::select! {
-            () = follow(&host, &edge, no_rate_limits, changes) => {}
+            () = follow(&host, &edge, certificates.as_deref(), no_rate_limits, changes) => {}
             () = stop.cancelled() => {}
         }
     });
@@ -56,12 +63,23 @@ pub fn start(host: Arc<Host>, edge: Arc<Edge>, no_rate_limits: bool, stop: Cance
     Ok(())
 }
 
-async fn follow(host: &Arc<Host>, edge: &Arc<Edge>, no_rate_limits: bool, mut changes: mpsc::Receiver<()>) {
+async fn follow(
+    host: &Arc<Host>,
+    edge: &Arc<Edge>,
+    certificates: Option<&Certificates>,
+    no_rate_limits: bool,
+    mut changes: mpsc::Receiver<()>,
+) {
     while changes.recv().await.is_some() {
         tokio::time::sleep(SETTLE).await;
         while changes.try_recv().is_ok() {}
         match redeploy(host, edge, no_rate_limits).await {
-            Ok(()) => tracing::info!("deployed"),
+            Ok(()) => {
+                if let Some(certificates) = certificates {
+                    certificates.reload(&host.manifest());
+                }
+                tracing::info!("deployed");
+            }
             Err(error) => tracing::error!("not deployed, everything stays as it is: {error:#}"),
         }
     }
@@ -79,6 +97,7 @@ async fn redeploy(host: &Arc<Host>, edge: &Arc<Edge>, no_rate_limits: bool) -> a
     });
     deployed.await??;
     edge.deploy(routes, &rate_limits)?;
+    edge.set_policy(Policy::from(&host.manifest().gateway));
     host.run_schedules();
     host.serve_subscriptions().await?;
     host.serve_projections().await

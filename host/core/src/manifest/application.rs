@@ -207,7 +207,7 @@ fn tool(section: Section<'_>, manifest: &mut Manifest, files: &Files) -> Vec<Rul
         Context::read(name, entry, files).map(|context| (context.name.clone(), context))
     });
     manifest.auth = section.section("auth").map(|table| Auth::read(table, files));
-    manifest.gateway = section.section("gateway").map(Gateway::read).unwrap_or_default();
+    manifest.gateway = section.section("gateway").map(|table| Gateway::read(table, files)).unwrap_or_default();
     manifest.mesh = section.section("mesh").map(Mesh::read).unwrap_or_default();
     manifest.schemas = Schemas::read(&section, files);
     manifest.sagas = section.section("sagas").map(SagaSettings::read).unwrap_or_default();

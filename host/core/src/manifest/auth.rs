@@ -8,6 +8,9 @@ use super::names;
 use super::section::{Entry, Section};
 use super::source::Files;
 
+/// Longest URL, in bytes.
+const MAX_URL_BYTES: usize = 2048;
+
 /// `[application.tool.weft.auth]`: tokens are JWT of this issuer for this audience, signed by one of these keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Auth {
@@ -40,6 +43,8 @@ pub enum KeySource {
     Pem(PathBuf),
     /// A JWKS file.
     Jwks(PathBuf),
+    /// Where a JWKS is published: an `https` URL, or an `http` URL of this machine.
+    JwksUrl(Arc<str>),
 }
 
 impl Auth {
@@ -52,7 +57,7 @@ impl Auth {
             section.report_with_help(
                 section.line,
                 "authentication needs 1 to 16 keys",
-                "add keys = [{ variable = \"jwt_private_key\" }], or { pem = \"file\" }, or { jwks = \"file\" }",
+                "add keys = [{ variable = \"jwt_private_key\" }], or { pem = \"file\" }, { jwks = \"file\" }, { jwks_url = \"https://...\" }",
             );
         }
         let keys = entries.into_iter().filter_map(|entry| key(entry, files)).collect();
@@ -72,16 +77,38 @@ impl Auth {
 fn key(entry: Entry<'_>, files: &Files) -> Option<Located<KeySource>> {
     let section = entry.section()?;
     let (variable, pem, jwks) = (section.string("variable"), section.string("pem"), section.string("jwks"));
-    let source = match (variable, pem, jwks) {
-        (Some(name), None, None) => Some(KeySource::Variable(name.value)),
-        (None, Some(file), None) => files.existing(&file, &section).map(KeySource::Pem),
-        (None, None, Some(file)) => files.existing(&file, &section).map(KeySource::Jwks),
+    let source = match (variable, pem, jwks, section.string("jwks_url")) {
+        (Some(name), None, None, None) => Some(KeySource::Variable(name.value)),
+        (None, Some(file), None, None) => files.existing(&file, &section).map(KeySource::Pem),
+        (None, None, Some(file), None) => files.existing(&file, &section).map(KeySource::Jwks),
+        (None, None, None, Some(url)) if is_key_url(&url) => Some(KeySource::JwksUrl(url.value)),
+        (None, None, None, Some(url)) => {
+            let message = format!("`jwks_url`: {:?} is no https URL", &*url.value);
+            section.report_with_help(
+                url.line,
+                message,
+                "write https://host/path; plain http would let anybody between sign",
+            );
+            None
+        }
         _ => {
-            section.report(section.line, "a key has one of `variable`, `pem` and `jwks`");
+            section.report(section.line, "a key has one of `variable`, `pem`, `jwks` and `jwks_url`");
             None
         }
     };
     let line = section.line;
     section.finish();
     source.map(|source| Located::new(source, line))
+}
+
+/// Whoever answers for this URL signs our tokens, so nobody may stand between.
+fn is_key_url(url: &str) -> bool {
+    let is_local = |rest: &str| {
+        let authority = rest.split('/').next().unwrap_or_default();
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+    };
+    let https = url.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', ':']));
+    let local = url.strip_prefix("http://").is_some_and(is_local);
+    (https || local) && url.len() <= MAX_URL_BYTES && url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@')
 }

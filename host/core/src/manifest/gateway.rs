@@ -1,10 +1,29 @@
-//! Bounds of the gateway. Keeping to them belongs to the gateway.
+//! The gateway: bounds of every request, and whose word counts on where one comes from. TLS, CORS, compression and
+//! security headers have files of their own. Keeping to all of it belongs to the gateway.
+
+mod compression;
+mod cors;
+mod headers;
+mod tls;
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 use super::limits::DEADLINE_MS;
 use super::rate_limit::RateLimits;
 use super::section::Section;
+use super::source::Files;
 
-/// `[application.tool.weft.gateway]`: bounds of every request.
+pub use compression::Compression;
+pub use cors::{Cors, Origin};
+pub use headers::SecurityHeaders;
+pub use tls::{CertificateFiles, Hsts, Tls};
+
+/// Most trusted proxies, each an address or a range of them.
+const MAX_PROXIES: usize = 64;
+
+/// `[application.tool.weft.gateway]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gateway {
     /// The largest body of a request, in bytes: 0 to 1 GiB, 10 MB by default. A larger one is answered with 413.
@@ -25,6 +44,18 @@ pub struct Gateway {
     /// Requests that are served at once over all routes: 1 to 1,000,000, 1,000 by default. One more is answered with
     /// 503.
     pub max_concurrent: u32,
+    /// Peers whose word counts on where a request comes from: addresses and ranges (CIDR), at most 64, none by default.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether connections from trusted proxies begin with a header of the PROXY protocol, version 1 or 2.
+    pub proxy_protocol: bool,
+    /// HTTPS, if it is to be served.
+    pub tls: Option<Tls>,
+    /// Which pages of other origins may call, if any may.
+    pub cors: Option<Cors>,
+    /// Compression of answers, if they are to be compressed.
+    pub compression: Option<Compression>,
+    /// What restrains a browser.
+    pub headers: SecurityHeaders,
     /// How many requests are admitted.
     pub rate_limits: RateLimits,
 }
@@ -40,13 +71,19 @@ impl Default for Gateway {
             idle_timeout_ms: 60_000,
             max_connections: 10_000,
             max_concurrent: 1_000,
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
+            tls: None,
+            cors: None,
+            compression: None,
+            headers: SecurityHeaders::default(),
             rate_limits: RateLimits::default(),
         }
     }
 }
 
 impl Gateway {
-    pub(super) fn read(section: Section<'_>) -> Self {
+    pub(super) fn read(section: Section<'_>, files: &Files) -> Self {
         let default = Self::default();
         let ms = |key, default| section.number(key, DEADLINE_MS, default);
         let gateway = Self {
@@ -58,9 +95,36 @@ impl Gateway {
             idle_timeout_ms: ms("idle_timeout_ms", default.idle_timeout_ms),
             max_connections: section.number("max_connections", 1..=1_000_000, default.max_connections),
             max_concurrent: section.number("max_concurrent", 1..=1_000_000, default.max_concurrent),
+            trusted_proxies: trusted_proxies(&section),
+            proxy_protocol: section.flag("proxy_protocol", false),
+            tls: section.section("tls").and_then(|table| Tls::read(table, files)),
+            cors: section.section("cors").map(Cors::read),
+            compression: section.section("compression").map(Compression::read),
+            headers: section.section("headers").map(SecurityHeaders::read).unwrap_or_default(),
             rate_limits: RateLimits::read(&section),
         };
+        if gateway.proxy_protocol && gateway.trusted_proxies.is_empty() {
+            section.report_with_help(
+                section.line,
+                "`proxy_protocol` without `trusted_proxies`: nobody's header would be read",
+                "add trusted_proxies = [\"10.0.0.0/8\"] with the addresses of your load balancers",
+            );
+        }
         section.finish();
         gateway
     }
+}
+
+fn trusted_proxies(section: &Section<'_>) -> Vec<IpNet> {
+    let written =
+        section.names("trusted_proxies", |text| network(text).is_some(), "an address or a range such as 10.0.0.0/8");
+    if let Some(many) = written.get(MAX_PROXIES) {
+        section.report(many.line, format!("`trusted_proxies` has at most {MAX_PROXIES} entries"));
+    }
+    written.iter().filter_map(|text| network(text)).collect()
+}
+
+/// An address, or a range of them.
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }

@@ -52,7 +52,7 @@ pub use component::Component;
 pub use context::{Context, Migration};
 pub use dependency::{Configuration, Dependency, DependencyName, DependencySource, Inherits};
 pub use diagnostic::{Diagnostic, Located};
-pub use gateway::Gateway;
+pub use gateway::{CertificateFiles, Compression, Cors, Gateway, Hsts, Origin, SecurityHeaders, Tls};
 pub use grants::{FileMount, Grants};
 pub use limits::{DEFAULT_CALL_DEADLINE_MS, Limits, Reuse};
 pub use missing::MissingGrant;
@@ -100,7 +100,7 @@ pub struct Manifest {
     pub contexts: BTreeMap<Arc<str>, Context>,
     /// Whose tokens are accepted; without it every route is public.
     pub auth: Option<Auth>,
-    /// Bounds of the gateway.
+    /// What the gateway asks of every request, and gives every answer.
     pub gateway: Gateway,
     /// Policy on calls from function to function.
     pub mesh: mesh::Mesh,

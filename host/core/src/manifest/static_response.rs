@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::names;
 use super::section::Section;
 
 /// The longest body, in bytes.
@@ -53,7 +54,7 @@ fn headers(table: &Section<'_>, body_bytes: usize) -> Vec<(Arc<str>, Arc<str>)> 
     for (name, entry) in entries.into_iter().take(MAX_HEADERS) {
         let lower = name.to_ascii_lowercase();
         let Some(value) = entry.string() else { continue };
-        if !is_token(&lower) {
+        if !names::is_token(&lower) {
             entry.report("is no name for a header");
         } else if value.bytes().any(|byte| (byte < b' ' && byte != b'\t') || byte == 0x7f) {
             entry.report("has a control character in its value");
@@ -71,11 +72,6 @@ fn headers(table: &Section<'_>, body_bytes: usize) -> Vec<(Arc<str>, Arc<str>)> 
         }
     }
     headers
-}
-
-/// RFC 9110's token.
-fn is_token(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 impl fmt::Debug for StaticResponse {

@@ -34,6 +34,11 @@ impl TokenCache {
         Some(identity)
     }
 
+    /// Forgets all.
+    pub fn clear(&self) {
+        *self.generations.lock().unwrap_or_else(PoisonError::into_inner) = Generations::default();
+    }
+
     pub fn insert(&self, hash: TokenHash, identity: Arc<Identity>) {
         self.generations.lock().unwrap_or_else(PoisonError::into_inner).insert(hash, identity);
     }

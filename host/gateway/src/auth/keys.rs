@@ -79,6 +79,14 @@ impl KeySet {
         if self.keys.len() == before { Err(KeyError::NoUsableKey) } else { Ok(()) }
     }
 
+    /// Adds the keys of another set.
+    ///
+    /// # Errors
+    /// [`KeyError::TooMany`]; those for which there is room are added.
+    pub(super) fn extend(&mut self, other: &Self) -> Result<(), KeyError> {
+        other.keys.iter().cloned().try_for_each(|key| self.add(key))
+    }
+
     /// Whether there is no key at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -9,14 +9,18 @@ pub(crate) mod api_key;
 mod cache;
 mod identity;
 mod keys;
+mod remote;
 mod settings;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use sha2::{Digest as _, Sha256};
+use weft_core::Clock;
 
 use crate::problem::Problem;
 use api_key::API_KEY;
@@ -25,6 +29,8 @@ use cache::{TokenCache, TokenHash};
 use identity::Claims;
 pub use identity::{ClaimNames, Identity};
 pub use keys::{KeyError, KeySet};
+use remote::Remote;
+pub use remote::{FetchKeys, RemoteKeys};
 pub use settings::{AuthError, AuthSettings};
 
 /// Longest token, in bytes.
@@ -37,10 +43,28 @@ pub trait Revocations: Send + Sync + 'static {
     fn not_before(&self, subject: &str) -> Option<u64>;
 }
 
+/// Why a token gives no identity.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// It is not valid.
+    Invalid(Problem),
+    /// It names a key that nobody knows, but that may have been published since.
+    UnknownKey(Problem),
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::Invalid(problem)
+    }
+}
+
 /// Verifies tokens.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     settings: AuthSettings,
+    /// All keys: the settings' own, and what was fetched.
+    keys: ArcSwap<KeySet>,
+    remote: Option<Remote>,
     eddsa: Validation,
     rs256: Validation,
     cache: TokenCache,
@@ -58,7 +82,34 @@ impl Authenticator {
             validation
         };
         let (eddsa, rs256) = (validation(Algorithm::EdDSA), validation(Algorithm::RS256));
-        Self { settings, eddsa, rs256, cache: TokenCache::default() }
+        let keys = ArcSwap::from_pointee(settings.keys.clone());
+        let remote = settings.remote.clone().map(Remote::new);
+        Self { settings, keys, remote, eddsa, rs256, cache: TokenCache::default() }
+    }
+
+    /// Keeps the keys that are fetched fresh; never ends.
+    pub async fn keep_keys_fresh(&self, clock: &dyn Clock) {
+        if self.remote.is_none() {
+            return std::future::pending().await;
+        }
+        loop {
+            self.refresh(clock, remote::REFRESH).await;
+            clock.sleep(remote::REFRESH).await;
+        }
+    }
+
+    /// Fetches the keys, because a token names one that nobody knows.
+    pub async fn look_for_keys(&self, clock: &dyn Clock) {
+        self.refresh(clock, remote::PATIENCE).await;
+    }
+
+    async fn refresh(&self, clock: &dyn Clock, age: Duration) {
+        let Some(remote) = &self.remote else { return };
+        if let Some(keys) = remote.refresh(clock, age, &self.settings.keys).await {
+            self.keys.store(Arc::new(keys));
+            // A key that was taken away must not live on in tokens that it has signed.
+            self.cache.clear();
+        }
     }
 
     /// Whether callers may show API keys, which are then nobody else's business.
@@ -69,28 +120,32 @@ impl Authenticator {
     /// The identity behind a request; `None` if it carries neither a token nor a key.
     ///
     /// # Errors
-    /// 401 for a token or a key that is not valid now; 400 for both at once, as RFC 6750 section 3.1 has it for several
-    /// ways to show a token: which of two callers it is would be a guess.
-    pub fn identify(&self, headers: &HeaderMap, now_ms: u64) -> Result<Option<Arc<Identity>>, Problem> {
+    /// A token or a key that is not valid now, as far as is known: 401. 400 for both at once, as RFC 6750 section 3.1 has
+    /// it for several ways to show a token: which of two callers it is would be a guess.
+    pub fn identify(&self, headers: &HeaderMap, now_ms: u64) -> Result<Option<Arc<Identity>>, Refusal> {
         let token = bearer_token(headers)?;
         match &self.settings.api_keys {
-            Some(_) if token.is_some() && headers.contains_key(API_KEY) => Err(Problem::two_credentials()),
-            Some(keys) if token.is_none() => api_key::identify(&**keys, headers, now_ms / 1000),
+            Some(_) if token.is_some() && headers.contains_key(API_KEY) => Err(Problem::two_credentials().into()),
+            Some(keys) if token.is_none() => Ok(api_key::identify(&**keys, headers, now_ms / 1000)?),
             _ => token.map(|token| self.identify_token(token, now_ms)).transpose(),
         }
     }
 
-    fn identify_token(&self, token: &[u8], now_ms: u64) -> Result<Arc<Identity>, Problem> {
+    fn identify_token(&self, token: &[u8], now_ms: u64) -> Result<Arc<Identity>, Refusal> {
         if token.len() > TOKEN_BYTES {
-            return Err(Problem::token_invalid("The access token is too long."));
+            return Err(Problem::token_invalid("The access token is too long.").into());
         }
         let hash: TokenHash = Sha256::digest(token).into();
         let identity = match self.cache.get(&hash) {
             Some(identity) => identity,
             None => {
-                let identity =
-                    Arc::new(self.verify(token).ok_or(Problem::token_invalid("The access token is not valid."))?);
+                let keys = self.keys.load_full();
+                let identity = Arc::new(self.verify(token, &keys)?);
                 self.cache.insert(hash, Arc::clone(&identity));
+                if !Arc::ptr_eq(&keys, &*self.keys.load()) {
+                    // The keys have changed meanwhile, and with them what may be remembered.
+                    self.cache.clear();
+                }
                 identity
             }
         };
@@ -100,23 +155,28 @@ impl Authenticator {
     }
 
     /// Why a token is not valid is not told: it would only help to forge one.
-    fn verify(&self, token: &[u8]) -> Option<Identity> {
-        let header = decode_header(token).ok()?;
+    fn verify(&self, token: &[u8], keys: &KeySet) -> Result<Identity, Refusal> {
+        let invalid = || Problem::token_invalid("The access token is not valid.");
+        let header = decode_header(token).map_err(|_| invalid())?;
         let validation = match header.alg {
             Algorithm::EdDSA => &self.eddsa,
             Algorithm::RS256 => &self.rs256,
-            _ => return None,
+            _ => return Err(invalid().into()),
         };
         let is_jwt = header.typ.as_deref().is_none_or(|typ| {
             ["JWT", "at+jwt", "application/at+jwt"].iter().any(|known| typ.eq_ignore_ascii_case(known))
         });
         // We know no critical extension (RFC 7515 section 4.1.11).
         if !is_jwt || header.crit.is_some() {
-            return None;
+            return Err(invalid().into());
         }
-        let mut keys = self.settings.keys.candidates(header.alg, header.kid.as_deref());
-        let claims: Claims = keys.find_map(|key| decode(token, &key.decoding, validation).ok())?.claims;
-        Identity::from_claims(claims, &self.settings.claims)
+        let mut candidates = keys.candidates(header.alg, header.kid.as_deref()).peekable();
+        if candidates.peek().is_none() && self.remote.is_some() {
+            return Err(Refusal::UnknownKey(invalid()));
+        }
+        let claims = candidates.find_map(|key| decode(token, &key.decoding, validation).ok());
+        let claims: Claims = claims.ok_or_else(invalid)?.claims;
+        Identity::from_claims(claims, &self.settings.claims).ok_or_else(|| invalid().into())
     }
 
     fn check_time(&self, identity: &Identity, now_s: u64) -> Result<(), Problem> {

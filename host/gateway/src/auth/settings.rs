@@ -1,5 +1,5 @@
-//! What a token must carry and who signs it, from the manifest. Keys are read once, at start; changing them means
-//! starting again.
+//! What a token must carry and who signs it, from the manifest. Keys of variables and files are read once, at start;
+//! changing them means starting again. Those behind URLs are fetched (`remote`).
 
 use std::fmt;
 use std::fs::File;
@@ -7,9 +7,9 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use weft_core::manifest::{self, KeySource};
+use weft_core::manifest::{self, KeySource, Located};
 
-use super::{ApiKeys, ClaimNames, KeyError, KeySet, Revocations};
+use super::{ApiKeys, ClaimNames, FetchKeys, KeyError, KeySet, RemoteKeys, Revocations};
 
 /// Largest key file, in bytes.
 const KEY_FILE_BYTES: u64 = 1024 * 1024;
@@ -24,6 +24,8 @@ pub struct AuthSettings {
     pub leeway_s: u64,
     /// Who signs.
     pub keys: KeySet,
+    /// Where to ask who else signs.
+    pub remote: Option<RemoteKeys>,
     /// Which tokens are void.
     pub revocations: Option<Arc<dyn Revocations>>,
     /// The API keys there are, if callers may show one.
@@ -39,6 +41,7 @@ impl fmt::Debug for AuthSettings {
             .field("audience", &self.audience)
             .field("leeway_s", &self.leeway_s)
             .field("keys", &self.keys)
+            .field("remote", &self.remote)
             .finish_non_exhaustive()
     }
 }
@@ -75,7 +78,13 @@ pub enum AuthError {
 }
 
 impl AuthSettings {
-    /// Reads the keys that the manifest names. `variable` answers the value of an application variable.
+    /// Whether nobody can sign.
+    pub(crate) fn is_without_keys(&self) -> bool {
+        self.keys.is_empty() && self.remote.is_none()
+    }
+
+    /// Reads the keys that the manifest names. `variable` answers the value of an application variable; `fetch` will
+    /// fetch those behind URLs.
     ///
     /// # Errors
     /// [`AuthError`] for the first key that cannot be used.
@@ -83,9 +92,11 @@ impl AuthSettings {
         auth: &manifest::Auth,
         variable: impl Fn(&str) -> Option<String>,
         revocations: Option<Arc<dyn Revocations>>,
+        fetch: Arc<dyn FetchKeys>,
         api_keys: Option<Arc<dyn ApiKeys>>,
     ) -> Result<Self, AuthError> {
         let mut keys = KeySet::default();
+        let mut urls = Vec::new();
         for source in &auth.keys {
             let line = source.line;
             let added = match &source.value {
@@ -95,12 +106,18 @@ impl AuthSettings {
                 }
                 KeySource::Pem(path) => keys.add_pem(&read(path, line)?),
                 KeySource::Jwks(path) => keys.add_jwks(&read(path, line)?),
+                KeySource::JwksUrl(url) => {
+                    urls.push(Located::new(Arc::clone(url), line));
+                    Ok(())
+                }
             };
             added.map_err(|source| AuthError::Key { line, source })?;
         }
         let (issuer, audience) = (auth.issuer.to_string(), auth.audience.to_string());
+        let remote = (!urls.is_empty()).then_some(RemoteKeys { urls, fetch });
         let claims = ClaimNames { tier: auth.tier_claim.to_string(), tenant: auth.tenant_claim.to_string() };
-        Ok(Self { issuer, audience, leeway_s: auth.leeway_s.into(), keys, revocations, api_keys, claims })
+        let leeway_s = auth.leeway_s.into();
+        Ok(Self { issuer, audience, leeway_s, keys, remote, revocations, api_keys, claims })
     }
 }
 
@@ -114,9 +131,17 @@ fn read(path: &Path, line: usize) -> Result<String, AuthError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weft_core::manifest::Located;
+    use futures::future::BoxFuture;
 
     const PUBLIC: &str = include_str!("../../tests/keys/rsa-public.pem");
+
+    struct Nowhere;
+
+    impl FetchKeys for Nowhere {
+        fn fetch<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<String, String>> {
+            Box::pin(async { Err("nobody is asked at start".to_owned()) })
+        }
+    }
 
     fn auth(source: KeySource) -> manifest::Auth {
         manifest::Auth {
@@ -133,7 +158,8 @@ mod tests {
     }
 
     fn read_auth(source: KeySource, value: Option<&str>) -> Result<AuthSettings, AuthError> {
-        AuthSettings::from_manifest(&auth(source), |_| value.map(ToOwned::to_owned), None, None)
+        let nowhere = Arc::new(Nowhere);
+        AuthSettings::from_manifest(&auth(source), |_| value.map(ToOwned::to_owned), None, nowhere, None)
     }
 
     #[test]
@@ -144,6 +170,8 @@ mod tests {
             assert!(!settings.keys.is_empty());
             assert!(!format!("{settings:?}").contains("MIIB"));
         }
+        let settings = read_auth(KeySource::JwksUrl("https://issuer.test/keys".into()), None).unwrap();
+        assert!(settings.keys.is_empty() && !settings.is_without_keys());
     }
 
     #[test]

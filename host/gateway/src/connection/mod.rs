@@ -1,5 +1,7 @@
 //! What belongs to one connection: who is at the other end, whether anything is in work, and the clocks on its socket.
 
+pub(crate) mod proxy_header;
+mod socket;
 mod watched;
 
 use std::net::{IpAddr, SocketAddr};
@@ -8,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use http::HeaderValue;
 
+pub(crate) use socket::Socket;
 pub(crate) use watched::Watched;
 
 /// The other end of a connection.
@@ -21,15 +24,17 @@ pub(crate) struct Peer {
     pub host: IpAddr,
     /// Whether what it forwards is believed.
     pub trusted: bool,
+    /// Whether it speaks TLS with us.
+    pub is_secure: bool,
 }
 
 impl Peer {
-    pub fn new(address: SocketAddr, trusted: bool) -> Self {
+    pub fn new(address: SocketAddr, trusted: bool, is_secure: bool) -> Self {
         // An address is always a header value.
         let header = |text: String| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         let ip = address.ip().to_canonical();
         let text = header(SocketAddr::new(ip, address.port()).to_string());
-        Self { address: text, ip: header(ip.to_string()), host: ip, trusted }
+        Self { address: text, ip: header(ip.to_string()), host: ip, trusted, is_secure }
     }
 
     pub fn text(&self) -> &str {

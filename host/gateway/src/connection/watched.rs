@@ -8,10 +8,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Activity;
+use super::{Activity, Socket};
 use crate::settings::Limits;
 
 /// There is no request yet that could have an id or a path, so this answer is always the same.
@@ -26,7 +25,7 @@ const HTTP2_PREFACE: &[u8] = b"PRI ";
 /// A client's socket under watch.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    socket: TcpStream,
+    socket: Socket,
     activity: Arc<Activity>,
     head_timeout: Duration,
     idle_timeout: Duration,
@@ -43,7 +42,7 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    pub fn new(socket: TcpStream, activity: Arc<Activity>, limits: &Limits) -> Self {
+    pub fn new(socket: Socket, activity: Arc<Activity>, limits: &Limits) -> Self {
         let later = Instant::now() + limits.idle_timeout;
         Self {
             socket,
@@ -84,6 +83,15 @@ impl Watched {
             self.read_timer.as_mut().reset(Instant::now() + self.idle_timeout);
         }
         Poll::Pending
+    }
+
+    /// What became of writing, unless the client has taken nothing for too long.
+    fn watch_write<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if polled.is_pending() {
+            return self.poll_stalled(context).map(Err);
+        }
+        self.stalled_since = None;
+        polled
     }
 
     fn poll_stalled(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
@@ -128,7 +136,8 @@ impl AsyncRead for Watched {
         ready!(this.poll_idle(context));
         if this.head_since.is_some() && !this.is_http2 {
             // Best effort: a client that does not even take these bytes is not worth waiting for.
-            let _ = this.socket.try_write(HEAD_TIMEOUT_ANSWER);
+            let _ = Pin::new(&mut this.socket).poll_write(context, HEAD_TIMEOUT_ANSWER)?;
+            let _ = Pin::new(&mut this.socket).poll_flush(context)?;
         }
         // The end of the stream, as far as hyper is concerned: it closes the connection.
         Poll::Ready(Ok(()))
@@ -139,11 +148,7 @@ impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let polled = Pin::new(&mut this.socket).poll_write(context, bytes);
-        if polled.is_pending() {
-            return this.poll_stalled(context).map(Err);
-        }
-        this.stalled_since = None;
-        polled
+        this.watch_write(polled, context)
     }
 
     fn poll_write_vectored(
@@ -153,11 +158,7 @@ impl AsyncWrite for Watched {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let polled = Pin::new(&mut this.socket).poll_write_vectored(context, slices);
-        if polled.is_pending() {
-            return this.poll_stalled(context).map(Err);
-        }
-        this.stalled_since = None;
-        polled
+        this.watch_write(polled, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -165,11 +166,13 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context)
+        let polled = Pin::new(&mut self.socket).poll_flush(context);
+        self.watch_write(polled, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
+        let polled = Pin::new(&mut self.socket).poll_shutdown(context);
+        self.watch_write(polled, context)
     }
 }
 

@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use futures::future::Either;
 use http::header::{CONTENT_LENGTH, HOST};
-use http::{Response, Version};
+use http::{HeaderValue, Response, Version};
 use http_body::Body as _;
 use tower::Service;
 
@@ -57,6 +57,14 @@ fn check(exchange: &Exchange, limits: &Limits) -> Result<(), Problem> {
     if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
         return Err(Problem::bad_request("A request needs exactly one Host header."));
     }
+    let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let host = head.headers.get(HOST).map(HeaderValue::as_bytes);
+    if !authority.into_iter().chain(host).all(is_host) {
+        return Err(Problem::bad_request("The host is not a name or an address, with or without a port."));
+    }
+    if !matches!(head.uri.scheme_str(), None | Some("http" | "https")) {
+        return Err(Problem::bad_request("Only http and https URLs are served."));
+    }
     if head.headers.get_all(CONTENT_LENGTH).iter().count() > 1 {
         return Err(Problem::bad_request("The Content-Length header is given more than once."));
     }
@@ -66,4 +74,10 @@ fn check(exchange: &Exchange, limits: &Limits) -> Result<(), Problem> {
         return Err(Problem::body_too_large(limits.body_bytes));
     }
     Ok(())
+}
+
+/// Nothing but what may stand in a host and a port (RFC 3986 section 3.2.2): functions build URLs of it. A user's name
+/// before it is for misleading alone.
+fn is_host(text: &[u8]) -> bool {
+    text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte))
 }

@@ -14,11 +14,10 @@ use weft_core::{Failure, Fault};
 
 use super::{Answered, Routed, Upstream, always_ready};
 use crate::body::{RequestBody, ResponseBody};
+use crate::policy::{FORWARDED_FOR, FORWARDED_PROTO};
 use crate::problem::Problem;
 use crate::record::{REQUEST_ID, Record, TRACEPARENT};
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const MATCHED_ROUTE: HeaderName = HeaderName::from_static("spin-matched-route");
 const RAW_ROUTE: HeaderName = HeaderName::from_static("spin-raw-component-route");
 const COMPONENT_ROUTE: HeaderName = HeaderName::from_static("spin-component-route");
@@ -92,7 +91,7 @@ fn function_request(routed: Routed) -> Request<RequestBody> {
         (RAW_ROUTE, route.raw_header.clone()),
         (COMPONENT_ROUTE, route.prefix_header.clone()),
         (BASE_PATH, HeaderValue::from_static("/")),
-        (CLIENT_ADDR, record.peer.address.clone()),
+        (CLIENT_ADDR, record.client_address()),
         (REQUEST_ID, record.request_id.clone()),
         (TRACEPARENT, record.traceparent.clone()),
     ] {
@@ -109,16 +108,14 @@ fn function_request(routed: Routed) -> Request<RequestBody> {
     Request::from_parts(head, exchange.body)
 }
 
-/// Sets the forwarding headers and tells the scheme the client used. What a trusted proxy said is still there.
+/// Sets the forwarding headers and tells the scheme the client used. Of what was sent, only what trusted proxies said is
+/// passed on.
 fn forwarded(headers: &mut HeaderMap, record: &Record) -> &'static str {
-    let scheme = match headers.get(FORWARDED_PROTO) {
-        Some(proto) if proto == "https" => "https",
-        _ => "http",
-    };
+    let scheme = record.scheme();
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    let sent = headers.get(FORWARDED_FOR).map(HeaderValue::as_bytes);
-    let chain = sent.map(|sent| [sent, b", ", record.peer.ip.as_bytes()].concat());
-    let chain = chain.and_then(|chain| HeaderValue::from_bytes(&chain).ok());
+    let way = record.forwarded.as_ref().and_then(|forwarded| forwarded.chain.as_ref());
+    let chain =
+        way.and_then(|way| HeaderValue::from_bytes(&[way.as_bytes(), b", ", record.peer.ip.as_bytes()].concat()).ok());
     headers.insert(FORWARDED_FOR, chain.unwrap_or_else(|| record.peer.ip.clone()));
     scheme
 }

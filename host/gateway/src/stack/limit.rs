@@ -1,11 +1,10 @@
 //! Rate limits, asked twice: before the token those for which it does not matter who calls, so that guessing tokens is
 //! limited as well, and after it the others. Who is refused by the second is not counted by the first.
 
-use std::net::IpAddr;
 use std::task::{Context, Poll};
 
 use futures::future::Either;
-use http::{HeaderMap, HeaderName, Response};
+use http::Response;
 use tower::Service;
 
 use super::{Or, Routed, always_ready, answer};
@@ -13,8 +12,6 @@ use crate::body::ResponseBody;
 use crate::limit::{Admission, Refusal};
 use crate::problem::Problem;
 use crate::record::Record;
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// When the limits are asked.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +51,7 @@ fn limit(routed: &Routed, when: When) -> Result<(), Problem> {
     let record = &routed.exchange.record;
     let clock = &record.shared.clock;
     let now_ns = || u64::try_from(clock.monotonic().as_nanos()).unwrap_or(u64::MAX);
-    let address = client(record, &routed.exchange.head.headers);
+    let address = record.client_ip();
     let [before, after] = &record.admitted;
     let (asked, place) = match when {
         When::BeforeToken => (limits.admit_address(address, now_ns), before),
@@ -77,23 +74,4 @@ fn limit(routed: &Routed, when: When) -> Result<(), Problem> {
 fn refused(record: &Record, refusal: Refusal) -> Problem {
     let _ = record.refused.set(refusal.longest.clone());
     Problem::rate_limited(refusal)
-}
-
-/// The address that a request comes from: the peer's, or the last that a trusted proxy names and that is none itself.
-fn client(record: &Record, headers: &HeaderMap) -> IpAddr {
-    if !record.peer.trusted {
-        return record.peer.host;
-    }
-    let proxies = &record.shared.trusted_proxies;
-    let mut client = record.peer.host;
-    for value in headers.get_all(FORWARDED_FOR).iter().rev() {
-        for part in value.to_str().unwrap_or_default().rsplit(',') {
-            let Ok(address) = part.trim().parse::<IpAddr>() else { return client };
-            client = address.to_canonical();
-            if !proxies.contains(&client) {
-                return client;
-            }
-        }
-    }
-    client
 }

@@ -6,6 +6,8 @@ mod admit;
 mod authorise;
 mod catch_panic;
 mod check;
+mod compress;
+mod cors;
 mod deadline;
 mod fixed;
 mod forward;
@@ -14,6 +16,7 @@ mod health;
 mod limit;
 mod observe;
 mod route;
+mod secure;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -77,25 +80,13 @@ impl<S> Upstream for S where
 }
 
 /// The stack over `upstream`.
-pub(crate) type Stack<S> = Observe<
-    catch_panic::CatchPanic<
-        health::Health<
-            admit::Admit<
-                check::Check<
-                    headers::Strip<
-                        route::Find<
-                            limit::Limited<
-                                authorise::Authorise<
-                                    limit::Limited<fixed::Fixed<deadline::Within<forward::Forward<S>>>>,
-                                >,
-                            >,
-                        >,
-                    >,
-                >,
-            >,
-        >,
-    >,
->;
+pub(crate) type Stack<S> = Observe<catch_panic::CatchPanic<cors::Permit<health::Health<secure::Secure<Admitted<S>>>>>>;
+/// What takes a place among the requests in work.
+type Admitted<S> = admit::Admit<check::Check<compress::Compress<headers::Strip<route::Find<Found<S>>>>>>;
+/// What has a route.
+type Found<S> = limit::Limited<authorise::Authorise<limit::Limited<Allowed<S>>>>;
+/// What may use it.
+type Allowed<S> = fixed::Fixed<deadline::Within<forward::Forward<S>>>;
 
 /// Builds the stack, outermost first.
 pub(crate) fn stack<S: Upstream>(shared: &Arc<Shared>, upstream: S) -> Stack<S> {
@@ -105,12 +96,18 @@ pub(crate) fn stack<S: Upstream>(shared: &Arc<Shared>, upstream: S) -> Stack<S> 
         .layer_fn(|inner| Observe::new(shared(), inner))
         // Around everything that could panic, under what tells of it.
         .layer_fn(|inner| catch_panic::CatchPanic { inner })
+        // Before any limit and any token: a preflight carries none, and a page shall see also why it was refused.
+        .layer_fn(|inner| cors::Permit { inner })
         // Before any limit and any token: probes are answered while the house is full.
         .layer_fn(|inner| health::Health { inner })
+        // After the probes, which come by plain HTTP; before anything secret of the request is used.
+        .layer_fn(|inner| secure::Secure { inner })
         // Before any work goes into the request, since refusing must be cheap when there is too much of it.
         .layer_fn(|inner| admit::Admit { inner })
         // Before anything reads the request: sizes and shape.
         .layer_fn(|inner| check::Check { inner })
+        // Around whatever a route answers, under the refusals, which are small.
+        .layer_fn(|inner| compress::Compress { inner })
         // Before anything could believe them: headers that only we may set.
         .layer_fn(|inner| headers::Strip { inner })
         // Before the token, because the route says whether one is needed.

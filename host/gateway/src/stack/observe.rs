@@ -7,10 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, EXPECT, REFERRER_POLICY, TRANSFER_ENCODING, UPGRADE,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -103,9 +100,12 @@ fn finish(answered: Answered, mut ticket: Ticket) -> Response<Answer> {
     let mut response = match answered {
         Ok(response) => {
             ticket.status = Some(response.status().as_u16());
-            ticket.length = content_length(response.headers());
+            let length = content_length(response.headers());
             of_function(response, &record).map(|body| match body {
-                Some(body) => Answer::streamed(body, record.deadline(), ticket),
+                Some(body) => {
+                    ticket.length = length;
+                    Answer::streamed(body, record.deadline(), ticket)
+                }
                 None => Answer::whole(Bytes::new(), ticket),
             })
         }
@@ -138,19 +138,24 @@ fn of_function(mut response: Response<ResponseBody>, record: &Record) -> Respons
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 /// As many as [`dress`] may add.
-const OUR_HEADERS: usize = 13;
+const OUR_HEADERS: usize = 19;
 const RESPONSE_TIME: HeaderName = HeaderName::from_static("x-response-time");
 
 /// Our headers: those that tell of the request always, those that restrain a browser unless the function has its own.
 fn dress(headers: &mut HeaderMap, record: &Record) {
     headers.reserve(OUR_HEADERS);
-    for (name, value) in [
-        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
-        (CONTENT_SECURITY_POLICY, HeaderValue::from_static("frame-ancestors 'none'")),
-        (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    ] {
-        headers.entry(name).or_insert(value);
+    let policy = &*record.policy;
+    for (name, value) in &policy.headers {
+        headers.entry(name).or_insert_with(|| value.clone());
+    }
+    if let Some(cors) = &policy.cors {
+        cors.dress(headers, record.permission.get());
+    }
+    // Over plain HTTP a browser must not believe it (RFC 6797 section 7.2).
+    if let Some(hsts) =
+        policy.https.as_ref().and_then(|https| https.hsts.as_ref()).filter(|_| record.scheme() == "https")
+    {
+        headers.entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
     }
     if record.is_http2 {
         headers.remove(CONNECTION);

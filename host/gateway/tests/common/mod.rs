@@ -20,7 +20,8 @@ use tokio::task::JoinHandle;
 use weft_core::manifest::{Access, Route};
 use weft_core::{Clock, Failure, Fault, Reason, SystemClock};
 use weft_gateway::{
-    AuthSettings, Drained, Gateway, HealthCheck, RequestBody, ResponseBody, RouteMatch, RouteTable, Settings, full,
+    AuthSettings, Drained, Gateway, HealthCheck, Listeners, RequestBody, ResponseBody, RouteMatch, RouteTable,
+    Settings, full,
 };
 
 pub type Answer = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Failure>> + Send>>;
@@ -98,6 +99,15 @@ impl Setup {
     }
 
     pub async fn start_with_drain(self, drain: Duration) -> Server {
+        self.start_with(drain, |plain| plain).await
+    }
+
+    /// Listens also elsewhere.
+    pub async fn start_on(self, listeners: impl FnOnce(Listeners) -> Listeners) -> Server {
+        self.start_with(Duration::from_secs(10), listeners).await
+    }
+
+    async fn start_with(self, drain: Duration, listeners: impl FnOnce(Listeners) -> Listeners) -> Server {
         let gate = Arc::new(Gate::default());
         let upstream = upstream(Arc::clone(&gate));
         let routes = table(self.routes);
@@ -105,6 +115,7 @@ impl Setup {
         let gateway = Arc::new(gateway);
         let listener = weft_gateway::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
+        let listener = listeners(listener.into());
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn({
             let gateway = Arc::clone(&gateway);
@@ -139,6 +150,39 @@ fn upstream(gate: Arc<Gate>) -> Upstream {
                 let frames = futures::StreamExt::chain(frames, futures::stream::pending());
                 Ok(Response::new(StreamBody::new(frames).boxed_unsync()))
             }),
+            "breaks" => Box::pin(async { Ok(announced(20, [Ok("ten bytes."), Err("a secret reason")])) }),
+            "breaks-at-once" => Box::pin(async { Ok(announced(20, [Err("a secret reason")])) }),
+            "short" => Box::pin(async { Ok(announced(20, [Ok("ten bytes.")])) }),
+            "empty" => Box::pin(async {
+                let mut response = Response::new(full(""));
+                *response.status_mut() = http::StatusCode::NO_CONTENT;
+                Ok(response)
+            }),
+            "json" => Box::pin(async {
+                let response = of_type("application/json").header("etag", "\"1\"").header("accept-ranges", "bytes");
+                Ok(response.body(full(LONG_JSON.repeat(100))).unwrap())
+            }),
+            "small" => Box::pin(async { Ok(of_type("application/json").body(full("{}")).unwrap()) }),
+            "pieces" => Box::pin(async { Ok(pieces("application/json", &[LONG_JSON; 100])) }),
+            "pieces-small" => Box::pin(async { Ok(pieces("application/json", &["{\"a\":", "42}"])) }),
+            "events" => Box::pin(async { Ok(pieces("text/event-stream", &["data: long enough\n\n"; 100])) }),
+            "encoded" => Box::pin(async {
+                let response = of_type("application/json").header("content-encoding", "gzip");
+                Ok(response.body(full("x".repeat(2000))).unwrap())
+            }),
+            "paused" => Box::pin(async move {
+                let second = async move {
+                    gate.open.notified().await;
+                    Ok(http_body::Frame::data(Bytes::from_static(b"second part")))
+                };
+                let first = Ok(http_body::Frame::data(Bytes::from_static(b"first part")));
+                let frames = futures::StreamExt::chain(futures::stream::iter([first]), futures::stream::once(second));
+                Ok(of_type("text/plain").body(StreamBody::new(frames).boxed_unsync()).unwrap())
+            }),
+            "cors" => Box::pin(async {
+                let response = Response::builder().header("access-control-allow-origin", "*");
+                Ok(response.body(full("")).unwrap())
+            }),
             "headers" => Box::pin(async {
                 let response = Response::builder()
                     .header("connection", "close, x-secret")
@@ -155,6 +199,27 @@ fn upstream(gate: Arc<Gate>) -> Upstream {
         }
     });
     Upstream::new(service)
+}
+
+/// Long enough for compression when it is repeated.
+pub const LONG_JSON: &str = "{\"name\":\"a value that comes again and again\"}";
+
+fn of_type(kind: &str) -> http::response::Builder {
+    Response::builder().header("content-type", kind)
+}
+
+/// An answer that does not say its length, and whose body comes in these pieces.
+fn pieces(kind: &str, pieces: &[&'static str]) -> Response<ResponseBody> {
+    let frames: Vec<_> =
+        pieces.iter().map(|piece| Ok(http_body::Frame::data(Bytes::from_static(piece.as_bytes())))).collect();
+    of_type(kind).body(StreamBody::new(futures::stream::iter(frames)).boxed_unsync()).unwrap()
+}
+
+/// An answer that says its length, and whose body comes in these pieces.
+fn announced<const N: usize>(length: u64, pieces: [Result<&'static str, &'static str>; N]) -> Response<ResponseBody> {
+    let frames = pieces.map(|piece| piece.map(|text| http_body::Frame::data(text.into())).map_err(Into::into));
+    let body = StreamBody::new(futures::stream::iter(frames)).boxed_unsync();
+    Response::builder().header("content-length", length).body(body).unwrap()
 }
 
 pub const REASONS: [Reason; 10] = [

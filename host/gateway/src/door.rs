@@ -1,0 +1,283 @@
+//! Takes connections within their bound, opens them (the PROXY header of a trusted load balancer, the TLS handshake), and
+//! serves each to its end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::select;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
+use tower::Service as _;
+use weft_core::Clock;
+
+use crate::body::BoxError;
+use crate::connection::{Activity, Busy, Peer, Socket, Watched, proxy_header};
+use crate::listen::Listeners;
+use crate::settings::Limits;
+use crate::shared::Shared;
+use crate::stack::{Arrival, Upstream, stack};
+use crate::tls::Tls;
+
+/// A connection over the bound gets this and is closed. There is no request yet, so no id either.
+const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: application/problem+json\r\ncontent-length: 135\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
+    {\"type\":\"urn:weft:problem:overloaded\",\"title\":\"Service unavailable\",\"status\":503,\
+    \"detail\":\"Too many connections are open. Try again.\"}\n";
+/// How long to wait when the process has no file descriptor left for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How many connections over the bound are told so at a time, for how long, and how much of theirs is read.
+const FAREWELLS: usize = 64;
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: u64 = 64 * 1024;
+/// hyper's own bound lies above ours, so that ours answers with a problem. Its bound of 100 header lines is left alone:
+/// with any other, hyper allocates for each request.
+const HYPER_BUFFER_BYTES: usize = 256 * 1024;
+
+/// What all connections share.
+#[derive(Clone)]
+pub(crate) struct Door<S> {
+    shared: Arc<Shared>,
+    upstream: S,
+    builder: Builder<TokioExecutor>,
+    places: Arc<Semaphore>,
+    farewells: Arc<Semaphore>,
+    connections: TaskTracker,
+    draining: watch::Receiver<()>,
+}
+
+/// TLS as one listener does it.
+#[derive(Clone)]
+struct Handshakes {
+    acceptor: TlsAcceptor,
+    places: Arc<Semaphore>,
+    time: Duration,
+}
+
+/// Why a connection is not served.
+#[derive(Debug, thiserror::Error)]
+enum OpenError {
+    #[error("the PROXY header did not come in time")]
+    HeaderTooLate,
+    #[error(transparent)]
+    Header(#[from] proxy_header::HeaderError),
+    #[error("the TLS handshake was not complete in time")]
+    HandshakeTooLate,
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(io::Error),
+}
+
+impl<S: Upstream> Door<S> {
+    pub fn new(shared: &Arc<Shared>, upstream: &S, connections: &TaskTracker, draining: watch::Receiver<()>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            upstream: upstream.clone(),
+            builder: builder(&shared.limits),
+            places: Arc::new(Semaphore::new(shared.limits.connections)),
+            farewells: Arc::new(Semaphore::new(FAREWELLS)),
+            connections: connections.clone(),
+            draining,
+        }
+    }
+
+    /// Never ends by itself; the sockets are closed when it is dropped.
+    pub async fn accept_all(&self, listeners: Listeners) {
+        let Listeners { plain, tls } = listeners;
+        let Some((listener, tls)) = tls else { return self.accept(plain, None).await };
+        if let Ok(address) = listener.local_addr() {
+            // A second one does not change where redirects lead.
+            let _ = self.shared.https_port.set(address.port());
+        }
+        let handshakes = Handshakes::new(&tls);
+        tokio::join!(self.accept(plain, None), self.accept(listener, Some(&handshakes)));
+    }
+
+    async fn accept(&self, listener: TcpListener, handshakes: Option<&Handshakes>) {
+        loop {
+            let (socket, address) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot take a connection");
+                    self.shared.clock.sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+                self.turn_away(socket, handshakes.is_some());
+                continue;
+            };
+            // Answers are written whole; waiting for more to send would only delay them.
+            if let Err(error) = socket.set_nodelay(true) {
+                tracing::debug!(%error, "a connection was gone before it was served");
+                continue;
+            }
+            self.take(socket, address, handshakes, place);
+        }
+    }
+
+    /// Beyond a number of farewells at a time, connections are closed without a word, and so are those that would have
+    /// to be greeted in TLS first.
+    fn turn_away(&self, socket: TcpStream, is_tls: bool) {
+        let farewell = Arc::clone(&self.farewells).try_acquire_owned();
+        if let Some(farewell) = farewell.ok().filter(|_| !is_tls) {
+            let clock = Arc::clone(&self.shared.clock);
+            tokio::spawn(async move { (refuse(socket, clock).await, farewell) });
+        }
+    }
+
+    fn take(
+        &self,
+        socket: TcpStream,
+        address: SocketAddr,
+        handshakes: Option<&Handshakes>,
+        place: OwnedSemaphorePermit,
+    ) {
+        let proxies = &self.shared.policy.load().proxies;
+        let has_header = proxies.send_header_from(address.ip());
+        if handshakes.is_none() && !has_header {
+            let peer = Arc::new(Peer::new(address, proxies.trust(address.ip()), false));
+            let connection = self.connection(Socket::Plain(socket), &peer);
+            self.connections.spawn(serve_connection(connection, peer, self.draining.clone(), place));
+            return;
+        }
+        let (door, handshakes) = (self.clone(), handshakes.cloned());
+        self.connections.spawn(async move {
+            let mut draining = door.draining.clone();
+            // Only few connections are being opened at a time, and all others shall not pay for the room it takes.
+            let opening = Box::pin(open(Arc::clone(&door.shared), socket, address, has_header, handshakes));
+            let opened = tokio::select! {
+                opened = opening => opened,
+                _ = draining.changed() => return,
+            };
+            match opened {
+                Ok((socket, peer)) => {
+                    let connection = door.connection(socket, &peer);
+                    serve_connection(connection, peer, door.draining, place).await;
+                }
+                // Anybody can send anything, so this is no cause for concern.
+                Err(error) => tracing::debug!(client = %address, %error, "a connection was not opened"),
+            }
+        });
+    }
+
+    fn connection(
+        &self,
+        socket: Socket,
+        peer: &Arc<Peer>,
+    ) -> impl GracefulConnection<Error = BoxError> + Send + 'static + use<S> {
+        let activity = Arc::new(Activity::default());
+        let watched = Watched::new(socket, Arc::clone(&activity), &self.shared.limits);
+        let (peer, stack) = (Arc::clone(peer), stack(&self.shared, self.upstream.clone()));
+        let service = service_fn(move |request: http::Request<Incoming>| {
+            let (peer, busy) = (Arc::clone(&peer), Busy::new(&activity));
+            stack.clone().call(Arrival { request, peer, busy })
+        });
+        self.builder.serve_connection(TokioIo::new(watched), service).into_owned()
+    }
+}
+
+/// Reads what comes before HTTP.
+async fn open(
+    shared: Arc<Shared>,
+    mut socket: TcpStream,
+    mut address: SocketAddr,
+    has_header: bool,
+    handshakes: Option<Handshakes>,
+) -> Result<(Socket, Arc<Peer>), OpenError> {
+    if has_header {
+        let header = timeout(shared.limits.head_timeout, proxy_header::read(&mut socket)).await;
+        address = header.map_err(|_| OpenError::HeaderTooLate)??.unwrap_or(address);
+    }
+    // Whoever is named there may itself be a proxy, of another kind.
+    let trusted = shared.policy.load().proxies.trust(address.ip());
+    let Some(handshakes) = handshakes else {
+        return Ok((Socket::Plain(socket), Arc::new(Peer::new(address, trusted, false))));
+    };
+    let session = async {
+        // Never closed.
+        let _place = handshakes.places.acquire().await;
+        handshakes.acceptor.accept(socket).await
+    };
+    let session = timeout(handshakes.time, session).await;
+    let session = session.map_err(|_| OpenError::HandshakeTooLate)?.map_err(OpenError::Handshake)?;
+    Ok((Socket::Tls(Box::new(session)), Arc::new(Peer::new(address, trusted, true))))
+}
+
+impl Handshakes {
+    fn new(tls: &Tls) -> Self {
+        let places = Arc::new(Semaphore::new(tls.max_handshakes));
+        Self { acceptor: tls.acceptor(), places, time: tls.handshake_timeout }
+    }
+}
+
+fn builder(limits: &Limits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    // The head's timeout is ours (`connection::Watched`), because hyper would close without an answer.
+    builder.http1().max_buf_size(HYPER_BUFFER_BYTES).header_read_timeout(None);
+    let list_bytes = u32::try_from(HYPER_BUFFER_BYTES).unwrap_or(u32::MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams_per_connection)
+        .max_header_list_size(list_bytes)
+        .keep_alive_interval(limits.idle_timeout / 2)
+        .keep_alive_timeout(limits.head_timeout);
+    builder
+}
+
+/// Serves a connection to its end: the client's, or ours. `place` is its place among the connections.
+async fn serve_connection(
+    connection: impl GracefulConnection<Error = BoxError>,
+    peer: Arc<Peer>,
+    mut draining: watch::Receiver<()>,
+    place: OwnedSemaphorePermit,
+) {
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        // An error would mean that the gateway is gone altogether, which is an end as well.
+        _ = draining.changed() => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection => ended,
+                () = closed(&mut draining) => Ok(()),
+            }
+        }
+    };
+    if let Err(error) = ended {
+        // Clients break off all the time, so this is no cause for concern.
+        tracing::debug!(client = peer.text(), %error, "a connection ended early");
+    }
+    drop(place);
+}
+
+/// Resolves when the gateway's patience is at its end.
+async fn closed(draining: &mut watch::Receiver<()>) {
+    while draining.changed().await.is_ok() {}
+}
+
+/// Tells a client that there is no room, and reads what it sends meanwhile: closing on unread bytes would reset the
+/// connection, and the client might never see why.
+async fn refuse(mut socket: TcpStream, clock: Arc<dyn Clock>) {
+    let farewell = async {
+        socket.write_all(TOO_MANY_CONNECTIONS).await?;
+        socket.shutdown().await?;
+        tokio::io::copy(&mut socket.take(LINGER_BYTES), &mut tokio::io::sink()).await
+    };
+    // Best effort: the client is told, or it is gone.
+    drop(select(std::pin::pin!(farewell), clock.sleep(LINGER)).await);
+}
