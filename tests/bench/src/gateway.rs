@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use serde_json::json;
@@ -19,6 +19,7 @@ use weft_tests::tokens::Token;
 use crate::child::{Child, free_addresses};
 use crate::install::{self, Package};
 use crate::load::{Exchange, Server, drive};
+use crate::process::Process;
 use crate::report::{Label, Row, Settings};
 use crate::rounds::{Contender, alternate};
 use crate::{target, wrk};
@@ -49,7 +50,11 @@ struct Peer {
 pub fn measure(with_peers: bool, only: &str) -> anyhow::Result<Vec<Row>> {
     wrk::install()?;
     let manifest = repository::root().join("tests/bench/gateway/spin.toml");
-    let platform = Platform::start_with(&Options { manifest, rate_limits: true, ..Options::default() });
+    let options = Options { manifest, rate_limits: true, ..Options::default() };
+    let mut platform = Platform::start_with(&options);
+    // A host that has just compiled its components is slower for some seconds.
+    platform.stop();
+    platform.run(&options).map_err(|why| anyhow!("the host does not start again: {why}"))?;
     let weft = target::server(&platform, false)?;
     let mut rows = Vec::new();
     if "bare".starts_with(only) {
@@ -165,7 +170,11 @@ fn nginx() -> anyhow::Result<Peer> {
              location / {{ proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection \"\"; }}\n  }}\n}}\n",
         temporary()
     );
-    let (child, server) = nginx_of(&folder, "front", &config, address)?;
+    let (child, mut server) = nginx_of(&folder, "front", &config, address)?;
+    let Process(master) = child.process();
+    let workers = fs::read_to_string(format!("/proc/{master}/task/{master}/children"))?;
+    server.processes =
+        workers.split_whitespace().map(|pid| Ok(Process(pid.parse()?))).collect::<anyhow::Result<_>>()?;
     Ok(Peer { server, token: None, _children: vec![child, behind] })
 }
 
