@@ -160,10 +160,8 @@ fn a_version_is_gone_when_the_manifest_has_another() {
     let root = format!("{}/", repository::root().display());
     let manifest = manifest.replace("../../../", &root).replace("example_hello.wasm", "example_hostile.wasm");
     let folder = platform.data().join("changed");
-    std::fs::create_dir_all(folder.join("ours")).expect("room");
+    std::fs::create_dir_all(&folder).expect("room");
     std::fs::write(folder.join("spin.toml"), manifest).expect("room");
-    let ours = options().manifest.with_file_name("ours").join("0001_values.sql");
-    std::fs::copy(ours, folder.join("ours/0001_values.sql")).expect("room");
     platform.run(&Options { manifest: folder.join("spin.toml"), ..Options::default() }).expect("it starts");
     assert!(status(&platform).is_empty());
     assert_eq!(platform.get("/hello?do=trap").send().status, 502);

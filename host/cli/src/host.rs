@@ -20,10 +20,10 @@ use weft_capability::projection::{LogSource, ProjectionParts, Projections, ReadM
 use weft_capability::schema::Registry;
 use weft_capability::spin_sqlite::Databases;
 use weft_core::disk::DiskLock;
-use weft_core::manifest::{Manifest, ProjectionSource, Variables};
+use weft_core::manifest::{Diagnostic, Manifest, ProjectionSource, Variables};
 use weft_core::{Call as _, CallContext, Clock, Failure, Invocation, Target};
 use weft_durable::Sagas;
-use weft_engine::{Engine, Value};
+use weft_engine::{Engine, FunctionSpec, Value};
 use weft_mesh::Mesh;
 use weft_telemetry::GuestLogs;
 
@@ -117,12 +117,7 @@ impl Host {
     /// Components that are missing or refused, with their places in the manifest; schemas that may not change so.
     pub fn deploy(&self, manifest: Manifest, variables: &Variables) -> anyhow::Result<()> {
         let _one_at_a_time = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = composing::composed(&manifest).and_then(|composed| {
-            let files = guest_files::prepare(&manifest, &self.parts.place.data)?;
-            Ok(Made { composed, files })
-        });
-        let functions =
-            made.and_then(|made| specs::functions(&manifest, variables, &made)).map_err(assemble::refused)?;
+        let functions = self.functions_of(&manifest, variables).map_err(assemble::refused)?;
         let schemas = schemas::planned(&self.parts.schemas, &manifest)?;
         self.deploy_functions(functions).map_err(|error| assemble::engine_refused(&manifest, error))?;
         schemas::register(&self.parts.schemas, schemas, &manifest)?;
@@ -130,7 +125,15 @@ impl Host {
         self.parts.inside.serve(&manifest);
         self.parts.sagas.limits().set(specs::step_limits(&manifest));
         self.manifest.store(Arc::new(manifest));
-        self.drop_overtaken()
+        self.drop_overtaken();
+        Ok(())
+    }
+
+    /// What the engine is to run of a manifest.
+    fn functions_of(&self, manifest: &Manifest, variables: &Variables) -> Result<Vec<FunctionSpec>, Vec<Diagnostic>> {
+        let composed = composing::composed(manifest)?;
+        let files = guest_files::prepare(manifest, &self.parts.place.data)?;
+        specs::functions(manifest, variables, &Made { composed, files })
     }
 
     /// Lets sagas go on, events flow, and the startup functions run. Answers what those have to say.

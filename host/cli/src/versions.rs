@@ -95,7 +95,8 @@ impl Versions {
         let folder = data.join("versions");
         let path = folder.join("versions.json");
         let kept = |source| VersionError::Kept { path: path.clone(), source };
-        fs::create_dir_all(&folder).map_err(kept)?;
+        // Its own name is to outlast a power cut as well as what is kept in it.
+        fs::create_dir_all(&folder).and_then(|()| fs::File::open(data)?.sync_all()).map_err(kept)?;
         let mut now: Vec<Version> = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| kept(error.into()))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),

@@ -6,9 +6,9 @@ use std::cell::Cell;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
 use serde_json::json;
@@ -17,7 +17,7 @@ use weft_tests::repository;
 use weft_tests::tokens::Token;
 
 use crate::child::{Child, free_addresses};
-use crate::install::{self, Package};
+use crate::install::{self, Package, debian};
 use crate::load::{Exchange, Server, drive};
 use crate::process::Process;
 use crate::report::{Label, Row, Settings};
@@ -48,7 +48,7 @@ struct Peer {
 /// # Errors
 /// If an answer is wrong, or something cannot be had.
 pub fn measure(with_peers: bool, only: &str) -> anyhow::Result<Vec<Row>> {
-    wrk::install()?;
+    debian("wrk", "wrk")?;
     let manifest = repository::root().join("tests/bench/gateway/spin.toml");
     let options = Options { manifest, rate_limits: true, ..Options::default() };
     let mut platform = Platform::start_with(&options);
@@ -256,18 +256,4 @@ fn folder(name: &str) -> anyhow::Result<PathBuf> {
     }
     fs::create_dir_all(folder.join("tmp"))?;
     Ok(std::path::absolute(folder)?)
-}
-
-/// Installs a Debian package if its program is missing, and says so.
-fn debian(program: &str, package: &str) -> anyhow::Result<()> {
-    if Command::new(program).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok() {
-        return Ok(());
-    }
-    eprintln!("installing {package}");
-    let installed = Command::new("apt-get").args(["install", "-q", "-y", package]).stdout(Stdio::null()).status();
-    ensure!(
-        installed.is_ok_and(|status| status.success()),
-        "{program} cannot be installed: `apt-get install {package}`"
-    );
-    Ok(())
 }

@@ -63,6 +63,21 @@ fn run(command: &[&str], folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Installs a Debian package if its program is missing, and says so.
+///
+/// # Errors
+/// If it cannot be installed.
+pub fn debian(program: &str, package: &str) -> anyhow::Result<()> {
+    if Command::new(program).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok() {
+        return Ok(());
+    }
+    eprintln!("installing {package}");
+    let installed = Command::new("apt-get").args(["install", "-q", "-y", package]).stdout(Stdio::null()).status();
+    let is_there = installed.is_ok_and(|status| status.success());
+    ensure!(is_there, "{program} cannot be installed: `apt-get install {package}`");
+    Ok(())
+}
+
 /// The folder of what is built.
 #[must_use]
 pub fn target() -> PathBuf {

@@ -13,7 +13,7 @@ use crate::load::Server;
 use crate::peers::{self, Served};
 use crate::report::{Label, Row, Run, Settings};
 use crate::rounds::{Contender, alternate};
-use crate::{target, wrk};
+use crate::{install, target, wrk};
 
 const CONNECTIONS: [usize; 3] = [1, 32, 256];
 /// What the manifest of the examples says, and what peers are told.
@@ -48,7 +48,7 @@ pub fn measure(with_peers: bool, only: &str) -> anyhow::Result<Vec<Row>> {
 }
 
 fn measure_http(http: &[Http], with_peers: bool) -> anyhow::Result<Vec<Row>> {
-    wrk::install()?;
+    install::debian("wrk", "wrk")?;
     let platform: Platform = target::examples();
     let weft = target::server(&platform, false)?;
     let mut peers = Vec::new();

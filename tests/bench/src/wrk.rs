@@ -16,20 +16,6 @@ pub const GREETING: &str = "{\"message\":\"Hello, Ada!\"}";
 const WARM_UP_S: u64 = 1;
 const MEASURED_S: u64 = 4;
 
-/// Installs it if it is missing, and says so.
-///
-/// # Errors
-/// If it cannot be installed.
-pub fn install() -> anyhow::Result<()> {
-    if Command::new("wrk").arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok() {
-        return Ok(());
-    }
-    eprintln!("installing wrk, which loads HTTP servers");
-    let installed = Command::new("apt-get").args(["install", "-q", "-y", "wrk"]).stdout(Stdio::null()).status();
-    ensure!(installed.is_ok_and(|status| status.success()), "wrk cannot be installed: `apt-get install wrk`");
-    Ok(())
-}
-
 /// Loads a server for some seconds.
 ///
 /// # Errors

@@ -5,12 +5,11 @@ use std::sync::{Arc, PoisonError};
 
 use anyhow::Context as _;
 
-use weft_core::manifest::Manifest;
 use weft_engine::{EngineError, FunctionSpec};
 
 use super::Host;
 use crate::versions::{self, Version, VersionError, Versions};
-use crate::{assemble, composing, guest_files, keys, specs};
+use crate::{assemble, keys};
 
 impl Host {
     /// The versions beside the manifest's components.
@@ -30,7 +29,7 @@ impl Host {
     }
 
     /// Drops the versions that stand beside code which is no longer the manifest's, and those that the engine has left out.
-    pub(super) fn drop_overtaken(&self) -> anyhow::Result<()> {
+    pub(super) fn drop_overtaken(&self) {
         let engine = &self.parts.engine;
         let running = engine.function_ids();
         let is_kept = |version: &Version| {
@@ -44,15 +43,17 @@ impl Host {
         }
         let drop_them = |all: &mut Vec<Version>| {
             all.retain(|version| is_kept(version));
-            Ok::<_, VersionError>(())
+            Ok(())
         };
+        let split = |all: &[Version]| self.parts.mesh.split(versions::splits(all));
         if dropped.is_empty() {
-            self.versions.with(|all| self.parts.mesh.split(versions::splits(all)));
-            return Ok(());
+            return self.versions.with(split);
         }
-        self.versions.change(drop_them, |left| self.parts.mesh.split(versions::splits(left)))?;
-        self.versions.sweep();
-        Ok(())
+        match self.versions.change(drop_them, split) {
+            Ok(()) => self.versions.sweep(),
+            // The manifest is deployed; calls that name a version which is gone go to its component, and the next start drops it again.
+            Err(error) => tracing::error!(%error, "that versions were dropped is not kept"),
+        }
     }
 
     /// Puts a version, whose file is in the data directory, beside the manifest's. It serves nothing but what asks for it by header.
@@ -101,8 +102,9 @@ impl Host {
         let version = Version { component, digest, weight: 0, headers, beside, canary: None };
         // What is to be wrong with it is told before anything is compiled.
         versions::add(&mut self.versions.all().to_vec(), version.clone())?;
-        let functions =
-            versions::functions(std::slice::from_ref(&version), &self.specs_of(&manifest)?, &self.parts.place.data);
+        let variables = keys::resolve(&manifest, &self.parts.place).map_err(assemble::refused)?;
+        let of_manifest = self.functions_of(&manifest, &variables).map_err(assemble::refused)?;
+        let functions = versions::functions(std::slice::from_ref(&version), &of_manifest, &self.parts.place.data);
         for spec in &functions {
             self.parts.engine.deploy_version(spec).map_err(|error| assemble::engine_refused(&manifest, error))?;
         }
@@ -113,14 +115,6 @@ impl Host {
             return Err(error.into());
         }
         Ok(version)
-    }
-
-    /// The manifest's functions as they were deployed.
-    fn specs_of(&self, manifest: &Manifest) -> anyhow::Result<Vec<FunctionSpec>> {
-        let variables = keys::resolve(manifest, &self.parts.place).map_err(assemble::refused)?;
-        let composed = composing::composed(manifest).map_err(assemble::refused)?;
-        let files = guest_files::prepare(manifest, &self.parts.place.data).map_err(assemble::refused)?;
-        specs::functions(manifest, &variables, &specs::Made { composed, files }).map_err(assemble::refused)
     }
 
     /// Takes a version away.
