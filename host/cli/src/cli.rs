@@ -11,7 +11,7 @@ use weft_telemetry::{HostLog, HostLogError, LogFormat};
 use crate::assemble::{Dialect, Place};
 use crate::commands::{
     self, admin, api_keys, audit, breakers, build, chaos, check, completions, compose, deploy, dlq, events, import,
-    invoke, keys, limits, logs, new, projections, routes, saga, schema, subscriptions, test, up,
+    invoke, keys, limits, logs, new, overload, projections, routes, saga, schema, subscriptions, test, up,
 };
 use crate::exit::{self, Exit};
 use crate::given::{Given, GivenArgs};
@@ -105,6 +105,8 @@ pub enum Command {
     Routes(routes::Args),
     /// See how rate limits stand, and who is near them
     Limits(limits::Args),
+    /// See how many requests run at a time, why not more, and what is refused
+    Overload(overload::Args),
     /// Make, list and revoke API keys
     #[command(subcommand)]
     ApiKeys(api_keys::Command),
@@ -226,6 +228,7 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
         Command::Canary(command) => deploy::canary(command, &place).await,
         Command::Routes(args) => routes::run(&args, &place).await,
         Command::Limits(args) => limits::run(&args, &place).await,
+        Command::Overload(args) => overload::run(&args, &place).await,
         Command::ApiKeys(command) => api_keys::run(command, &place).await,
         Command::Logs(args) => logs::run(&args, &place).await,
         Command::Audit(args) => audit::run(&args, &place),
@@ -353,6 +356,7 @@ mod tests {
         "weft canary weight c 12.5",
         "weft routes --json",
         "weft limits --callers 10 --json",
+        "weft overload --json",
         "weft up --no-rate-limits",
         "weft api-keys create --owner u --name n --role r --permission a --permission b --tier t --expires-in 90d",
         "weft api-keys list --json",

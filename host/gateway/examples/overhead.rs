@@ -109,6 +109,8 @@ fn route(pattern: &str) -> Route {
         deadline_ms: 1000,
         limits: Vec::new(),
         is_tiered: false,
+        priority: weft_core::manifest::Priority::Normal,
+        waits: false,
         line: 1,
     }
 }

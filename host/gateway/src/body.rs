@@ -88,7 +88,7 @@ impl Body for RequestBody {
         };
         this.expects_sign = false;
         let polled = Pin::new(inner).poll_frame(context);
-        this.record.awaits_body.store(polled.is_pending(), Relaxed);
+        this.record.note_client(polled.is_pending());
         let frame = match polled {
             Poll::Pending => {
                 ready!(this.deadline.poll_passed(context));
@@ -126,7 +126,7 @@ impl Body for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        self.record.awaits_body.store(false, Relaxed);
+        self.record.note_client(false);
         if !self.expects_sign {
             linger(self.inner.take(), &self.record);
         }

@@ -136,6 +136,12 @@ impl Problem {
         Self::unavailable(Reason::Overloaded.as_str(), detail, None)
     }
 
+    /// Refused so that others can be served.
+    pub(crate) fn shed(retry_after_s: u32) -> Self {
+        let detail = "There is more to do than can be done in time. Try again later.";
+        Self::unavailable(Reason::Overloaded.as_str(), detail, Some(retry_after_s.saturating_mul(1000)))
+    }
+
     /// The members of the answer that concern rate limits are those of the draft on RateLimit headers.
     pub(crate) fn rate_limited(refusal: Refusal) -> Self {
         let Refusal { longest, names } = refusal;

@@ -16,6 +16,7 @@ use crate::auth::Identity;
 use crate::connection::{Busy, Peer};
 use crate::deadline::Deadline;
 use crate::limit::{Admission, Shown};
+use crate::overload::Slot;
 use crate::policy::{Forwarded, Policy};
 use crate::problem::Problem;
 use crate::route::Route;
@@ -63,6 +64,8 @@ pub(crate) struct Record {
     pub refused: OnceLock<Shown>,
     /// Whether this request holds one of the places for requests in work.
     pub holds_place: AtomicBool,
+    /// Its place among the requests that run, once it has one.
+    pub slot: OnceLock<Slot>,
     pub bytes_in: AtomicU64,
     /// What was wrong with the body when it was read. Whatever the function answers then, it is the client's fault.
     pub body_fault: OnceLock<Problem>,
@@ -95,6 +98,7 @@ impl Record {
             admitted: [const { OnceLock::new() }; 2],
             refused: OnceLock::new(),
             holds_place: AtomicBool::new(false),
+            slot: OnceLock::new(),
             bytes_in: AtomicU64::new(0),
             body_fault: OnceLock::new(),
             awaits_body: AtomicBool::new(false),
@@ -125,8 +129,23 @@ impl Record {
         if said.unwrap_or(self.peer.is_secure) { "https" } else { "http" }
     }
 
+    /// The time now, on the clock's monotonic time.
+    pub fn now(&self) -> Duration {
+        self.shared.clock.monotonic()
+    }
+
     pub fn elapsed(&self) -> Duration {
-        self.shared.clock.monotonic().saturating_sub(self.started)
+        self.now().saturating_sub(self.started)
+    }
+
+    /// Notes whether somebody waits for the client to send more.
+    pub fn note_client(&self, awaits_body: bool) {
+        self.awaits_body.store(awaits_body, Relaxed);
+        match self.slot.get() {
+            Some(slot) if awaits_body => slot.wait(),
+            Some(slot) => slot.go_on(),
+            None => {}
+        }
     }
 
     /// The rate limit to tell the client of.

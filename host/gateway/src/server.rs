@@ -15,6 +15,7 @@ use crate::door::Door;
 use crate::health::{HealthBoard, HealthCheck};
 use crate::limit::LimitReport;
 use crate::listen::Listeners;
+use crate::overload::OverloadReport;
 use crate::policy::Policy;
 use crate::route::RouteTable;
 use crate::settings::Settings;
@@ -98,6 +99,12 @@ impl<S: Upstream> Gateway<S> {
     pub fn rate_limits(&self, callers: usize) -> Vec<LimitReport> {
         let now_ns = u64::try_from(self.shared.clock.monotonic().as_nanos()).unwrap_or(u64::MAX);
         self.shared.rate_limits().report(callers, now_ns)
+    }
+
+    /// How the adaptive limit on requests that run stands.
+    #[must_use]
+    pub fn overload(&self) -> OverloadReport {
+        self.shared.overload.report()
     }
 
     fn ensure_keys(&self, routes: &RouteTable) -> Result<(), ConfigError> {

@@ -71,6 +71,8 @@ pub struct Settings {
     pub clients_identity: bool,
     /// How many requests are admitted.
     pub rate_limits: manifest::RateLimits,
+    /// How many of them run at a time.
+    pub overload: manifest::Overload,
     /// What `/.well-known/spin/info` tells.
     pub application: About,
 }

@@ -12,6 +12,7 @@ use crate::auth::Authenticator;
 use crate::compressed;
 use crate::health::HealthBoard;
 use crate::limit::LimitSet;
+use crate::overload::{Overload, Rules};
 use crate::policy::Policy;
 use crate::route::RouteTable;
 use crate::settings::{About, Limits};
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     routes: RwLock<Arc<RouteTable>>,
     /// What its routes are limited by.
     rate_limits: RwLock<Arc<LimitSet>>,
+    /// How many may run at a time.
+    pub overload: Arc<Overload>,
     /// Requests in work.
     pub in_flight: AtomicUsize,
     /// Set once the gateway takes no more connections.
@@ -47,7 +50,9 @@ impl Shared {
         auth: Option<Authenticator>,
         health: HealthBoard,
     ) -> Self {
+        let rules = Rules::new(&settings.overload, settings.limits.in_flight);
         Self {
+            overload: Arc::new(Overload::new(Arc::clone(&clock), rules)),
             clock,
             limits: settings.limits,
             policy: ArcSwap::from_pointee(settings.policy),
@@ -80,6 +85,7 @@ impl Shared {
 
     pub fn set_routes(&self, routes: RouteTable) {
         routes.limit(&self.rate_limits());
+        routes.measure(&self.overload);
         *self.routes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
     }
 }

@@ -4,12 +4,15 @@
 mod bare;
 mod child;
 mod event_store;
+mod failures;
 mod gateway;
 mod http_hello;
 mod install;
 mod load;
 mod mesh_call;
 mod messaging;
+mod open_loop;
+mod overload;
 mod peers;
 mod process;
 mod report;
@@ -41,8 +44,12 @@ enum Name {
     Eventstore,
     /// Events in and out of the message log, from the host's own API and from functions.
     Messaging,
+    /// What users see when a function that others call fails, is slow, or is not there.
+    Failures,
     /// A function behind the whole gateway, beside other gateways.
     Gateway,
+    /// Answers in time under more load than can be done.
+    Overload,
     /// Components through HTTP, cold and idle ones, and calls between them.
     Runtime,
     /// Sagas of five steps that write nothing, ask a service outside, or make a keyed commit each.
@@ -110,8 +117,10 @@ fn measure(name: Name, arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
         Name::HttpHello => http_hello::measure(peers),
         Name::MeshCall => mesh_call::measure(),
         Name::Eventstore => event_store::measure(),
+        Name::Failures => failures::measure(),
         Name::Gateway => gateway::measure(peers, &arguments.only),
         Name::Messaging => messaging::measure(peers, &arguments.only),
+        Name::Overload => overload::measure(),
         Name::Runtime => runtime::measure(peers, &arguments.only),
         Name::Sagas => sagas::measure(peers),
         Name::Startup => startup::measure(),

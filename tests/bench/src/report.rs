@@ -53,6 +53,8 @@ pub struct Run {
     pub resident_before: Option<[u64; 2]>,
     /// From the restart after a kill to the end of all sagas that were in flight.
     pub recovery: Option<Duration>,
+    /// What only this bench measures, by name and unit.
+    pub extra: Vec<(&'static str, f64)>,
 }
 
 /// Latencies as a load generator sums them up, in milliseconds.
@@ -179,6 +181,9 @@ fn object(row: &Row) -> Value {
             object.insert(name.to_owned(), json!(rounded(value, parts)));
         }
     }
+    for (name, value) in &run.extra {
+        object.insert((*name).to_owned(), json!(rounded(*value, 100.0)));
+    }
     Value::Object(object)
 }
 
@@ -224,6 +229,10 @@ pub fn table(rows: &[Row]) {
             cell(run.recovery_s(), 2),
             label.settings.flush,
         );
+        if !run.extra.is_empty() {
+            let extra: Vec<String> = run.extra.iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
+            println!("    {}", extra.join(", "));
+        }
     }
     println!(
         "{} cores, shared with what drives the load; each row is the median of three alternating runs, drain of one",
@@ -261,6 +270,7 @@ mod tests {
             resident_before: Some([16 << 20, 32 << 20]),
             recovery: Some(Duration::from_millis(250)),
             stated: None,
+            extra: vec![("refused_percent", 12.5)],
         };
         let object = object(&Row { label, run });
         let times = [
@@ -275,6 +285,7 @@ mod tests {
         for (name, value) in times.into_iter().chain(sizes) {
             assert_eq!(object[name], value, "{name}");
         }
+        assert_eq!(object["refused_percent"], 12.5);
         assert_eq!(object["settings"]["reuse"], "fresh");
         assert_eq!(object["settings"]["how"], "as it comes");
     }

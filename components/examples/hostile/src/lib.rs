@@ -15,6 +15,9 @@ struct Hostile;
 
 weft_guest::bindings::exports::http::export_http!(Hostile with_types_in weft_guest::bindings::exports::http);
 
+/// Turns of [`compute`].
+const COMPUTED: u64 = 2_000_000;
+
 /// What one write of an endless body or output holds.
 pub const CHUNK: usize = 64 * 1024;
 
@@ -48,6 +51,7 @@ async fn misbehave(request: Request) -> Result<Response, Problem> {
         // Runs on after its answer, as long as it is let.
         "linger" => weft_guest::wit_bindgen::spawn_local(async { spin() }),
         "work" => work(),
+        "compute" => compute(),
         "fields" => handles::fields(),
         "full-fields" => handles::full_fields(),
         "streams" => handles::streams(),
@@ -101,6 +105,11 @@ fn work() {
     while clock::now_ms() < until {
         black_box((0..10_000_u64).fold(0, |sum, turn| black_box(sum ^ turn)));
     }
+}
+
+/// The same work each time, however busy the machine is: some milliseconds of a core.
+fn compute() {
+    black_box((0..COMPUTED).fold(0_u64, |sum, turn| black_box(sum.rotate_left(5) ^ turn)));
 }
 
 fn print() {

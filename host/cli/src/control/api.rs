@@ -17,7 +17,10 @@ use serde::{Deserialize, Serialize};
 use weft_core::manifest::{Access, Manifest, Route};
 use weft_engine::{InvokeAnswer, JobEnd};
 
-pub use gateway::{ApiKeyEntry, LimitReport, LimitedCaller, MadeApiKey, NewApiKey, RevokeApiKey};
+pub use gateway::{
+    ApiKeyEntry, LimitReport, LimitedCaller, MadeApiKey, NewApiKey, OverloadClass, OverloadReport, OverloadRoute,
+    RevokeApiKey,
+};
 pub use mesh::{AddFault, BreakerAct, BreakerEntry, Cleared, FaultEntry};
 pub use messaging::{
     DeadLetterEntry, DeadLetterOrder, EventEntry, EventList, NewEvent, Publish, Published, Reached, SubscriptionEntry,

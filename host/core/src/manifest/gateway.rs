@@ -1,9 +1,10 @@
-//! The gateway: bounds of every request, and whose word counts on where one comes from. TLS, CORS, compression and
-//! security headers have files of their own. Keeping to all of it belongs to the gateway.
+//! The gateway: bounds of every request, and whose word counts on where one comes from. TLS, CORS, compression,
+//! overload and security headers have files of their own. Keeping to all of it belongs to the gateway.
 
 mod compression;
 mod cors;
 mod headers;
+mod overload;
 mod tls;
 
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use super::source::Files;
 pub use compression::Compression;
 pub use cors::{Cors, Origin};
 pub use headers::SecurityHeaders;
+pub use overload::{Overload, Priority, PriorityError};
 pub use tls::{CertificateFiles, Hsts, Tls};
 
 /// Most trusted proxies, each an address or a range of them.
@@ -58,6 +60,8 @@ pub struct Gateway {
     pub headers: SecurityHeaders,
     /// How many requests are admitted.
     pub rate_limits: RateLimits,
+    /// How many of them run at a time.
+    pub overload: Overload,
 }
 
 impl Default for Gateway {
@@ -78,6 +82,7 @@ impl Default for Gateway {
             compression: None,
             headers: SecurityHeaders::default(),
             rate_limits: RateLimits::default(),
+            overload: Overload::default(),
         }
     }
 }
@@ -86,6 +91,8 @@ impl Gateway {
     pub(super) fn read(section: Section<'_>, files: &Files) -> Self {
         let default = Self::default();
         let ms = |key, default| section.number(key, DEADLINE_MS, default);
+        let max_concurrent = section.number("max_concurrent", 1..=1_000_000, default.max_concurrent);
+        let overload = section.section("overload").map(|table| Overload::read(table, max_concurrent));
         let gateway = Self {
             max_body_bytes: section.number("max_body_bytes", 0..=1 << 30, default.max_body_bytes),
             max_header_bytes: section.number("max_header_bytes", 1024..=1 << 20, default.max_header_bytes),
@@ -94,7 +101,7 @@ impl Gateway {
             body_timeout_ms: ms("body_timeout_ms", default.body_timeout_ms),
             idle_timeout_ms: ms("idle_timeout_ms", default.idle_timeout_ms),
             max_connections: section.number("max_connections", 1..=1_000_000, default.max_connections),
-            max_concurrent: section.number("max_concurrent", 1..=1_000_000, default.max_concurrent),
+            max_concurrent,
             trusted_proxies: trusted_proxies(&section),
             proxy_protocol: section.flag("proxy_protocol", false),
             tls: section.section("tls").and_then(|table| Tls::read(table, files)),
@@ -102,6 +109,7 @@ impl Gateway {
             compression: section.section("compression").map(Compression::read),
             headers: section.section("headers").map(SecurityHeaders::read).unwrap_or_default(),
             rate_limits: RateLimits::read(&section),
+            overload: overload.unwrap_or_default(),
         };
         if gateway.proxy_protocol && gateway.trusted_proxies.is_empty() {
             section.report_with_help(

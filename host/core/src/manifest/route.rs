@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Manifest;
 use super::diagnostic::Located;
+use super::gateway::Priority;
 use super::limits::DEADLINE_MS;
 use super::names;
 use super::pattern::{Captures, RoutePattern};
@@ -77,6 +78,11 @@ pub struct Route {
     pub limits: Vec<Arc<str>>,
     /// Whether those of its caller's tier do.
     pub is_tiered: bool,
+    /// How much it matters when not everything can be served.
+    pub priority: Priority,
+    /// Whether its function waits long on purpose: how long it takes then says nothing of how busy the host is, and while it
+    /// waits it keeps nobody from running.
+    pub waits: bool,
     /// The line it stands on: in the routes table, or that of the trigger.
     pub line: usize,
 }
@@ -152,6 +158,8 @@ pub(super) struct Rule {
     deadline_ms: Option<u32>,
     /// The rate limits that hold for it, in place of those that cover its component.
     pub(super) limits: Option<Vec<Located<Arc<str>>>>,
+    priority: Priority,
+    waits: bool,
     pub(super) line: usize,
 }
 
@@ -171,7 +179,9 @@ fn rule(key: &Located<Arc<str>>, entry: Entry<'_>) -> Option<Rule> {
         let access = Access::Authenticated { roles: Vec::new(), permissions: Vec::new() };
         let component = entry.string()?;
         let (deadline_ms, limits, line) = (None, None, key.line);
-        return Some(Rule { method: method?, pattern: pattern?, component, access, deadline_ms, limits, line });
+        let (priority, waits) = (Priority::Normal, false);
+        let (method, pattern) = (method?, pattern?);
+        return Some(Rule { method, pattern, component, access, deadline_ms, limits, priority, waits, line });
     }
     let section = entry.section()?;
     let component = section.required_string("component");
@@ -179,9 +189,19 @@ fn rule(key: &Located<Arc<str>>, entry: Entry<'_>) -> Option<Rule> {
     let deadline_ms = section.get("deadline_ms").and_then(|entry| entry.number(&DEADLINE_MS));
     let is_given = section.get("limits").is_some();
     let limits = is_given.then(|| section.names("limits", names::is_label, "the name of a rate limit"));
+    let priority = priority(&section);
+    let waits = section.flag("waits", false);
     section.finish();
-    let line = key.line;
-    Some(Rule { method: method?, pattern: pattern?, component: component?, access, deadline_ms, limits, line })
+    let (method, pattern, component, line) = (method?, pattern?, component?, key.line);
+    Some(Rule { method, pattern, component, access, deadline_ms, limits, priority, waits, line })
+}
+
+fn priority(section: &Section<'_>) -> Priority {
+    let Some(written) = section.string("priority") else { return Priority::Normal };
+    written.parse().unwrap_or_else(|error| {
+        section.report(written.line, format!("`{}`: {error}, not {:?}", section.name("priority"), &*written.value));
+        Priority::Normal
+    })
 }
 
 fn access(section: &Section<'_>) -> Access {
@@ -258,6 +278,8 @@ fn of_rule(manifest: &Manifest, rule: &Rule) -> Route {
         access: rule.access.clone(),
         limits,
         is_tiered,
+        priority: rule.priority,
+        waits: rule.waits,
         line: rule.line,
     }
 }
@@ -284,6 +306,8 @@ fn of_trigger(manifest: &Manifest, trigger: &HttpTrigger, pattern: &RoutePattern
         access,
         limits,
         is_tiered,
+        priority: Priority::Normal,
+        waits: false,
         line: trigger.line,
     }
 }
@@ -308,6 +332,8 @@ mod tests {
             deadline_ms: 5_000,
             limits: Vec::new(),
             is_tiered: false,
+            priority: Priority::Normal,
+            waits: false,
             line: 1,
         }
     }

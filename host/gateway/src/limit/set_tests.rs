@@ -32,6 +32,8 @@ fn route(set: &LimitSet, limits: &[&str]) -> RouteLimits {
         deadline_ms: 1,
         limits: limits.iter().map(|name| Arc::from(*name)).collect(),
         is_tiered: true,
+        priority: weft_core::manifest::Priority::Normal,
+        waits: false,
         line: 1,
     })
 }

@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue};
 use weft_core::manifest::{self, Captures, RoutePattern, Segment};
 
 use crate::limit::{LimitSet, RouteLimits};
+use crate::overload::{Overload, RouteId};
 use fixed::FixedAnswer;
 
 /// A route of the table.
@@ -34,6 +35,8 @@ pub(crate) struct Route {
     pub parameter_headers: Vec<HeaderName>,
     /// Set before the table serves.
     pub limits: OnceLock<RouteLimits>,
+    /// Where it is measured what it takes; set before the table serves.
+    pub overload: OnceLock<RouteId>,
 }
 
 /// The routes of one path.
@@ -91,6 +94,15 @@ impl RouteTable {
         }
     }
 
+    /// Lets it be measured what its routes take, once and for all.
+    pub(crate) fn measure(&self, overload: &Overload) {
+        let routes = || self.paths.iter().flat_map(|path| &path.routes);
+        let ids = overload.set_routes(routes().map(|route| (route.config.method.as_str(), &*route.pattern)));
+        for (route, id) in routes().zip(ids) {
+            let _ = route.overload.set(id);
+        }
+    }
+
     /// A route that needs a token, if there is one.
     pub(crate) fn any_protected(&self) -> Option<&manifest::Route> {
         let mut routes = self.paths.iter().flat_map(|path| &path.routes);
@@ -132,6 +144,7 @@ impl Route {
             parameter_headers: config.pattern.segments().iter().filter_map(parameter).collect(),
             pattern: pattern.into(),
             limits: OnceLock::new(),
+            overload: OnceLock::new(),
             config: config.clone(),
         }
     }
@@ -216,6 +229,8 @@ mod tests {
                     deadline_ms: 1000,
                     limits: Vec::new(),
                     is_tiered: false,
+                    priority: weft_core::manifest::Priority::Normal,
+                    waits: false,
                     line: 1,
                 }
             })

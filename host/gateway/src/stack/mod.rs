@@ -17,6 +17,7 @@ mod limit;
 mod observe;
 mod route;
 mod secure;
+mod shed;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -84,7 +85,7 @@ pub(crate) type Stack<S> = Observe<catch_panic::CatchPanic<cors::Permit<health::
 /// What takes a place among the requests in work.
 type Admitted<S> = admit::Admit<check::Check<compress::Compress<headers::Strip<route::Find<Found<S>>>>>>;
 /// What has a route.
-type Found<S> = limit::Limited<authorise::Authorise<limit::Limited<Allowed<S>>>>;
+type Found<S> = shed::Shed<limit::Limited<authorise::Authorise<limit::Limited<Allowed<S>>>>>;
 /// What may use it.
 type Allowed<S> = fixed::Fixed<deadline::Within<forward::Forward<S>>>;
 
@@ -112,6 +113,8 @@ pub(crate) fn stack<S: Upstream>(shared: &Arc<Shared>, upstream: S) -> Stack<S> 
         .layer_fn(|inner| headers::Strip { inner })
         // Before the token, because the route says whether one is needed.
         .layer_fn(|inner| route::Find { inner })
+        // After the route, which says how much it matters; before the token, since refusing must be cheap.
+        .layer_fn(|inner| shed::Shed { inner })
         // After the route, which says what limits hold; before the token, so that guessing one is limited as well.
         .layer_fn(|inner| limit::Limited { when: limit::When::BeforeToken, inner })
         // After the route, before any of the function's time is spent.

@@ -46,6 +46,8 @@ pub fn route(route: &str, component: &str, access: Access) -> Route {
         deadline_ms: 20_000,
         limits: Vec::new(),
         is_tiered: false,
+        priority: weft_core::manifest::Priority::Normal,
+        waits: false,
         line: 1,
     }
 }

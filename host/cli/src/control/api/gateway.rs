@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use weft_gateway::{LimitReport, LimitedCaller};
+pub use weft_gateway::{LimitReport, LimitedCaller, OverloadClass, OverloadReport, OverloadRoute};
 
 pub use crate::api_keys::ApiKeyEntry;
 

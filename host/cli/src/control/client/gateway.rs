@@ -2,7 +2,7 @@
 
 use hyper::Method;
 
-use super::super::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, RevokeApiKey};
+use super::super::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, OverloadReport, RevokeApiKey};
 use super::{ANSWER_TIMEOUT, Client, escaped};
 
 impl Client {
@@ -12,6 +12,14 @@ impl Client {
     /// If the host does not answer.
     pub async fn limits(&self, callers: usize) -> anyhow::Result<Vec<LimitReport>> {
         self.get(&format!("/v1/limits?callers={callers}")).await
+    }
+
+    /// How the adaptive limit on requests that run stands.
+    ///
+    /// # Errors
+    /// If the host does not answer.
+    pub async fn overload(&self) -> anyhow::Result<OverloadReport> {
+        self.get("/v1/overload").await
     }
 
     /// All API keys, oldest first.

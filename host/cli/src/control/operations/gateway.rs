@@ -7,7 +7,7 @@ use hyper::StatusCode;
 
 use weft_telemetry::audit::Action;
 
-use super::super::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, Problem, RevokeApiKey};
+use super::super::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, OverloadReport, Problem, RevokeApiKey};
 use super::super::server::{GatewayOperations, problem};
 use super::Running;
 use super::audited::{audited, to_its_end};
@@ -16,6 +16,10 @@ use crate::api_keys::{ApiKeyError, Keyring};
 impl GatewayOperations for Running {
     fn limits(&self, callers: usize) -> Vec<LimitReport> {
         self.edge.rate_limits(callers)
+    }
+
+    fn overload(&self) -> OverloadReport {
+        self.edge.overload()
     }
 
     fn api_keys(&self) -> Result<Vec<ApiKeyEntry>, Problem> {

@@ -4,7 +4,7 @@ use futures::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 
-use super::super::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, Problem, RevokeApiKey};
+use super::super::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, OverloadReport, Problem, RevokeApiKey};
 use super::{Body, Query, body, decoded, json, named, nothing_at, parsed};
 
 /// How many callers of each limit are told of if it is not said.
@@ -16,6 +16,8 @@ const MAX_CALLERS: usize = 1_000;
 pub trait GatewayOperations: Send + Sync + 'static {
     /// How all rate limits stand, with so many of the callers that have used most of each.
     fn limits(&self, callers: usize) -> Vec<LimitReport>;
+    /// How the adaptive limit on requests that run stands.
+    fn overload(&self) -> OverloadReport;
     /// All API keys, oldest first. 409 if the application takes none.
     fn api_keys(&self) -> Result<Vec<ApiKeyEntry>, Problem>;
     /// Makes a key. It is kept, and in the audit log, when this answers.
@@ -24,7 +26,7 @@ pub trait GatewayOperations: Send + Sync + 'static {
     fn revoke_api_key(&self, id: String, revoke: RevokeApiKey) -> BoxFuture<'_, Result<ApiKeyEntry, Problem>>;
 }
 
-/// Answers a request for `limits`, or `api-keys` and what is below it.
+/// Answers a request for `limits` or `overload`, or `api-keys` and what is below it.
 pub(super) async fn route(
     gateway: &dyn GatewayOperations,
     segments: &[&str],
@@ -36,6 +38,7 @@ pub(super) async fn route(
             let callers = query.number("callers")?.unwrap_or(DEFAULT_CALLERS).min(MAX_CALLERS);
             Ok(json(&gateway.limits(callers)))
         }
+        (&Method::GET, ["overload"]) => Ok(json(&gateway.overload())),
         (&Method::GET, ["api-keys"]) => Ok(json(&gateway.api_keys()?)),
         (&Method::POST, ["api-keys"]) => {
             let wanted: NewApiKey = parsed(&body(request).await?, "API key")?;

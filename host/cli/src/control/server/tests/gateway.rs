@@ -1,12 +1,18 @@
 //! Rate limits and API keys over the socket.
 
 use super::*;
-use crate::control::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, RevokeApiKey};
+use crate::control::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, OverloadReport, RevokeApiKey};
 
 impl GatewayOperations for Fake {
     fn limits(&self, callers: usize) -> Vec<LimitReport> {
         self.note(format!("limits {callers}"));
         Vec::new()
+    }
+
+    fn overload(&self) -> OverloadReport {
+        let (classes, routes) = (Vec::new(), Vec::new());
+        let (min, max, running, waiting, ratio_percent) = (10, 1_000, 3, 2, 120);
+        OverloadReport { enabled: true, limit: 50, min, max, running, waiting, ratio_percent, classes, routes }
     }
 
     fn api_keys(&self) -> Result<Vec<ApiKeyEntry>, Problem> {
@@ -30,6 +36,7 @@ async fn limits_and_keys_are_asked_for_and_keys_made_and_ended() {
     let server = Server::start().await;
     let client = server.client().await;
     client.limits(7).await.unwrap();
+    assert_eq!(client.overload().await.unwrap().limit, 50);
     let none = client.api_keys().await.unwrap_err();
     assert_eq!(none.to_string(), "the application takes no API keys");
     let mut wanted = NewApiKey {

@@ -1,0 +1,258 @@
+//! Who runs, who waits and who is refused. Pure: whoever asks says what time it is, and tells those that wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use weft_core::manifest::Priority;
+
+use super::limit::{Limit, MOST};
+use super::queue::{Queue, Waiter};
+use super::report::{OverloadClass, OverloadReport, OverloadRoute};
+use super::routes::{RouteId, Routes};
+use super::rules::{Rules, share};
+
+/// A request, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub route: RouteId,
+    pub priority: Priority,
+    /// Whether it counts among those that run. One that waits long on purpose does not.
+    pub holds: bool,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// It runs.
+    Run,
+    /// It waits under this number, for so long.
+    Wait {
+        id: u64,
+        patience: Duration,
+    },
+    Refuse,
+}
+
+/// How a request that ran has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was answered after so long.
+    Answered(Duration),
+    /// It was given up after so long; it would have taken longer.
+    GivenUp(Duration),
+    /// In a way that says nothing of how busy the host is.
+    Untold,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    running: usize,
+    admitted: u64,
+    waited: u64,
+    refused: u64,
+}
+
+/// All of it; `W` is whom to tell when a wait is over.
+#[derive(Debug)]
+pub(super) struct State<W> {
+    pub rules: Rules,
+    limit: Limit,
+    pub routes: Routes,
+    queue: Queue<W>,
+    running: usize,
+    /// Routes that have been asked for of late.
+    active_routes: usize,
+    counts: [Counts; Priority::ALL.len()],
+}
+
+impl<W> State<W> {
+    pub fn new(rules: Rules) -> Self {
+        let limit = Limit::new(&rules);
+        let (routes, queue) = (Routes::default(), Queue::default());
+        Self { rules, limit, routes, queue, running: 0, active_routes: 0, counts: Default::default() }
+    }
+
+    /// Keeps to these rules from now on.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.limit.bound(&rules);
+        self.rules = rules;
+    }
+
+    /// What becomes of a request that has come. `tell` hears of another that has to give way.
+    pub fn ask(
+        &mut self,
+        now: Duration,
+        kind: Kind,
+        wake: impl FnOnce() -> W,
+        tell: &mut impl FnMut(W, bool),
+    ) -> Decision {
+        let Kind { route, priority, holds } = kind;
+        // Those that may run have been let in already, unless the limit has risen since.
+        self.call_in(now, tell);
+        if !self.rules.enabled || self.has_room(priority) && self.routes.may_run(route, self.most_of(priority)) {
+            self.begin(kind);
+            return Decision::Run;
+        }
+        let patience = self.queue.patience(now, self.rules.patience);
+        if patience.is_zero() || self.rules.max_waiting == 0 {
+            self.count(priority).refused += 1;
+            return Decision::Refuse;
+        }
+        if self.queue.len() >= self.rules.max_waiting {
+            let Some(evicted) = self.queue.evict(priority) else {
+                self.count(priority).refused += 1;
+                return Decision::Refuse;
+            };
+            tell(evicted.wake, false);
+        }
+        self.count(priority).waited += 1;
+        let id = self.queue.push(now, priority, (route, holds), wake());
+        Decision::Wait { id, patience }
+    }
+
+    /// Takes one out that has waited in vain; answers whether it still waited.
+    pub fn leave(&mut self, priority: Priority, id: u64) -> bool {
+        self.queue.remove(priority, id)
+    }
+
+    /// Notes that one was refused, which it is told elsewhere.
+    pub fn refused(&mut self, priority: Priority) {
+        self.count(priority).refused += 1;
+    }
+
+    /// A place is free; whoever it goes to is told.
+    pub fn release(&mut self, now: Duration, kind: Kind, tell: &mut impl FnMut(W, bool)) {
+        if kind.holds {
+            self.running = self.running.saturating_sub(1);
+            let counts = self.count(kind.priority);
+            counts.running = counts.running.saturating_sub(1);
+            if let Some(measured) = self.routes.get_mut(kind.route) {
+                measured.running = measured.running.saturating_sub(1);
+            }
+        }
+        self.call_in(now, tell);
+    }
+
+    /// A request that gave its place away for a while takes one again, whether there is room or not.
+    pub fn take(&mut self, kind: Kind) {
+        if kind.holds {
+            self.running += 1;
+            self.count(kind.priority).running += 1;
+            if let Some(measured) = self.routes.get_mut(kind.route) {
+                measured.running += 1;
+            }
+            self.limit.runs(self.running);
+        }
+    }
+
+    /// Learns from how a request ended.
+    pub fn learn(&mut self, now: Duration, route: RouteId, end: End) {
+        let (End::Answered(took) | End::GivenUp(took)) = end else { return };
+        let counts = self.limit.counts(now.saturating_sub(took));
+        if let Some(measured) = self.routes.get_mut(route).filter(|_| counts) {
+            match end {
+                End::Answered(took) => self.limit.sample(measured.sample(took, &self.rules)),
+                End::GivenUp(after) => {
+                    match measured.ratio(after, &self.rules) {
+                        Some(ratio) if ratio > 1.0 => self.limit.sample(measured.sample(after, &self.rules)),
+                        // It might have been answered in time.
+                        Some(_) => {}
+                        // Whatever it takes, it is too long.
+                        None => self.limit.sample(MOST),
+                    }
+                }
+                End::Untold => {}
+            }
+        }
+        let probes = self.limit.is_clearing();
+        if let Some(lesson) = self.limit.ended(now, self.running, &self.rules) {
+            let is_news = self.routes.learn(lesson, self.limit.totals(), now);
+            self.active_routes = self.routes.active(now);
+            self.limit.next(now, self.running, (lesson, is_news), &self.rules);
+        } else if probes && !self.limit.is_clearing() {
+            // What ran before the limit was lowered says nothing of what it takes under the lower one.
+            self.routes.forget();
+        }
+    }
+
+    /// How it stands.
+    pub fn report(&self) -> OverloadReport {
+        let ms = |seconds: f64| (seconds * 1e5).round() / 100.0;
+        let classes =
+            Priority::ALL.iter().rev().zip(self.counts.iter().rev()).map(|(priority, counts)| OverloadClass {
+                priority: priority.as_str().to_owned(),
+                most: share(self.limit.value(), *priority) as usize,
+                running: counts.running,
+                admitted: counts.admitted,
+                waited: counts.waited,
+                refused: counts.refused,
+            });
+        let mut routes: Vec<_> = self
+            .routes
+            .known()
+            .map(|(name, measured)| OverloadRoute {
+                route: name.to_string(),
+                usual_ms: ms(measured.usual_s.unwrap_or_default()),
+                running: measured.running,
+                slow: measured.is_slow,
+            })
+            .collect();
+        routes.sort_by(|one, other| one.route.cmp(&other.route));
+        OverloadReport {
+            enabled: self.rules.enabled,
+            limit: self.limit.value() as usize,
+            min: self.rules.min as usize,
+            max: self.rules.max as usize,
+            running: self.running,
+            waiting: self.queue.len(),
+            ratio_percent: (self.limit.ratio * 100.0).round() as u32,
+            classes: classes.collect(),
+            routes,
+        }
+    }
+
+    fn has_room(&self, priority: Priority) -> bool {
+        (self.running as f64) < share(self.limit.value(), priority)
+    }
+
+    /// Where there are several routes, none may have more than half of what its priority may have, so that one that waits for
+    /// something slow leaves room to the others. What is critical may have all.
+    fn most_of(&self, priority: Priority) -> f64 {
+        let most = share(self.limit.value(), priority);
+        if self.active_routes < 2 || priority == Priority::Critical { most } else { (most / 2.0).max(1.0) }
+    }
+
+    fn begin(&mut self, kind: Kind) {
+        self.count(kind.priority).admitted += 1;
+        self.take(kind);
+    }
+
+    /// Lets in whoever waits and may run now.
+    fn call_in(&mut self, now: Duration, tell: &mut impl FnMut(W, bool)) {
+        for priority in Priority::ALL.into_iter().rev() {
+            while self.has_room(priority) {
+                let most = self.most_of(priority);
+                let may = |route| self.routes.may_run(route, most);
+                let Some(waiter) = self.queue.pop(now, priority, self.rules.patience, may) else { break };
+                let Waiter { route, holds, wake, .. } = waiter;
+                self.begin(Kind { route, priority, holds });
+                tell(wake, true);
+            }
+        }
+    }
+
+    fn count(&mut self, priority: Priority) -> &mut Counts {
+        let [low, normal, high, critical] = &mut self.counts;
+        match priority {
+            Priority::Low => low,
+            Priority::Normal => normal,
+            Priority::High => high,
+            Priority::Critical => critical,
+        }
+    }
+}
+
+/// Names of routes, as they are told apart over manifests.
+pub(super) fn route_name(method: &str, pattern: &str) -> Arc<str> {
+    format!("{method} {pattern}").into()
+}

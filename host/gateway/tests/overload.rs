@@ -1,0 +1,149 @@
+//! What is refused when there is too much to do, over real connections: by priority, after a while, and not for the fault of
+//! clients that are slow. How the limit is found is tested in simulated time, in `src/overload`.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Got, Server, Setup, public, read_one};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use weft_core::manifest::{Overload, Priority, Route};
+use weft_gateway::{Limits, OverloadReport, Settings};
+
+/// Four run at a time: of low priority two, of normal four, as long as three run before.
+async fn start(patience_ms: u32) -> Server {
+    let limits = Limits { in_flight: 4, ..Limits::default() };
+    let overload = Overload { patience_ms, ..Overload::default() };
+    let of = |priority, route| Route { priority, ..public(route, "hold") };
+    let routes = vec![
+        of(Priority::Low, "GET /low"),
+        of(Priority::Critical, "GET /critical"),
+        Route { waits: true, ..public("GET /waits", "hold") },
+        Route { priority: Priority::Low, ..public("* /echo", "echo") },
+    ];
+    let settings = Settings { limits, overload, ..Settings::default() };
+    Setup { settings, ..Setup::default() }.with_routes(routes).start().await
+}
+
+/// A request that the function holds.
+async fn held(server: &Server, path: &str, headers: &str) -> TcpStream {
+    let mut socket = asked(server, path, headers).await;
+    server.gate.entered.notified().await;
+    socket.flush().await.unwrap();
+    socket
+}
+
+async fn asked(server: &Server, path: &str, headers: &str) -> TcpStream {
+    let mut socket = server.connect().await;
+    socket.write_all(format!("GET {path} HTTP/1.1\r\nhost: a\r\n{headers}\r\n").as_bytes()).await.unwrap();
+    socket
+}
+
+async fn until(server: &Server, is_so: impl Fn(&OverloadReport) -> bool) {
+    while !is_so(&server.gateway.overload()) {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn assert_shed(got: &Got) {
+    let problem = got.assert_problem(503, "overloaded");
+    assert_eq!(problem["detail"], "There is more to do than can be done in time. Try again later.");
+    let retry: u32 = got.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=4).contains(&retry), "{retry}");
+}
+
+#[tokio::test]
+async fn what_matters_less_is_refused_first_and_probes_are_answered() {
+    let server = start(0).await;
+    let mut sockets = vec![held(&server, "/low", "").await, held(&server, "/low", "").await];
+    assert_shed(&server.get("/low").await);
+    sockets.push(held(&server, "/critical", "").await);
+    assert_eq!(server.get("/livez").await.status, 200);
+    assert_eq!(server.get("/readyz").await.status, 200);
+    let report = server.gateway.overload();
+    let of = |priority: &str| report.classes.iter().find(|class| class.priority == priority).unwrap().clone();
+    assert_eq!((of("low").running, of("low").admitted, of("low").refused), (2, 2, 1));
+    assert_eq!((of("critical").running, of("critical").refused), (1, 0));
+    assert_eq!((of("low").most, of("critical").most, report.running), (2, 4, 3));
+    for mut socket in sockets {
+        server.gate.open.notify_one();
+        assert_eq!(read_one(&mut socket).await.body, "held");
+    }
+    until(&server, |report| report.running == 0).await;
+}
+
+#[tokio::test]
+async fn a_request_waits_for_its_turn_and_whoever_goes_away_leaves_it_to_others() {
+    let server = start(60_000).await;
+    let mut first = held(&server, "/low", "").await;
+    let _second = held(&server, "/low", "").await;
+    let gone = asked(&server, "/low", "").await;
+    until(&server, |report| report.waiting == 1).await;
+    let mut third = asked(&server, "/low", "").await;
+    until(&server, |report| report.waiting == 2).await;
+    drop(gone);
+    until(&server, |report| report.waiting == 1).await;
+    server.gate.open.notify_one();
+    assert_eq!(read_one(&mut first).await.body, "held");
+    server.gate.entered.notified().await;
+    server.gate.open.notify_one();
+    server.gate.open.notify_one();
+    assert_eq!(read_one(&mut third).await.body, "held");
+}
+
+#[tokio::test]
+async fn whoever_waits_too_long_is_refused() {
+    let server = start(50).await;
+    let _held = [held(&server, "/low", "").await, held(&server, "/low", "").await];
+    let mut third = asked(&server, "/low", "").await;
+    assert_shed(&read_one(&mut third).await);
+    until(&server, |report| report.waiting == 0 && report.running == 2).await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_slow_to_send_keeps_nobody_out() {
+    let server = start(0).await;
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        let mut socket = server.connect().await;
+        socket.write_all(b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nab").await.unwrap();
+        slow.push(socket);
+        // Its place is taken, and given back because the function waits for the rest.
+        let nth = slow.len() as u64;
+        until(&server, |report| report.classes[3].admitted == nth && report.running == 0).await;
+    }
+    assert_eq!(server.get("/echo").await.status, 200);
+    for mut socket in slow {
+        socket.write_all(b"cde").await.unwrap();
+        let got = read_one(&mut socket).await;
+        assert_eq!((got.status, &got.json()["body"]), (200, &serde_json::json!(5)));
+    }
+    until(&server, |report| report.running == 0).await;
+}
+
+#[tokio::test]
+async fn what_waits_on_purpose_holds_no_place() {
+    let server = start(0).await;
+    let mut waiting = [held(&server, "/waits", "").await, held(&server, "/low", "prefer: wait=20\r\n").await];
+    assert_eq!(server.gateway.overload().running, 0);
+    assert_eq!(server.get("/echo").await.status, 200);
+    for socket in &mut waiting {
+        server.gate.open.notify_one();
+        assert_eq!(read_one(socket).await.body, "held");
+    }
+    // Nothing is learned from how long they took.
+    let known: Vec<_> = server.gateway.overload().routes.into_iter().map(|route| route.route).collect();
+    assert!(!known.iter().any(|route| route.contains("waits")), "{known:?}");
+}
+
+#[tokio::test]
+async fn who_goes_away_gives_the_place_back() {
+    let server = start(0).await;
+    let held = [held(&server, "/low", "").await, held(&server, "/low", "").await];
+    assert_shed(&server.get("/low").await);
+    drop(held);
+    tokio::time::timeout(Duration::from_secs(20), until(&server, |report| report.running == 0)).await.unwrap();
+    assert_eq!(server.get("/echo").await.status, 200);
+}
