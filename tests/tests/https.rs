@@ -146,6 +146,48 @@ fn certificates_are_replaced_while_the_host_runs() {
     assert!(get(&mut kept, "close").starts_with("HTTP/1.1 200 "), "connections of before go on");
 }
 
+/// Where the log says the last time that HTTPS is listened for.
+fn listens(platform: &Platform, what: &str) -> String {
+    eventually(what, || {
+        let log = platform.log();
+        let said = log.lines().rev().find(|line| line.contains(what));
+        let address = said.and_then(|line| line.split_once("address=")).map(|(_, rest)| {
+            rest.chars().take_while(|letter| letter.is_ascii_digit() || ".:".contains(*letter)).collect::<String>()
+        });
+        address.ok_or(log)
+    })
+}
+
+#[test]
+fn https_begins_moves_and_ends_with_the_manifest() {
+    let application = Application::new();
+    let with = std::fs::read_to_string(application.manifest()).expect("the manifest");
+    let with = with.replace("redirect = true", "listen = \"127.0.0.1:0\"");
+    let (before, rest) = with.split_once("[application.tool.weft.gateway.tls]").expect("its table");
+    let (_, after) = rest.split_once("listen = \"127.0.0.1:0\"").expect("its last line");
+    let without = format!("{before}{after}");
+    std::fs::write(application.manifest(), &without).expect("a file");
+    let options =
+        Options { manifest: application.manifest(), options: vec!["--watch".into()], ..Options::default() };
+    let platform = Platform::start_with(&options);
+    assert_eq!(platform.get("/hello").send().status, 200);
+    std::fs::write(application.manifest(), &with).expect("a file");
+    let first = listens(&platform, "HTTPS is listened for ");
+    let trusted = application.certificate();
+    let mut kept = connect(&first, &trusted).expect("TLS");
+    assert!(get(&mut kept, "keep-alive").starts_with("HTTP/1.1 200 "));
+    std::fs::write(application.manifest(), with.replace("127.0.0.1:0", "127.0.0.2:0")).expect("a file");
+    let second = listens(&platform, "HTTPS is listened for elsewhere");
+    assert!(second.starts_with("127.0.0.2:"), "{second}");
+    let mut there = connect(&second, &trusted).expect("TLS");
+    assert!(get(&mut there, "close").starts_with("HTTP/1.1 200 "));
+    eventually("the old one is closed", || if TcpStream::connect(&first).is_err() { Ok(()) } else { Err(()) });
+    assert!(get(&mut kept, "keep-alive").starts_with("HTTP/1.1 200 "), "connections of before go on");
+    std::fs::write(application.manifest(), &without).expect("a file");
+    eventually("HTTPS ends", || if TcpStream::connect(&second).is_err() { Ok(()) } else { Err(()) });
+    assert!(get(&mut kept, "close").starts_with("HTTP/1.1 200 "), "and still do");
+}
+
 #[test]
 fn check_names_a_certificate_that_cannot_be_used() {
     let application = Application::new();

@@ -1,5 +1,5 @@
-//! HTTPS at the edge: where it is listened for, and certificates that are read again when their files change. TLS itself
-//! is the gateway's.
+//! HTTPS at the edge: where it is listened for, which follows the manifest, and certificates that are read again when their
+//! files change. TLS itself is the gateway's.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use weft_core::manifest::{self, Diagnostic, Manifest};
 use weft_gateway::{Tls, bind};
 
+use crate::commands::up::Edge;
 use crate::exit::UsageError;
 use crate::host::Host;
 
@@ -55,6 +56,85 @@ pub fn problem(manifest: &Manifest) -> Option<Diagnostic> {
 
 fn read(manifest: &Manifest, settings: &manifest::Tls) -> Result<Tls, Diagnostic> {
     Tls::new(settings).map_err(|error| manifest.problem(error.line(), error.to_string()))
+}
+
+/// HTTPS of a host that runs, as its manifest has it.
+pub struct Serving {
+    host: Arc<Host>,
+    edge: Arc<Edge>,
+    stop: CancellationToken,
+    /// What the command line says outranks the manifest.
+    listen: Option<SocketAddr>,
+    now: Option<Now>,
+}
+
+struct Now {
+    /// As the manifest has it.
+    listen: SocketAddr,
+    certificates: Arc<Certificates>,
+    /// Ends the watch.
+    watch: CancellationToken,
+}
+
+impl Serving {
+    /// Follows what is served already, if HTTPS is.
+    ///
+    /// # Errors
+    /// If the system cannot watch the certificates.
+    pub fn new(
+        host: Arc<Host>,
+        edge: Arc<Edge>,
+        listen: Option<SocketAddr>,
+        tls: Option<Arc<Tls>>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let mut serving = Self { host, edge, stop, listen, now: None };
+        if let (Some(tls), Some(settings)) = (tls, &serving.host.manifest().gateway.tls) {
+            serving.now = Some(serving.watch(tls, settings.listen)?);
+        }
+        Ok(serving)
+    }
+
+    fn watch(&self, tls: Arc<Tls>, listen: SocketAddr) -> anyhow::Result<Now> {
+        let watch = self.stop.child_token();
+        let certificates = Certificates::watch(Arc::clone(&self.host), tls, watch.clone())?;
+        Ok(Now { listen, certificates, watch })
+    }
+
+    /// Does as this manifest says. What cannot be done is told in the log, and what was there before stays.
+    pub async fn follow(&mut self, manifest: &Manifest) {
+        if let Err(error) = self.try_follow(manifest).await {
+            tracing::error!("HTTPS goes on as before: {error:#}");
+        }
+    }
+
+    async fn try_follow(&mut self, manifest: &Manifest) -> anyhow::Result<()> {
+        let Some(settings) = &manifest.gateway.tls else {
+            if let Some(now) = self.now.take() {
+                now.watch.cancel();
+                self.edge.listen_tls(None);
+                tracing::info!("HTTPS is not listened for any more");
+            }
+            return Ok(());
+        };
+        let Some(now) = &mut self.now else {
+            let Some(Https { listener, tls }) = open(manifest, self.listen).await? else { return Ok(()) };
+            let (address, now) = (listener.local_addr()?, self.watch(Arc::clone(&tls), settings.listen)?);
+            self.now = Some(now);
+            self.edge.listen_tls(Some((listener, tls)));
+            tracing::info!(%address, "HTTPS is listened for");
+            return Ok(());
+        };
+        now.certificates.reload(manifest);
+        if self.listen.is_none() && now.listen != settings.listen {
+            let listener = bind(settings.listen).await?;
+            let address = listener.local_addr()?;
+            self.edge.listen_tls(Some((listener, Arc::clone(&now.certificates.tls))));
+            now.listen = settings.listen;
+            tracing::info!(%address, "HTTPS is listened for elsewhere");
+        }
+        Ok(())
+    }
 }
 
 /// Certificates under watch.
@@ -107,7 +187,6 @@ impl Certificates {
     /// before stays.
     pub fn reload(&self, manifest: &Manifest) {
         let Some(settings) = &manifest.gateway.tls else {
-            tracing::warn!("the manifest has no certificates any more: HTTPS goes on as before until the next start");
             return;
         };
         match self.tls.reload(settings) {

@@ -59,7 +59,7 @@ pub struct RequestBody {
 
 impl RequestBody {
     pub(crate) fn new(inner: Incoming, record: Arc<Record>, expects_sign: bool) -> Self {
-        let limits = &record.shared.limits;
+        let limits = &record.limits;
         let (left, until) = (limits.body_bytes, record.started + limits.body_timeout);
         let deadline = Deadline::at(Arc::clone(&record.shared.clock), until);
         Self { inner: Some(inner), record, left, deadline, expects_sign }
@@ -108,7 +108,7 @@ impl Body for RequestBody {
         this.record.bytes_in.fetch_add(length, Relaxed);
         let Some(left) = this.left.checked_sub(length) else {
             linger(this.inner.take(), &this.record);
-            let limit_bytes = this.record.shared.limits.body_bytes;
+            let limit_bytes = this.record.limits.body_bytes;
             return this.fail(BodyError::TooLarge { limit_bytes }, Problem::body_too_large(limit_bytes));
         };
         this.left = left;

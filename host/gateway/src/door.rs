@@ -4,8 +4,10 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::select;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -14,7 +16,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
@@ -23,7 +25,7 @@ use weft_core::Clock;
 
 use crate::body::BoxError;
 use crate::connection::{Activity, Busy, Peer, Socket, Watched, proxy_header};
-use crate::listen::Listeners;
+use crate::listen::{Listeners, Secure};
 use crate::settings::Limits;
 use crate::shared::Shared;
 use crate::stack::{Arrival, Upstream, stack};
@@ -49,8 +51,8 @@ const HYPER_BUFFER_BYTES: usize = 256 * 1024;
 pub(crate) struct Door<S> {
     shared: Arc<Shared>,
     upstream: S,
-    builder: Builder<TokioExecutor>,
-    places: Arc<Semaphore>,
+    /// Connections that are open.
+    seats: Arc<AtomicUsize>,
     farewells: Arc<Semaphore>,
     connections: TaskTracker,
     draining: watch::Receiver<()>,
@@ -60,8 +62,7 @@ pub(crate) struct Door<S> {
 #[derive(Clone)]
 struct Handshakes {
     acceptor: TlsAcceptor,
-    places: Arc<Semaphore>,
-    time: Duration,
+    tls: Arc<Tls>,
 }
 
 /// Why a connection is not served.
@@ -82,8 +83,7 @@ impl<S: Upstream> Door<S> {
         Self {
             shared: Arc::clone(shared),
             upstream: upstream.clone(),
-            builder: builder(&shared.limits),
-            places: Arc::new(Semaphore::new(shared.limits.connections)),
+            seats: Arc::default(),
             farewells: Arc::new(Semaphore::new(FAREWELLS)),
             connections: connections.clone(),
             draining,
@@ -93,16 +93,42 @@ impl<S: Upstream> Door<S> {
     /// Never ends by itself; the sockets are closed when it is dropped.
     pub async fn accept_all(&self, listeners: Listeners) {
         let Listeners { plain, tls } = listeners;
-        let Some((listener, tls)) = tls else { return self.accept(plain, None).await };
-        if let Ok(address) = listener.local_addr() {
-            // A second one does not change where redirects lead.
-            let _ = self.shared.https_port.set(address.port());
-        }
-        let handshakes = Handshakes::new(&tls);
-        tokio::join!(self.accept(plain, None), self.accept(listener, Some(&handshakes)));
+        tokio::join!(self.accept(&plain, None), self.accept_secure(tls));
     }
 
-    async fn accept(&self, listener: TcpListener, handshakes: Option<&Handshakes>) {
+    /// Listens for HTTPS, elsewhere when it is told so.
+    async fn accept_secure(&self, mut secure: Secure) {
+        loop {
+            if let Some(next) = self.shared.next_secure() {
+                // The new one listens by now; who has reached the old one is served.
+                self.accept_rest(std::mem::replace(&mut secure, next));
+            }
+            let address = secure.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
+            self.shared.https_port.store(address.map_or(0, |address| address.port()), Relaxed);
+            let changed = self.shared.secure_changed.notified();
+            match &secure {
+                Some((listener, tls)) => {
+                    let handshakes = Handshakes::new(tls);
+                    tokio::select! {
+                        () = self.accept(listener, Some(&handshakes)) => {}
+                        () = changed => {}
+                    }
+                }
+                None => changed.await,
+            }
+        }
+    }
+
+    /// Takes the connections that wait at a socket which is about to be closed.
+    fn accept_rest(&self, secure: Secure) {
+        let Some((listener, tls)) = secure else { return };
+        let handshakes = Handshakes::new(&tls);
+        while let Some(Ok((socket, address))) = listener.accept().now_or_never() {
+            self.admit(socket, address, Some(&handshakes));
+        }
+    }
+
+    async fn accept(&self, listener: &TcpListener, handshakes: Option<&Handshakes>) {
         loop {
             let (socket, address) = match listener.accept().await {
                 Ok(accepted) => accepted,
@@ -112,17 +138,21 @@ impl<S: Upstream> Door<S> {
                     continue;
                 }
             };
-            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-                self.turn_away(socket, handshakes.is_some());
-                continue;
-            };
-            // Answers are written whole; waiting for more to send would only delay them.
-            if let Err(error) = socket.set_nodelay(true) {
-                tracing::debug!(%error, "a connection was gone before it was served");
-                continue;
-            }
-            self.take(socket, address, handshakes, place);
+            self.admit(socket, address, handshakes);
         }
+    }
+
+    /// Serves a connection if there is room.
+    fn admit(&self, socket: TcpStream, address: SocketAddr, handshakes: Option<&Handshakes>) {
+        let Some(place) = Seat::take(&self.seats, self.shared.limits.load().connections) else {
+            return self.turn_away(socket, handshakes.is_some());
+        };
+        // Answers are written whole; waiting for more to send would only delay them.
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "a connection was gone before it was served");
+            return;
+        }
+        self.take(socket, address, handshakes, place);
     }
 
     /// Beyond a number of farewells at a time, connections are closed without a word, and so are those that would have
@@ -135,13 +165,7 @@ impl<S: Upstream> Door<S> {
         }
     }
 
-    fn take(
-        &self,
-        socket: TcpStream,
-        address: SocketAddr,
-        handshakes: Option<&Handshakes>,
-        place: OwnedSemaphorePermit,
-    ) {
+    fn take(&self, socket: TcpStream, address: SocketAddr, handshakes: Option<&Handshakes>, place: Seat) {
         let proxies = &self.shared.policy.load().proxies;
         let has_header = proxies.send_header_from(address.ip());
         if handshakes.is_none() && !has_header {
@@ -176,13 +200,31 @@ impl<S: Upstream> Door<S> {
         peer: &Arc<Peer>,
     ) -> impl GracefulConnection<Error = BoxError> + Send + 'static + use<S> {
         let activity = Arc::new(Activity::default());
-        let watched = Watched::new(socket, Arc::clone(&activity), &self.shared.limits);
+        let limits = self.shared.limits.load();
+        let watched = Watched::new(socket, Arc::clone(&activity), &limits);
         let (peer, stack) = (Arc::clone(peer), stack(&self.shared, self.upstream.clone()));
         let service = service_fn(move |request: http::Request<Incoming>| {
             let (peer, busy) = (Arc::clone(&peer), Busy::new(&activity));
             stack.clone().call(Arrival { request, peer, busy })
         });
-        self.builder.serve_connection(TokioIo::new(watched), service).into_owned()
+        builder(&limits).serve_connection(TokioIo::new(watched), service).into_owned()
+    }
+}
+
+/// A place among the connections, until it is dropped.
+struct Seat(Arc<AtomicUsize>);
+
+impl Seat {
+    /// If there are fewer than so many.
+    fn take(seats: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let one_more = |taken: usize| (taken < most).then_some(taken + 1);
+        seats.fetch_update(Relaxed, Relaxed, one_more).ok().map(|_| Self(Arc::clone(seats)))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -195,7 +237,7 @@ async fn open(
     handshakes: Option<Handshakes>,
 ) -> Result<(Socket, Arc<Peer>), OpenError> {
     if has_header {
-        let header = timeout(shared.limits.head_timeout, proxy_header::read(&mut socket)).await;
+        let header = timeout(shared.limits.load().head_timeout, proxy_header::read(&mut socket)).await;
         address = header.map_err(|_| OpenError::HeaderTooLate)??.unwrap_or(address);
     }
     // Whoever is named there may itself be a proxy, of another kind.
@@ -203,20 +245,20 @@ async fn open(
     let Some(handshakes) = handshakes else {
         return Ok((Socket::Plain(socket), Arc::new(Peer::new(address, trusted, false))));
     };
+    let rules = handshakes.tls.handshakes.load_full();
     let session = async {
         // Never closed.
-        let _place = handshakes.places.acquire().await;
+        let _place = rules.places.acquire().await;
         handshakes.acceptor.accept(socket).await
     };
-    let session = timeout(handshakes.time, session).await;
+    let session = timeout(rules.time, session).await;
     let session = session.map_err(|_| OpenError::HandshakeTooLate)?.map_err(OpenError::Handshake)?;
     Ok((Socket::Tls(Box::new(session)), Arc::new(Peer::new(address, trusted, true))))
 }
 
 impl Handshakes {
-    fn new(tls: &Tls) -> Self {
-        let places = Arc::new(Semaphore::new(tls.max_handshakes));
-        Self { acceptor: tls.acceptor(), places, time: tls.handshake_timeout }
+    fn new(tls: &Arc<Tls>) -> Self {
+        Self { acceptor: tls.acceptor(), tls: Arc::clone(tls) }
     }
 }
 
@@ -240,7 +282,7 @@ async fn serve_connection(
     connection: impl GracefulConnection<Error = BoxError>,
     peer: Arc<Peer>,
     mut draining: watch::Receiver<()>,
-    place: OwnedSemaphorePermit,
+    place: Seat,
 ) {
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

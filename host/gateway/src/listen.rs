@@ -8,11 +8,14 @@ use tokio::net::TcpListener;
 
 use crate::tls::Tls;
 
+/// Where HTTPS is listened for, if it is.
+pub(crate) type Secure = Option<(TcpListener, Arc<Tls>)>;
+
 /// The sockets that are listened on.
 #[derive(Debug)]
 pub struct Listeners {
     pub(crate) plain: TcpListener,
-    pub(crate) tls: Option<(TcpListener, Arc<Tls>)>,
+    pub(crate) tls: Secure,
 }
 
 impl Listeners {

@@ -20,6 +20,7 @@ use crate::overload::Slot;
 use crate::policy::{Forwarded, Policy};
 use crate::problem::Problem;
 use crate::route::Route;
+use crate::settings::Limits;
 use crate::shared::Shared;
 
 /// Longest request id that is taken from a client, in characters.
@@ -36,6 +37,8 @@ pub(crate) struct Record {
     pub peer: Arc<Peer>,
     /// The rules under which it came in.
     pub policy: Arc<Policy>,
+    /// The bounds under which it came in.
+    pub limits: Arc<Limits>,
     /// What a trusted proxy says of it.
     pub forwarded: Option<Forwarded>,
     /// What lets a page of another origin see the answer; set by the stage for that.
@@ -80,6 +83,7 @@ impl Record {
         Self {
             forwarded: peer.trusted.then(|| policy.proxies.forwarded(peer.host, &head.headers)),
             policy,
+            limits: shared.limits.load_full(),
             permission: OnceLock::new(),
             started: shared.clock.monotonic(),
             request_id: request_id(&head.headers),

@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures::future::{Either, select};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use weft_core::Clock;
-use weft_core::manifest::RateLimits;
+use weft_core::manifest::{Overload, RateLimits};
 
 use crate::auth::{AuthSettings, Authenticator};
 use crate::door::Door;
@@ -18,9 +19,10 @@ use crate::listen::Listeners;
 use crate::overload::OverloadReport;
 use crate::policy::Policy;
 use crate::route::RouteTable;
-use crate::settings::Settings;
+use crate::settings::{Limits, Settings};
 use crate::shared::Shared;
 use crate::stack::Upstream;
+use crate::tls::Tls;
 
 /// Routes and authentication that do not fit together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,10 +67,11 @@ impl<S: Upstream> Gateway<S> {
         checks: Vec<Arc<dyn HealthCheck>>,
         upstream: S,
     ) -> Result<Self, ConfigError> {
-        let auth = auth.filter(|auth| !auth.is_without_keys()).map(Authenticator::new);
-        let shared = Shared::new(clock, settings, auth, HealthBoard::new(checks));
+        let auth = authenticator(auth);
+        ensure_keys(&routes, auth.as_ref())?;
+        let shared = Shared::new(clock, settings, HealthBoard::new(checks));
+        shared.serve(routes, auth);
         let gateway = Self { shared: Arc::new(shared), upstream };
-        gateway.set_routes(routes)?;
         Ok(gateway)
     }
 
@@ -77,9 +80,34 @@ impl<S: Upstream> Gateway<S> {
     /// # Errors
     /// [`ConfigError`] if a route needs a token and there is no key; the old routes then stay.
     pub fn set_routes(&self, routes: RouteTable) -> Result<(), ConfigError> {
-        self.ensure_keys(&routes)?;
-        self.shared.set_routes(routes);
+        let auth = self.shared.served().auth.clone();
+        ensure_keys(&routes, auth.as_ref())?;
+        self.shared.serve(routes, auth);
         Ok(())
+    }
+
+    /// Replaces the routes, the rate limits, and all that is known of who may call: keys, claims and API keys. Tokens that were verified
+    /// before are verified anew; requests in work go on as they began.
+    ///
+    /// # Errors
+    /// As [`Gateway::deploy`].
+    pub fn deploy_with_auth(
+        &self,
+        routes: RouteTable,
+        rate_limits: &RateLimits,
+        auth: Option<AuthSettings>,
+    ) -> Result<(), ConfigError> {
+        let auth = authenticator(auth);
+        ensure_keys(&routes, auth.as_ref())?;
+        self.shared.set_rate_limits(rate_limits);
+        self.shared.serve(routes, auth);
+        Ok(())
+    }
+
+    /// Replaces the bounds and the rules of the adaptive limit. Requests in work go on with the old ones, and connections that are
+    /// open keep their timeouts. Nobody is cut off if there are more than there may be now.
+    pub fn set_limits(&self, limits: Limits, overload: &Overload) {
+        self.shared.set_limits(limits, overload);
     }
 
     /// Replaces all routes and rate limits. A limit that is defined as before goes on counting where it is; requests in
@@ -88,9 +116,10 @@ impl<S: Upstream> Gateway<S> {
     /// # Errors
     /// As [`Gateway::set_routes`]; the old limits then stay as well.
     pub fn deploy(&self, routes: RouteTable, rate_limits: &RateLimits) -> Result<(), ConfigError> {
-        self.ensure_keys(&routes)?;
+        let auth = self.shared.served().auth.clone();
+        ensure_keys(&routes, auth.as_ref())?;
         self.shared.set_rate_limits(rate_limits);
-        self.shared.set_routes(routes);
+        self.shared.serve(routes, auth);
         Ok(())
     }
 
@@ -107,19 +136,19 @@ impl<S: Upstream> Gateway<S> {
         self.shared.overload.report()
     }
 
-    fn ensure_keys(&self, routes: &RouteTable) -> Result<(), ConfigError> {
-        if let Some(route) = routes.any_protected().filter(|_| self.shared.auth.is_none()) {
-            let (pattern, component) = (route.pattern.to_string(), Arc::clone(&route.component));
-            return Err(ConfigError::NoKeys { pattern, component });
-        }
-        Ok(())
-    }
-
     /// Never ends.
     async fn keep_keys_fresh(&self) {
-        match &self.shared.auth {
-            Some(auth) => auth.keep_keys_fresh(&*self.shared.clock).await,
-            None => std::future::pending().await,
+        loop {
+            // Before it is looked who is asked now, so that no change goes unseen.
+            let changed = self.shared.auth_changed.notified();
+            let auth = self.shared.served().auth.clone();
+            let keep = async {
+                match &auth {
+                    Some(auth) => auth.keep_keys_fresh(&*self.shared.clock).await,
+                    None => std::future::pending().await,
+                }
+            };
+            select(std::pin::pin!(keep), std::pin::pin!(changed)).await;
         }
     }
 
@@ -133,6 +162,12 @@ impl<S: Upstream> Gateway<S> {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.shared.draining.load(Relaxed)
+    }
+
+    /// Listens for HTTPS on this socket from now on, or not at all. Connections that are open, and those that have reached the
+    /// socket before, are served.
+    pub fn listen_tls(&self, secure: Option<(TcpListener, Arc<Tls>)>) {
+        self.shared.set_secure(secure);
     }
 
     /// Replaces the rules of the edge. Requests in work go on with the old ones, and so do connections as far as they
@@ -172,4 +207,16 @@ impl<S: Upstream> Gateway<S> {
         connections.wait().await;
         Drained { cut_off }
     }
+}
+
+fn authenticator(auth: Option<AuthSettings>) -> Option<Arc<Authenticator>> {
+    auth.filter(|auth| !auth.is_without_keys()).map(|auth| Arc::new(Authenticator::new(auth)))
+}
+
+fn ensure_keys(routes: &RouteTable, auth: Option<&Arc<Authenticator>>) -> Result<(), ConfigError> {
+    if let Some(route) = routes.any_protected().filter(|_| auth.is_none()) {
+        let (pattern, component) = (route.pattern.to_string(), Arc::clone(&route.component));
+        return Err(ConfigError::NoKeys { pattern, component });
+    }
+    Ok(())
 }

@@ -1,17 +1,18 @@
 //! What all requests of a gateway share.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use weft_core::Clock;
-use weft_core::manifest::RateLimits;
+use weft_core::manifest::{self, RateLimits};
 
 use crate::auth::Authenticator;
 use crate::compressed;
 use crate::health::HealthBoard;
 use crate::limit::LimitSet;
+use crate::listen::Secure;
 use crate::overload::{Overload, Rules};
 use crate::policy::Policy;
 use crate::route::RouteTable;
@@ -20,15 +21,17 @@ use crate::settings::{About, Limits};
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub clock: Arc<dyn Clock>,
-    pub limits: Limits,
+    /// Read once per request and replaced whole.
+    pub limits: ArcSwap<Limits>,
     /// Read once per request and replaced whole.
     pub policy: ArcSwap<Policy>,
     pub clients_identity: bool,
-    pub auth: Option<Authenticator>,
     pub health: HealthBoard,
     pub application: About,
     /// Read once per request and replaced whole.
-    routes: RwLock<Arc<RouteTable>>,
+    served: RwLock<Arc<Served>>,
+    /// When it is asked for otherwise who calls.
+    pub auth_changed: Notify,
     /// What its routes are limited by.
     rate_limits: RwLock<Arc<LimitSet>>,
     /// How many may run at a time.
@@ -39,38 +42,45 @@ pub(crate) struct Shared {
     pub draining: AtomicBool,
     /// Places for answers that are being compressed.
     pub compressing: Arc<Semaphore>,
-    /// Where HTTPS is listened for; known once it is.
-    pub https_port: OnceLock<u16>,
+    /// Where HTTPS is to be listened for from now on, until that is done.
+    secure: Mutex<Option<Secure>>,
+    pub secure_changed: Notify,
+    /// Where HTTPS is listened for; 0 as long as it is not.
+    pub https_port: AtomicU16,
+}
+
+/// The routes, and who may use them: they belong together, for a route that needs a token needs somebody to look at it.
+#[derive(Debug, Default)]
+pub(crate) struct Served {
+    pub routes: RouteTable,
+    pub auth: Option<Arc<Authenticator>>,
 }
 
 impl Shared {
-    pub fn new(
-        clock: Arc<dyn Clock>,
-        settings: crate::settings::Settings,
-        auth: Option<Authenticator>,
-        health: HealthBoard,
-    ) -> Self {
+    pub fn new(clock: Arc<dyn Clock>, settings: crate::settings::Settings, health: HealthBoard) -> Self {
         let rules = Rules::new(&settings.overload, settings.limits.in_flight);
         Self {
             overload: Arc::new(Overload::new(Arc::clone(&clock), rules)),
             clock,
-            limits: settings.limits,
+            limits: ArcSwap::from_pointee(settings.limits),
             policy: ArcSwap::from_pointee(settings.policy),
             clients_identity: settings.clients_identity,
-            auth,
             health,
             application: settings.application,
-            routes: RwLock::default(),
+            served: RwLock::default(),
+            auth_changed: Notify::new(),
             rate_limits: RwLock::new(Arc::new(LimitSet::new(&settings.rate_limits, &LimitSet::default()))),
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             compressing: Arc::new(Semaphore::new(compressed::AT_ONCE)),
-            https_port: OnceLock::new(),
+            secure: Mutex::default(),
+            secure_changed: Notify::new(),
+            https_port: AtomicU16::new(0),
         }
     }
 
-    pub fn routes(&self) -> Arc<RouteTable> {
-        Arc::clone(&self.routes.read().unwrap_or_else(PoisonError::into_inner))
+    pub fn served(&self) -> Arc<Served> {
+        Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn rate_limits(&self) -> Arc<LimitSet> {
@@ -83,9 +93,27 @@ impl Shared {
         *current = Arc::new(LimitSet::new(definitions, &current));
     }
 
-    pub fn set_routes(&self, routes: RouteTable) {
+    pub fn serve(&self, routes: RouteTable, auth: Option<Arc<Authenticator>>) {
         routes.limit(&self.rate_limits());
         routes.measure(&self.overload);
-        *self.routes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
+        *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Served { routes, auth });
+        self.auth_changed.notify_waiters();
+    }
+
+    /// Where HTTPS is to be listened for from now on, if that has changed.
+    pub fn next_secure(&self) -> Option<Secure> {
+        self.secure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub fn set_secure(&self, secure: Secure) {
+        *self.secure.lock().unwrap_or_else(PoisonError::into_inner) = Some(secure);
+        // One note is kept if nobody waits for it now.
+        self.secure_changed.notify_one();
+    }
+
+    /// Replaces the bounds, and how many requests may run.
+    pub fn set_limits(&self, limits: Limits, overload: &manifest::Overload) {
+        self.overload.set_rules(Rules::new(overload, limits.in_flight));
+        self.limits.store(Arc::new(limits));
     }
 }

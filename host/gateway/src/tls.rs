@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -72,8 +73,23 @@ impl CertificateError {
 pub struct Tls {
     chosen: Arc<Chooser>,
     config: Arc<ServerConfig>,
-    pub(crate) handshake_timeout: Duration,
-    pub(crate) max_handshakes: usize,
+    pub(crate) handshakes: ArcSwap<Handshakes>,
+}
+
+/// What handshakes keep to.
+#[derive(Debug)]
+pub(crate) struct Handshakes {
+    pub time: Duration,
+    pub places: Semaphore,
+    most: usize,
+}
+
+impl Handshakes {
+    fn of(settings: &manifest::Tls) -> Self {
+        let most = usize::try_from(settings.max_handshakes).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        let time = Duration::from_millis(settings.handshake_timeout_ms.into());
+        Self { time, places: Semaphore::new(most), most }
+    }
 }
 
 impl Tls {
@@ -87,12 +103,12 @@ impl Tls {
         Ok(Self {
             config: Arc::new(server_config(Arc::clone(&chosen)).map_err(CertificateError::Library)?),
             chosen,
-            handshake_timeout: Duration::from_millis(settings.handshake_timeout_ms.into()),
-            max_handshakes: usize::try_from(settings.max_handshakes).unwrap_or(usize::MAX),
+            handshakes: ArcSwap::from_pointee(Handshakes::of(settings)),
         })
     }
 
-    /// Reads the certificates again. Handshakes from now on get the new ones; says whether there were any.
+    /// Reads the certificates again. Handshakes from now on get the new ones, and keep to the new bounds; says whether there
+    /// were new certificates.
     ///
     /// # Errors
     /// [`CertificateError`] for the first that cannot be used; all the old ones then stay.
@@ -101,6 +117,10 @@ impl Tls {
         let is_new = certificates.digest != self.chosen.0.load().digest;
         if is_new {
             self.chosen.0.store(Arc::new(certificates));
+        }
+        let (before, now) = (self.handshakes.load(), Handshakes::of(settings));
+        if (before.time, before.most) != (now.time, now.most) {
+            self.handshakes.store(Arc::new(now));
         }
         Ok(is_new)
     }

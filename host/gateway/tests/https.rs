@@ -330,3 +330,50 @@ async fn a_slow_head_is_told_so_in_tls() {
     let mut stream = https.connect(&connector, "one.test").await.unwrap();
     assert_eq!(exchange(&mut stream, "GET /echo HTTP/1.1\r\n").await.status, 408);
 }
+
+#[tokio::test]
+async fn it_is_listened_for_elsewhere_while_connections_go_on() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+    let mut https = start(settings(vec![authority.issue(folder.path(), "one", &["one.test"])])).await;
+    let connector = authority.connector(&[&TLS13], &[b"http/1.1"]);
+    let mut in_work = https.connect(&connector, "one.test").await.unwrap();
+    in_work.write_all(b"GET /hold HTTP/1.1\r\nhost: one.test\r\nconnection: close\r\n\r\n").await.unwrap();
+    https.server.gate.entered.notified().await;
+    // One that has reached the old socket is served, though its handshake comes later.
+    let waiting = TcpStream::connect(https.address).await.unwrap();
+    let listener = weft_gateway::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let old = std::mem::replace(&mut https.address, listener.local_addr().unwrap());
+    https.server.gateway.listen_tls(Some((listener, Arc::clone(&https.tls))));
+    let mut there = https.connect(&connector, "one.test").await.unwrap();
+    assert_eq!(exchange(&mut there, REQUEST).await.status, 200);
+    let mut waiting = connector.connect(ServerName::try_from("one.test").unwrap(), waiting).await.unwrap();
+    assert_eq!(exchange(&mut waiting, REQUEST).await.status, 200);
+    assert!(TcpStream::connect(old).await.is_err(), "nobody listens there");
+    https.server.gate.open.notify_one();
+    assert_eq!(exchange(&mut in_work, "").await.body, "held");
+    // Nor anywhere, in the end.
+    https.server.gateway.listen_tls(None);
+    while TcpStream::connect(https.address).await.is_ok() {}
+    assert_eq!(https.server.get("/echo").await.status, 200);
+}
+
+#[tokio::test]
+async fn bounds_of_handshakes_change_with_the_certificates() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+    let settings = settings(vec![authority.issue(folder.path(), "one", &["one.test"])]);
+    let https = start(settings.clone()).await;
+    let mut before = TcpStream::connect(https.address).await.unwrap();
+    // Connections are taken in their order, so its handshake is awaited once another is done.
+    let connector = authority.connector(&[&TLS13], &[b"http/1.1"]);
+    let mut other = https.connect(&connector, "one.test").await.unwrap();
+    assert_eq!(exchange(&mut other, REQUEST).await.status, 200);
+    assert!(!https.tls.reload(&manifest::Tls { handshake_timeout_ms: 50, ..settings }).unwrap());
+    let mut after = TcpStream::connect(https.address).await.unwrap();
+    assert_eq!(after.read(&mut [0]).await.unwrap(), 0, "closed after 50 ms");
+    // The one before has its 10 s.
+    let mut stream = connector.connect(ServerName::try_from("one.test").unwrap(), &mut before).await.unwrap();
+    stream.write_all(REQUEST.as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes).await;
+    assert!(bytes.starts_with(b"HTTP/1.1 200 "));
+}

@@ -18,8 +18,9 @@ use ed25519_dalek::pkcs8::{EncodePrivateKey as _, spki::EncodePublicKey as _};
 use futures::future::BoxFuture;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 use weft_core::clock::ManualClock;
-use weft_core::manifest::Located;
+use weft_core::manifest::{Located, RateLimits};
 use weft_gateway::{
     AuthSettings, ClaimNames, ConfigError, FetchKeys, Gateway, KeyError, KeySet, RemoteKeys, Revocations, RouteTable,
     Settings,
@@ -501,4 +502,31 @@ fn a_route_that_needs_a_token_needs_a_key() {
     let error = refused.map(|_| ()).unwrap_err();
     assert!(matches!(&error, ConfigError::NoKeys { pattern, .. } if pattern == "/any"));
     assert!(error.to_string().contains("[application.tool.weft.auth]"));
+}
+
+#[tokio::test]
+async fn who_may_call_is_changed_while_requests_are_in_work() {
+    let (setup, _) = setup(settings(our_key()));
+    let routes = || vec![protected("GET /any", "echo", &[], &[]), protected("GET /hold", "hold", &[], &[])];
+    let server = setup.with_routes(routes()).start().await;
+    let token = sign(&with("plan", "gold".into()));
+    let mut in_work = server.connect().await;
+    let request = format!("GET /hold HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n\r\n");
+    in_work.write_all(request.as_bytes()).await.unwrap();
+    server.gate.entered.notified().await;
+    let deploy = |auth| {
+        let routes = common::table(routes());
+        server.gateway.deploy_with_auth(routes, &RateLimits::default(), auth)
+    };
+    // Another audience: tokens that were verified before are looked at anew.
+    let elsewhere = AuthSettings { audience: "elsewhere".into(), ..settings(our_key()) };
+    deploy(Some(elsewhere)).unwrap();
+    assert_refused(&server.bearer("/any", &token).await, "another audience");
+    // Without keys the routes could not be served; everything stays as it was.
+    assert!(deploy(None).is_err());
+    assert_refused(&server.bearer("/any", &token).await, "another audience");
+    deploy(Some(settings(our_key()))).unwrap();
+    assert_eq!(server.bearer("/any", &token).await.status, 200);
+    server.gate.open.notify_one();
+    assert_eq!(common::read_one(&mut in_work).await.body, "held");
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use arc_swap::ArcSwapOption;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +23,7 @@ use crate::commands::{build, watch};
 use crate::control::operations::Running;
 use crate::control::server;
 use crate::host::Host;
-use crate::https::{self, Certificates};
+use crate::https;
 use crate::issuers::Issuers;
 use crate::output;
 use crate::seeding::Seeds;
@@ -84,12 +85,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     host.parts().inside.listens(address);
     options.seeds.plant(host.parts()).await?;
     let told = host.start().await?;
-    let takes_keys = host.manifest().auth.as_ref().is_some_and(|auth| auth.api_keys);
-    let api_keys = match takes_keys {
-        true => Some(Arc::new(Keyring::open(host.parts().key_value.clone()).await?)),
-        false => None,
-    };
-    let edge = Arc::new(edge(&host, api_keys.clone(), options.no_rate_limits)?);
+    let api_keys = Arc::new(ArcSwapOption::new(keyring(&host, &host.manifest(), None).await?));
+    let edge = Arc::new(edge(&host, api_keys.load_full(), options.no_rate_limits)?);
 
     let data = &options.place.data;
     let audit = AuditLog::open(data, host.parts().clock.clone());
@@ -98,7 +95,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let operations = Running {
         host: host.clone(),
         edge: edge.clone(),
-        api_keys,
+        api_keys: api_keys.clone(),
         sagas: host.parts().sagas.clone(),
         logs: host.parts().logs.clone(),
         audit,
@@ -109,14 +106,17 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // Whoever has read the address finds the socket.
     let control = tokio::spawn(server::serve(Arc::new(operations), data, stop.clone().cancelled_owned())?);
     tokio::spawn(canary::run(host.clone(), audit_of_canaries, stop.clone()));
-    let (mut listeners, mut certificates, mut secure_address) = (Listeners::from(listener), None, None);
+    let (mut listeners, mut secure_address, mut tls) = (Listeners::from(listener), None, None);
     if let Some(https) = https {
         secure_address = Some(https.listener.local_addr()?);
-        certificates = Some(Certificates::watch(host.clone(), https.tls.clone(), stop.clone())?);
+        tls = Some(https.tls.clone());
         listeners = listeners.with_tls(https.listener, https.tls);
     }
+    let serving = https::Serving::new(host.clone(), edge.clone(), options.listen_tls, tls, stop.clone())?;
     if options.watch {
-        watch::start(host.clone(), edge.clone(), certificates, options.no_rate_limits, stop.clone())?;
+        let no_rate_limits = options.no_rate_limits;
+        let following = watch::Following { host: host.clone(), edge: edge.clone(), serving, api_keys, no_rate_limits };
+        watch::start(following, stop.clone())?;
     }
     announce(&host.manifest(), address, secure_address, &told)?;
     let drained = edge.serve(listeners, stop.clone().cancelled_owned(), DRAIN).await;
@@ -157,7 +157,22 @@ fn edge(host: &Arc<Host>, api_keys: Option<Arc<Keyring>>, no_rate_limits: bool) 
     Ok(Gateway::new(parts.clock.clone(), settings, routes, auth, checks, upstream)?)
 }
 
-fn auth(
+/// The API keys, if the manifest takes any: those that are known already, or else read.
+pub(super) async fn keyring(
+    host: &Host,
+    manifest: &Manifest,
+    known: Option<Arc<Keyring>>,
+) -> anyhow::Result<Option<Arc<Keyring>>> {
+    if !manifest.auth.as_ref().is_some_and(|auth| auth.api_keys) {
+        return Ok(None);
+    }
+    match known {
+        Some(known) => Ok(Some(known)),
+        None => Ok(Some(Arc::new(Keyring::open(host.parts().key_value.clone()).await?))),
+    }
+}
+
+pub(super) fn auth(
     host: &Host,
     manifest: &Manifest,
     variables: &Variables,

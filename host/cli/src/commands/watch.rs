@@ -7,17 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use arc_swap::ArcSwapOption;
 use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use weft_core::manifest::{Build, Manifest};
-use weft_gateway::{Policy, RouteTable};
+use weft_core::manifest::{Auth, Build, Located, Manifest};
+use weft_gateway::{AuthSettings, Limits, Policy, RouteTable};
 
+use crate::api_keys::Keyring;
 use crate::commands::build;
 use crate::commands::up::{self, Edge};
 use crate::host::Host;
-use crate::https::Certificates;
+use crate::https::Serving;
 use crate::{assemble, keys};
 
 /// Editors write a file in several steps; changes within this time are one.
@@ -29,14 +31,8 @@ const BUILD_OUTPUT: &str = "target";
 ///
 /// # Errors
 /// If the system cannot watch the sources.
-pub fn start(
-    host: Arc<Host>,
-    edge: Arc<Edge>,
-    certificates: Option<Arc<Certificates>>,
-    no_rate_limits: bool,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let manifest = host.manifest();
+pub fn start(following: Following, stop: CancellationToken) -> anyhow::Result<()> {
+    let manifest = following.host.manifest();
     let (changed, changes) = mpsc::channel(1);
     let root = std::path::absolute(&manifest.root)?;
     let wanted = Wanted::new(&manifest, &root)?;
@@ -55,7 +51,7 @@ pub fn start(
         // The watcher lives as long as this task.
         let _watcher = watcher;
         tokio::select! {
-            () = follow(&host, &edge, certificates.as_deref(), no_rate_limits, changes) => {}
+            () = following.follow(changes) => {}
             () = stop.cancelled() => {}
         }
     });
@@ -63,44 +59,88 @@ pub fn start(
     Ok(())
 }
 
-async fn follow(
-    host: &Arc<Host>,
-    edge: &Arc<Edge>,
-    certificates: Option<&Certificates>,
-    no_rate_limits: bool,
-    mut changes: mpsc::Receiver<()>,
-) {
-    while changes.recv().await.is_some() {
-        tokio::time::sleep(SETTLE).await;
-        while changes.try_recv().is_ok() {}
-        match redeploy(host, edge, no_rate_limits).await {
-            Ok(()) => {
-                if let Some(certificates) = certificates {
-                    certificates.reload(&host.manifest());
+/// What follows the sources.
+pub struct Following {
+    /// What runs the functions.
+    pub host: Arc<Host>,
+    /// What serves them.
+    pub edge: Arc<Edge>,
+    /// HTTPS.
+    pub serving: Serving,
+    /// The API keys, if any are taken.
+    pub api_keys: Arc<ArcSwapOption<Keyring>>,
+    /// Whether the manifest's rate limits mean nothing.
+    pub no_rate_limits: bool,
+}
+
+impl Following {
+    async fn follow(mut self, mut changes: mpsc::Receiver<()>) {
+        while changes.recv().await.is_some() {
+            tokio::time::sleep(SETTLE).await;
+            while changes.try_recv().is_ok() {}
+            match self.redeploy().await {
+                Ok(()) => {
+                    let manifest = self.host.manifest();
+                    self.serving.follow(&manifest).await;
+                    tracing::info!("deployed");
                 }
-                tracing::info!("deployed");
+                Err(error) => tracing::error!("not deployed, everything stays as it is: {error:#}"),
             }
-            Err(error) => tracing::error!("not deployed, everything stays as it is: {error:#}"),
         }
+    }
+
+    async fn redeploy(&self) -> anyhow::Result<()> {
+        let (host, edge) = (&self.host, &self.edge);
+        let before = host.manifest();
+        let place = host.parts().place.clone();
+        let manifest = place.load().map_err(assemble::refused)?;
+        build::build(&manifest, None).await?;
+        let (deploying, routes) = (host.clone(), RouteTable::new(&manifest.routes));
+        let rate_limits = up::rate_limits(&manifest, self.no_rate_limits);
+        // What may be missing for it, such as a key, is missed before anything changes.
+        let callers = self.callers(&before, &manifest).await?;
+        let deployed = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
+            let variables = keys::resolve(&manifest, &place).map_err(assemble::refused)?;
+            deploying.deploy(manifest, &variables)
+        });
+        deployed.await??;
+        match callers {
+            Some((auth, api_keys)) => {
+                edge.deploy_with_auth(routes, &rate_limits, auth)?;
+                self.api_keys.store(api_keys);
+            }
+            None => edge.deploy(routes, &rate_limits)?,
+        }
+        let gateway = &host.manifest().gateway;
+        edge.set_policy(Policy::from(gateway));
+        edge.set_limits(Limits::from(gateway), &gateway.overload);
+        host.run_schedules();
+        host.serve_subscriptions().await?;
+        host.serve_projections().await
+    }
+
+    /// Who may call, if the manifest now says otherwise than before.
+    async fn callers(&self, before: &Manifest, manifest: &Manifest) -> anyhow::Result<Option<Callers>> {
+        if same_auth(before.auth.as_ref(), manifest.auth.as_ref()) {
+            return Ok(None);
+        }
+        let api_keys = up::keyring(&self.host, manifest, self.api_keys.load_full()).await?;
+        let variables = keys::resolve(manifest, &self.host.parts().place).map_err(assemble::refused)?;
+        let auth = up::auth(&self.host, manifest, &variables, api_keys.clone())?;
+        Ok(Some((auth, api_keys)))
     }
 }
 
-async fn redeploy(host: &Arc<Host>, edge: &Arc<Edge>, no_rate_limits: bool) -> anyhow::Result<()> {
-    let place = host.parts().place.clone();
-    let manifest = place.load().map_err(assemble::refused)?;
-    build::build(&manifest, None).await?;
-    let (deploying, routes) = (host.clone(), RouteTable::new(&manifest.routes));
-    let rate_limits = up::rate_limits(&manifest, no_rate_limits);
-    let deployed = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
-        let variables = keys::resolve(&manifest, &place).map_err(assemble::refused)?;
-        deploying.deploy(manifest, &variables)
-    });
-    deployed.await??;
-    edge.deploy(routes, &rate_limits)?;
-    edge.set_policy(Policy::from(&host.manifest().gateway));
-    host.run_schedules();
-    host.serve_subscriptions().await?;
-    host.serve_projections().await
+type Callers = (Option<AuthSettings>, Option<Arc<Keyring>>);
+
+/// Whether both say the same, wherever it stands. The files of keys are read when something else changes.
+fn same_auth(one: Option<&Auth>, other: Option<&Auth>) -> bool {
+    let without_lines = |auth: &Auth| {
+        let keys = auth.keys.iter().map(|key| Located::new(key.value.clone(), 0)).collect();
+        let revocations = auth.revocations.as_ref().map(|label| Located::new(label.value.clone(), 0));
+        Auth { keys, revocations, line: 0, ..auth.clone() }
+    };
+    one.map(without_lines) == other.map(without_lines)
 }
 
 /// The `watch` patterns with the folder that each is relative to: the manifest's own for the application, the build's

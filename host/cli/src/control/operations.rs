@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
@@ -44,7 +45,7 @@ pub struct Running {
     /// What it serves HTTP by.
     pub edge: Arc<Edge>,
     /// The API keys that it takes; none if it takes no keys.
-    pub api_keys: Option<Arc<Keyring>>,
+    pub api_keys: Arc<ArcSwapOption<Keyring>>,
     /// Its sagas.
     pub sagas: Sagas,
     /// What its functions write.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::rules::Rules;
 
 /// Where it begins.
-const FIRST: f64 = 50.0;
+const FIRST: f64 = 100.0;
 /// Requests that a window needs.
 const ENOUGH: u32 = 10;
 /// A window that lasts so many times its length has to do with what came.

@@ -61,7 +61,7 @@ fn the_limit_finds_what_the_cores_can_do() {
     for (cores, computes_ms) in [(1.0, 20.0), (2.0, 4.0), (8.0, 4.0), (8.0, 50.0), (32.0, 20.0)] {
         let per_s = cores / computes_ms * 1e3 * 3.0;
         let mut host = Simulation::new(rules(), cores, 1.0, &[computing(per_s, computes_ms, Priority::Normal)]);
-        host.run(30.0);
+        host.run(60.0);
         // What runs is the limit's share; a request takes so many times longer than alone.
         let times = host.limit() as f64 * 0.8 / cores;
         let allowed = (computes_ms * 1.5 + 5.0) / computes_ms * 2.5;

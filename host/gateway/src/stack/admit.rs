@@ -34,7 +34,7 @@ where
         let in_flight = shared.in_flight.fetch_add(1, Relaxed);
         // From here on the ticket gives the place back, also if it is one too many.
         exchange.record.holds_place.store(true, Relaxed);
-        if in_flight >= shared.limits.in_flight {
+        if in_flight >= exchange.record.limits.in_flight {
             return answer(Err(Problem::busy()));
         }
         Either::Right(self.inner.call(exchange))

@@ -10,7 +10,7 @@ use weft_core::manifest::Access;
 
 use super::{Answered, Or, Routed, always_ready, answer};
 use crate::auth::api_key::API_KEY;
-use crate::auth::{Authenticator, Identity, Refusal};
+use crate::auth::{Identity, Refusal};
 use crate::body::ResponseBody;
 use crate::problem::Problem;
 
@@ -47,7 +47,7 @@ where
 /// Notes who calls.
 fn identified(routed: &mut Routed, identity: Option<Arc<Identity>>) {
     routed.identity = identity;
-    if routed.exchange.record.shared.auth.as_ref().is_some_and(Authenticator::takes_api_keys) {
+    if routed.auth.as_ref().is_some_and(|auth| auth.takes_api_keys()) {
         // It has served its purpose, and is a secret.
         routed.exchange.head.headers.remove(API_KEY);
     }
@@ -59,7 +59,7 @@ where
     S: Service<Routed, Response = Response<ResponseBody>, Error = Problem>,
 {
     let record = Arc::clone(&routed.exchange.record);
-    if let Some(auth) = &record.shared.auth {
+    if let Some(auth) = &routed.auth {
         auth.look_for_keys(&*record.shared.clock).await;
     }
     match authorise(&routed) {
@@ -74,7 +74,7 @@ where
 
 fn authorise(routed: &Routed) -> Result<Option<Arc<Identity>>, Refusal> {
     let record = &routed.exchange.record;
-    let identity = match &record.shared.auth {
+    let identity = match &routed.auth {
         Some(auth) => auth.identify(&routed.exchange.head.headers, record.shared.clock.now_ms())?,
         None => None,
     };

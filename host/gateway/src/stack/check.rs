@@ -32,7 +32,7 @@ where
     }
 
     fn call(&mut self, exchange: Exchange) -> Self::Future {
-        match check(&exchange, &exchange.record.shared.limits) {
+        match check(&exchange, &exchange.record.limits) {
             Ok(()) => Either::Right(self.inner.call(exchange)),
             Err(problem) => answer(Err(problem)),
         }

@@ -27,7 +27,7 @@ use http::{Request, Response};
 use tower::{Service, ServiceBuilder};
 use weft_core::Failure;
 
-use crate::auth::Identity;
+use crate::auth::{Authenticator, Identity};
 use crate::body::{RequestBody, ResponseBody};
 use crate::problem::Problem;
 use crate::record::Record;
@@ -53,6 +53,8 @@ pub(crate) struct Routed {
     pub matched: RouteMatch,
     /// `spin-path-match-*` and `spin-path-info`.
     pub path_headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    /// Who looks at tokens and API keys.
+    pub auth: Option<Arc<Authenticator>>,
     pub identity: Option<Arc<Identity>>,
 }
 

@@ -10,6 +10,7 @@ use tower::Service;
 use weft_core::manifest::Captures;
 
 use super::{Exchange, Or, Routed, always_ready, answer};
+use crate::auth::Authenticator;
 use crate::body::{ResponseBody, full};
 use crate::problem::Problem;
 use crate::route::{Lookup, Route, RouteMatch, path};
@@ -35,13 +36,13 @@ where
 
     fn call(&mut self, mut exchange: Exchange) -> Self::Future {
         let record = Arc::clone(&exchange.record);
-        let routes = record.shared.routes();
-        match routes.lookup(&record.method, record.uri.path()) {
+        let served = record.shared.served();
+        match served.routes.lookup(&record.method, record.uri.path()) {
             Lookup::Found { route, captures, as_get } => {
                 if as_get {
                     exchange.head.method = Method::GET;
                 }
-                match routed(exchange, Arc::clone(route), &captures) {
+                match routed(exchange, Arc::clone(route), &captures, served.auth.clone()) {
                     Ok(routed) => Either::Right(self.inner.call(routed)),
                     Err(problem) => answer(Err(problem)),
                 }
@@ -60,7 +61,12 @@ fn options(allow: HeaderValue) -> Response<ResponseBody> {
     response
 }
 
-fn routed(exchange: Exchange, route: Arc<Route>, captures: &Captures<'_, '_>) -> Result<Routed, Problem> {
+fn routed(
+    exchange: Exchange,
+    route: Arc<Route>,
+    captures: &Captures<'_, '_>,
+    auth: Option<Arc<Authenticator>>,
+) -> Result<Routed, Problem> {
     let record = &exchange.record;
     // The record is new and the router its only writer.
     let _ = record.route.set(Arc::clone(&route));
@@ -86,5 +92,5 @@ fn routed(exchange: Exchange, route: Arc<Route>, captures: &Captures<'_, '_>) ->
         trace: record.trace.clone(),
         request_id: record.request_id().into(),
     };
-    Ok(Routed { exchange, route, matched, path_headers, identity: None })
+    Ok(Routed { exchange, route, matched, path_headers, auth, identity: None })
 }

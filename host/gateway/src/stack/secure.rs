@@ -1,5 +1,6 @@
 //! Sends plain HTTP to HTTPS, where the manifest wants that.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use futures::future::Either;
@@ -36,8 +37,8 @@ where
         let record = &exchange.record;
         match &record.policy.https {
             Some(https) if https.redirect && record.scheme() == "http" => {
-                let port = https.redirect_port.or(record.shared.https_port.get().copied());
-                answer(redirect(&exchange, port.unwrap_or(HTTPS_PORT)))
+                let port = https.redirect_port.unwrap_or_else(|| record.shared.https_port.load(Relaxed));
+                answer(redirect(&exchange, if port == 0 { HTTPS_PORT } else { port }))
             }
             _ => Either::Right(self.inner.call(exchange)),
         }

@@ -69,7 +69,7 @@ impl GatewayOperations for Running {
 impl Running {
     fn keyring(&self) -> Result<Arc<Keyring>, Problem> {
         let none = "the application takes no API keys: [application.tool.weft.auth] has no api_keys = true";
-        self.api_keys.clone().ok_or_else(|| problem(StatusCode::CONFLICT, none))
+        self.api_keys.load_full().ok_or_else(|| problem(StatusCode::CONFLICT, none))
     }
 }
 
