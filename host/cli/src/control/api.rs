@@ -27,7 +27,7 @@ pub use orders::{Begun, Migrated, Order, Ordered, Resolve, Signal, Start};
 pub use projections::{ProjectionEntry, ProjectionOrder, RebuildEntry};
 pub use sagas::{Saga, SagaAttempt, SagaEntry, SagaList, SagaOrder, SagaStep, SagaWait, Timeline, Transition};
 pub use schemas::{Deprecate, DeprecatedField, RegisterSchema, SchemaEntry, SchemaVersion, SetMode};
-pub use versions::{DeployVersion, OrderVersion, Trial, VersionEntry, VersionOrder};
+pub use versions::{DeployVersion, MirrorEntry, OrderVersion, Trial, VersionEntry, VersionOrder};
 
 /// `GET /v1/info`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
