@@ -92,7 +92,7 @@ fn a_copy_of_a_request_reads_and_has_no_effects() {
     let mirrored = copies(&platform, "writer", 6);
     assert_eq!((&mirrored["differ"], &mirrored["skipped"]), (&json!(0), &json!(0)), "{mirrored}");
     // One more that is larger than what is kept of a request is not copied.
-    let large = json!({ "query": { "sql": format!("SELECT 1 -- {}", "x".repeat(100_000)), "parameters": [] } });
+    let large = json!({ "call": { "key": "x".repeat(100_000), "what": "echo" } });
     assert!(probe(&platform, "/write", &large).get("Ok").is_some());
     assert_eq!(version(&platform, "writer", "shadow")["mirrored"]["skipped"], 1);
     let status = weft(&platform, &["canary", "status"]);

@@ -147,13 +147,16 @@ impl Arrived {
         Request::from_parts(self.head, body)
     }
 
-    /// The same request once more, if all of it is here.
+    /// The same request once more, if all of it is here and is no more than what is kept.
     fn copy(&self) -> Option<Request<FunctionBody>> {
         if self.rest.is_some() {
             return None;
         }
         let data = |frame: &Result<Frame<Bytes>, _>| frame.as_ref().ok()?.data_ref().cloned();
-        let frames: Vec<_> = self.frames.iter().map(data).collect::<Option<_>>()?;
+        let frames: Vec<Bytes> = self.frames.iter().map(data).collect::<Option<_>>()?;
+        if frames.iter().map(Bytes::len).sum::<usize>() > WAITING_BODY_BYTES {
+            return None;
+        }
         let body = StreamBody::new(stream::iter(frames.into_iter().map(|data| Ok(Frame::data(data))))).boxed_unsync();
         let mut request = Request::new(body);
         *request.method_mut() = self.head.method.clone();
