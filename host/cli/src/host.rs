@@ -24,6 +24,7 @@ use weft_core::manifest::{Diagnostic, Manifest, ProjectionSource, Variables};
 use weft_core::{Call as _, CallContext, Clock, Failure, Invocation, Target};
 use weft_durable::Sagas;
 use weft_engine::{Engine, FunctionSpec, Value};
+use weft_gateway::openapi;
 use weft_mesh::Mesh;
 use weft_telemetry::GuestLogs;
 
@@ -131,6 +132,10 @@ impl Host {
 
     /// What the engine is to run of a manifest.
     fn functions_of(&self, manifest: &Manifest, variables: &Variables) -> Result<Vec<FunctionSpec>, Vec<Diagnostic>> {
+        let problems = openapi::problems(manifest);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         let composed = composing::composed(manifest)?;
         let files = guest_files::prepare(manifest, &self.parts.place.data)?;
         specs::functions(manifest, variables, &Made { composed, files })

@@ -89,7 +89,7 @@ async fn redeploy(host: &Arc<Host>, edge: &Arc<Edge>, no_rate_limits: bool) -> a
     let place = host.parts().place.clone();
     let manifest = place.load().map_err(assemble::refused)?;
     build::build(&manifest, None).await?;
-    let (deploying, routes) = (host.clone(), RouteTable::new(&manifest.routes));
+    let (deploying, routes) = (host.clone(), RouteTable::of(&manifest));
     let rate_limits = up::rate_limits(&manifest, no_rate_limits);
     let deployed = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
         let variables = keys::resolve(&manifest, &place).map_err(assemble::refused)?;

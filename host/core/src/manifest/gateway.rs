@@ -1,9 +1,11 @@
-//! The gateway: bounds of every request, and whose word counts on where one comes from. TLS, CORS, compression and
-//! security headers have files of their own. Keeping to all of it belongs to the gateway.
+//! The gateway: bounds of every request, and whose word counts on where one comes from. TLS, CORS, compression,
+//! security headers and OpenAPI have files of their own. Keeping to all of it belongs to the gateway.
 
 mod compression;
 mod cors;
 mod headers;
+mod json;
+mod openapi;
 mod tls;
 
 use std::net::IpAddr;
@@ -18,6 +20,7 @@ use super::source::Files;
 pub use compression::Compression;
 pub use cors::{Cors, Origin};
 pub use headers::SecurityHeaders;
+pub use openapi::{OpenApi, Operation, Page};
 pub use tls::{CertificateFiles, Hsts, Tls};
 
 /// Most trusted proxies, each an address or a range of them.
@@ -58,6 +61,8 @@ pub struct Gateway {
     pub headers: SecurityHeaders,
     /// How many requests are admitted.
     pub rate_limits: RateLimits,
+    /// What is told of the routes in OpenAPI, if anything is.
+    pub openapi: Option<OpenApi>,
 }
 
 impl Default for Gateway {
@@ -78,6 +83,7 @@ impl Default for Gateway {
             compression: None,
             headers: SecurityHeaders::default(),
             rate_limits: RateLimits::default(),
+            openapi: None,
         }
     }
 }
@@ -102,6 +108,7 @@ impl Gateway {
             compression: section.section("compression").map(Compression::read),
             headers: section.section("headers").map(SecurityHeaders::read).unwrap_or_default(),
             rate_limits: RateLimits::read(&section),
+            openapi: section.section("openapi").map(|table| OpenApi::read(table, files)),
         };
         if gateway.proxy_protocol && gateway.trusted_proxies.is_empty() {
             section.report_with_help(

@@ -54,7 +54,9 @@ pub use component::Component;
 pub use context::{Context, Migration};
 pub use dependency::{Configuration, Dependency, DependencyName, DependencySource, Inherits};
 pub use diagnostic::{Diagnostic, Located};
-pub use gateway::{CertificateFiles, Compression, Cors, Gateway, Hsts, Origin, SecurityHeaders, Tls};
+pub use gateway::{
+    CertificateFiles, Compression, Cors, Gateway, Hsts, OpenApi, Operation, Origin, Page, SecurityHeaders, Tls,
+};
 pub use grants::{FileMount, Grants};
 pub use limits::{DEFAULT_CALL_DEADLINE_MS, Limits, Reuse};
 pub use missing::MissingGrant;
