@@ -167,8 +167,7 @@ fn https_begins_moves_and_ends_with_the_manifest() {
     let (_, after) = rest.split_once("listen = \"127.0.0.1:0\"").expect("its last line");
     let without = format!("{before}{after}");
     std::fs::write(application.manifest(), &without).expect("a file");
-    let options =
-        Options { manifest: application.manifest(), options: vec!["--watch".into()], ..Options::default() };
+    let options = Options { manifest: application.manifest(), options: vec!["--watch".into()], ..Options::default() };
     let platform = Platform::start_with(&options);
     assert_eq!(platform.get("/hello").send().status, 200);
     std::fs::write(application.manifest(), &with).expect("a file");

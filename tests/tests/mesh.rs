@@ -136,3 +136,15 @@ fn requests_count_where_the_manifest_says_so() {
     weft(&platform, &["breakers", "reset", "hostile"]);
     assert_problem(&platform.get("/hostile?do=trap").send(), 502, "function-trapped");
 }
+
+#[test]
+fn rules_refuse_what_a_grant_permits() {
+    let platform = start();
+    let failure = call(&platform, "/denied", "k", "echo")["Err"]["Unavailable"].take();
+    assert_eq!(failure["outcome"], "NotAttempted", "{failure}");
+    assert_eq!(call(&platform, "/once", "k", "echo"), json!({ "Ok": "k" }));
+    let get = json!({ "get": { "url": "http://hello.spin.internal/" } });
+    let refused = platform.post("/denied", &get).send().expect(200)["answer"].take();
+    assert!(refused["Err"].as_str().is_some_and(|error| error.contains("HttpRequestDenied")), "{refused}");
+    assert_eq!(platform.get("/hello").send().status, 200, "rules are for calls between functions");
+}

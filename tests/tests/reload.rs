@@ -126,10 +126,14 @@ fn bounds_and_keys_change_while_a_request_is_in_work() {
     eventually("the request is in work", || {
         let report = host.overload();
         // It has waited for its client since it was let in, and holds no place meanwhile.
-        let high = report["classes"].as_array().and_then(|classes| classes.iter().find(|class| class["priority"] == "high"));
+        let high =
+            report["classes"].as_array().and_then(|classes| classes.iter().find(|class| class["priority"] == "high"));
         if high.is_some_and(|high| high["admitted"] == 2) { Ok(()) } else { Err(report) }
     });
-    host.change("max_body_bytes = 1000\nmax_connections = 100", "max_body_bytes = 100\nmax_connections = 200\nmax_concurrent = 30");
+    host.change(
+        "max_body_bytes = 1000\nmax_connections = 100",
+        "max_body_bytes = 100\nmax_connections = 200\nmax_concurrent = 30",
+    );
     eventually("bodies are bounded anew", || if large().status == 413 { Ok(()) } else { Err(platform.log()) });
     assert_problem(&large(), 413, "body-too-large");
     assert_eq!(host.overload()["max"], 30);
@@ -154,7 +158,10 @@ fn the_adaptive_limit_follows_the_manifest() {
     let host = Reloaded::start();
     assert_eq!(host.overload()["enabled"], true);
     assert!(host.weft(&["overload"]).is_ok_and(|said| said.contains("PRIORITY") && said.contains("critical")));
-    host.change("[application.tool.weft.routes]", "[application.tool.weft.gateway.overload]\nenabled = false\n[application.tool.weft.routes]");
+    host.change(
+        "[application.tool.weft.routes]",
+        "[application.tool.weft.gateway.overload]\nenabled = false\n[application.tool.weft.routes]",
+    );
     eventually("it is off", || {
         let report = host.overload();
         if report["enabled"] == false { Ok(()) } else { Err(report) }

@@ -28,6 +28,8 @@ scenarios! {
     course_get
     course_list
     course_publish
+    dashboard_mobile
+    dashboard_web
     enroll
     enroll_idempotent
     enroll_refused

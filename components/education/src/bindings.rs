@@ -33,7 +33,9 @@ wit_bindgen::generate!({
             import education:enrollment/import-work@1.0.0;
             import education:enrollment/import-chunk@1.0.0;
             import education:notifications/channel@1.0.0;
+            import education:notifications/inbox@1.0.0;
             import education:analytics/recommendations@1.0.0;
+            import education:analytics/suggestions@1.0.0;
         }
     ",
     path: [
@@ -75,6 +77,8 @@ mod errors {
         enrollment::import_work::Error,
         enrollment::import_chunk::Error,
         notifications::channel::Error,
-        analytics::recommendations::Error
+        notifications::inbox::Error,
+        analytics::recommendations::Error,
+        analytics::suggestions::Error
     );
 }

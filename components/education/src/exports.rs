@@ -22,6 +22,8 @@ macro_rules! provided {
                         "../../wit/education-content",
                         "../../wit/education-payments",
                         "../../wit/education-enrollment",
+                        "../../wit/education-notifications",
+                        "../../wit/education-analytics",
                     ],
                     additional_derives: [Clone, PartialEq, serde::Serialize, serde::Deserialize],
                     with: { $($key : $path),* },
@@ -241,4 +243,22 @@ provided!(
     "education::exports::runs::bindings",
     [content::runs],
     with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types, "education:content/types@1.0.0": crate::content::types }
+);
+provided!(
+    /// `education:notifications/inbox`.
+    inbox,
+    "package education:provide-inbox@1.0.0; world provide-inbox { export education:notifications/inbox@1.0.0; }",
+    "education::exports::inbox::bindings",
+    [notifications::inbox],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types },
+    weft_guest::fallible!
+);
+provided!(
+    /// `education:analytics/suggestions`.
+    suggestions,
+    "package education:provide-suggestions@1.0.0; world provide-suggestions { export education:analytics/suggestions@1.0.0; }",
+    "education::exports::suggestions::bindings",
+    [analytics::suggestions],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types },
+    weft_guest::fallible!
 );

@@ -13,6 +13,9 @@ pub enum Closed {
     /// The function runs as a projection.
     #[error("no-effects: a projection answers statements, which depend on nothing but its events")]
     Projection,
+    /// The call is a copy of another.
+    #[error("read-only: a mirrored call may read and has no effects")]
+    Mirrored,
     /// A transaction is open in this call.
     #[error("transaction-open: end the transaction first")]
     TransactionOpen,
@@ -29,6 +32,7 @@ pub struct Gate(Arc<Mutex<State>>);
 struct State {
     durable: bool,
     projects: bool,
+    mirrored: bool,
     transactions: u32,
     steps: Vec<OpenStep>,
     held: usize,
@@ -56,6 +60,13 @@ impl Gate {
     #[must_use]
     pub fn of_projection() -> Self {
         Self(Arc::new(Mutex::new(State { projects: true, ..State::default() })))
+    }
+
+    /// The same gate for an instance that serves copies of calls: what reads passes, what has an effect does not.
+    #[must_use]
+    pub fn mirrored(self, mirrored: bool) -> Self {
+        self.state().mirrored = mirrored;
+        self
     }
 
     /// The same gate, through which no more than so many bytes are under way at once.
@@ -89,6 +100,15 @@ impl Gate {
     /// # Errors
     /// [`Closed`] says why not.
     pub fn check(&self) -> Result<(), Closed> {
+        let is_mirrored = self.state().mirrored;
+        self.check_read().and(if is_mirrored { Err(Closed::Mirrored) } else { Ok(()) })
+    }
+
+    /// Whether something may be read now that others change. What reads alone asks this in the place of [`Gate::check`].
+    ///
+    /// # Errors
+    /// [`Closed`] says why not.
+    pub fn check_read(&self) -> Result<(), Closed> {
         let state = self.state();
         if state.projects {
             return Err(Closed::Projection);
@@ -175,5 +195,14 @@ mod tests {
         assert!(gate.hold(11).is_err());
         assert!(gate.hold(10).is_ok());
         assert!(Gate::default().hold(usize::MAX).is_ok());
+    }
+
+    #[test]
+    fn a_mirrored_call_reads_and_has_no_effects() {
+        let gate = Gate::new(false).mirrored(true);
+        assert_eq!((gate.check(), gate.check_read()), (Err(Closed::Mirrored), Ok(())));
+        assert_eq!(gate.open_transaction().unwrap_err(), Closed::Mirrored);
+        let durable = Gate::new(true).mirrored(true);
+        assert_eq!(durable.check_read(), Err(Closed::OutsideStep));
     }
 }

@@ -11,7 +11,7 @@ use weft_telemetry::{HostLog, HostLogError, LogFormat};
 use crate::assemble::{Dialect, Place};
 use crate::commands::{
     self, admin, api_keys, audit, breakers, build, chaos, check, completions, compose, deploy, dlq, events, import,
-    invoke, keys, limits, logs, new, overload, projections, routes, saga, schema, subscriptions, test, up,
+    invoke, keys, limits, logs, new, openapi, overload, projections, routes, saga, schema, subscriptions, test, up,
 };
 use crate::exit::{self, Exit};
 use crate::given::{Given, GivenArgs};
@@ -103,6 +103,8 @@ pub enum Command {
     Canary(deploy::Command),
     /// List routes: method, path, component, access
     Routes(routes::Args),
+    /// Print the OpenAPI 3.1 document of the manifest's routes
+    Openapi,
     /// See how rate limits stand, and who is near them
     Limits(limits::Args),
     /// See how many requests run at a time, why not more, and what is refused
@@ -227,6 +229,7 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
         Command::Deploy(args) => deploy::run(args, &place).await,
         Command::Canary(command) => deploy::canary(command, &place).await,
         Command::Routes(args) => routes::run(&args, &place).await,
+        Command::Openapi => openapi::run(&place),
         Command::Limits(args) => limits::run(&args, &place).await,
         Command::Overload(args) => overload::run(&args, &place).await,
         Command::ApiKeys(command) => api_keys::run(command, &place).await,
@@ -355,6 +358,7 @@ mod tests {
         "weft canary abort c --reason why",
         "weft canary weight c 12.5",
         "weft routes --json",
+        "weft openapi",
         "weft limits --callers 10 --json",
         "weft overload --json",
         "weft up --no-rate-limits",

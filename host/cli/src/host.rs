@@ -24,6 +24,7 @@ use weft_core::manifest::{Diagnostic, Manifest, ProjectionSource, Variables};
 use weft_core::{Call as _, CallContext, Clock, Failure, Invocation, Target};
 use weft_durable::Sagas;
 use weft_engine::{Engine, FunctionSpec, Value};
+use weft_gateway::openapi;
 use weft_mesh::Mesh;
 use weft_telemetry::GuestLogs;
 
@@ -131,6 +132,10 @@ impl Host {
 
     /// What the engine is to run of a manifest.
     fn functions_of(&self, manifest: &Manifest, variables: &Variables) -> Result<Vec<FunctionSpec>, Vec<Diagnostic>> {
+        let problems = openapi::problems(manifest);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         let composed = composing::composed(manifest)?;
         let files = guest_files::prepare(manifest, &self.parts.place.data)?;
         specs::functions(manifest, variables, &Made { composed, files })
@@ -255,7 +260,8 @@ impl Host {
     /// [`Failure`] if there is no answer.
     pub async fn call(&self, target: Target, arguments: Vec<Value>, within: Duration) -> Result<Vec<Value>, Failure> {
         let deadline = self.parts.clock.monotonic() + within;
-        let context = CallContext { caller: None, deadline, trace: None, depth: 0, step: None };
+        let context =
+            CallContext { caller: None, deadline, trace: None, depth: 0, step: None, mirrored: false, origin: None };
         self.parts.mesh.call(Invocation { target, arguments: arguments.into(), keyed: false, context }).await
     }
 

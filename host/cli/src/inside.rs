@@ -16,11 +16,11 @@ use hyper_util::rt::TokioExecutor;
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 use weft_capability::outbound::glue::{self, Answered};
-use weft_core::CallContext;
 use weft_core::manifest::{HttpTrigger, Manifest};
+use weft_core::{CallContext, Outcome, Reason};
 use weft_engine::{Engine, FunctionBody, FunctionBodyError, Value};
 use weft_gateway::Problem;
-use weft_mesh::{Choice, Mesh};
+use weft_mesh::{Asked, Mesh};
 
 /// Serves requests of the application's own components.
 pub struct Inside {
@@ -69,23 +69,37 @@ impl glue::Inside for Inside {
         let (engine, mesh) = (self.engine.clone(), self.mesh.clone());
         let (mut head, body) = request.into_parts();
         weft_gateway::chained(&mut head);
-        let request = Request::from_parts(head, body);
         Box::pin(async move {
             let served = async {
-                let sticky = context.trace.as_ref().map(|trace| &*trace.trace_id);
-                let choice = Choice { sticky, header: &|_| None };
-                let (place, passage) = mesh.admit(&id, context.deadline, &choice).await?;
+                let is_mirrored = context.mirrored;
+                let (origin, trace) = (context.origin.as_deref(), context.trace.as_ref());
+                let user = origin.and_then(|origin| origin.user.as_deref()).or(trace.map(|trace| &*trace.trace_id));
+                let header = |name: &str| {
+                    let carried = || origin?.headers.iter().find(|(of, _)| &**of == name).map(|(_, value)| &**value);
+                    head.headers.get(name).and_then(|value| value.to_str().ok()).or_else(carried)
+                };
+                let (caller, method) = (context.caller.as_deref(), head.method.as_str());
+                let asked = Asked { caller, method, user, header: &header };
+                let (place, passage) = mesh.admit(&id, context.deadline, &asked).await?;
+                let request = Request::from_parts(head, body);
                 let response = engine.serve(passage.function(), request, context, place).await;
-                passage.tell(&response, |response| response.status().is_server_error());
+                // A copy of a call counts nowhere.
+                if !is_mirrored {
+                    passage.tell(&response, |response| response.status().is_server_error());
+                }
                 response
             };
-            Ok(served.await.unwrap_or_else(|failure| {
+            served.await.or_else(|failure| {
                 tracing::warn!(component = %id, %failure, "a function failed");
+                // As if it were not granted.
+                if failure.reason == Reason::Denied && failure.outcome == Outcome::NotAttempted {
+                    return Err(FunctionBodyError::HttpRequestDenied);
+                }
                 // The caller sees the status alone, as it would see that of any host.
                 let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
                 *response.status_mut() = Problem::from(failure).status();
-                response
-            }))
+                Ok(response)
+            })
         })
     }
 

@@ -64,7 +64,9 @@ pub fn functions(
                     required_exports.push(PROJECTION);
                 }
                 let serves_http = routed.contains(&*component.id);
-                specs.push(function(component, made, grants, serves_http, required_exports));
+                let own = function(component, made, grants, serves_http, required_exports);
+                specs.extend(component.versions.iter().map(|version| version_of(&own, version)));
+                specs.push(own);
             }
             Err(found) => problems.extend(found),
         }
@@ -99,6 +101,12 @@ fn function(
         limits: InstanceSpec::from(&component.limits),
         reuse: component.reuse.is_reused().then_some(reuse),
     }
+}
+
+/// A version that the manifest puts beside a component: all that the component has, but the code.
+fn version_of(component: &FunctionSpec, version: &manifest::Version) -> FunctionSpec {
+    let source = Source { path: version.source.value.clone(), composed: None };
+    FunctionSpec { version: Some(version.name.clone()), source, ..component.clone() }
 }
 
 fn grants(manifest: &Manifest, component: &Component, variables: &Variables) -> Result<Grants, Vec<Diagnostic>> {
@@ -205,6 +213,7 @@ pub fn policies(manifest: &Manifest) -> Vec<CalleePolicy> {
     let policy = |component: &Component| CalleePolicy {
         component: component.id.clone(),
         callers: callers.get(&*component.id).cloned().unwrap_or_default(),
+        rules: component.mesh.rules.clone(),
         deadline: Duration::from_millis(component.call_deadline_ms().into()),
         max_concurrent: to_usize(component.limits.max_concurrent),
         max_pending: to_usize(component.limits.max_pending),

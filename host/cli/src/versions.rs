@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
+use weft_core::manifest::{self, Component, Manifest};
 use weft_core::{id, whole};
 use weft_engine::{FunctionSpec, Source, version_name};
 use weft_mesh::{Share, Split, WHOLE};
@@ -35,6 +36,9 @@ pub struct Version {
     pub digest: Arc<str>,
     /// How much it serves, of [`WHOLE`].
     pub weight: u32,
+    /// Of so many of [`WHOLE`] calls that others serve it gets a copy.
+    #[serde(default)]
+    pub mirror: u32,
     /// Requests with one of these headers are served by it in any case.
     pub headers: Vec<(Arc<str>, Arc<str>)>,
     /// Digest of the manifest's own version when this was put beside it. Once that is another, this one is dropped: what was tried
@@ -42,12 +46,18 @@ pub struct Version {
     pub beside: Arc<str>,
     /// How it is tried, or was.
     pub canary: Option<Canary>,
+    /// Its name in the manifest, if it stands there. Such a one is not kept, and nothing is done to it by hand.
+    #[serde(skip)]
+    pub declared: Option<Arc<str>>,
 }
 
 impl Version {
-    /// Its name: the first digits of its digest.
+    /// Its name: that of the manifest, or the first digits of its digest.
     #[must_use]
     pub fn name(&self) -> &str {
+        if let Some(name) = &self.declared {
+            return name;
+        }
         self.digest.get(..NAME_DIGITS).unwrap_or(&self.digest)
     }
 
@@ -194,19 +204,40 @@ pub fn bring(data: &Path, source: &Path) -> io::Result<String> {
 #[must_use]
 pub fn functions(versions: &[Version], of_manifest: &[FunctionSpec], data: &Path) -> Vec<FunctionSpec> {
     let of = |version: &Version| {
-        let spec = of_manifest.iter().find(|spec| spec.id == version.component)?;
+        let spec = of_manifest.iter().find(|spec| spec.id == version.component && spec.version.is_none())?;
         let source = Source { path: file(data, &version.digest), composed: None };
         Some(FunctionSpec { version: Some(version.name().into()), source, ..spec.clone() })
     };
     versions.iter().filter_map(of).collect()
 }
 
-/// How calls are split between them.
+/// The versions that the manifest itself puts beside its components; `digest` is that of a function that runs.
 #[must_use]
-pub fn splits(versions: &[Version]) -> Vec<Split> {
+pub fn declared(manifest: &Manifest, digest: impl Fn(&str) -> Option<Arc<str>>) -> Vec<Version> {
+    let part = |percent: u32| percent * (WHOLE / 100);
+    let of = |component: &Component| {
+        let version = |version: &manifest::Version| Version {
+            component: component.id.clone(),
+            digest: digest(&version_name(&component.id, &version.name)).unwrap_or_default(),
+            weight: part(version.percent),
+            mirror: part(version.mirror_percent),
+            headers: version.headers.clone(),
+            beside: digest(&component.id).unwrap_or_default(),
+            canary: None,
+            declared: Some(version.name.clone()),
+        };
+        component.versions.iter().map(version).collect::<Vec<_>>()
+    };
+    manifest.running().flat_map(of).collect()
+}
+
+/// How calls are split between them. Those by hand come first: the manifest's have what these leave.
+#[must_use]
+pub fn splits(by_hand: &[Version], declared: &[Version]) -> Vec<Split> {
     let mut splits: BTreeMap<Arc<str>, Vec<Share>> = BTreeMap::new();
-    for version in versions {
-        let share = Share { name: version.function(), weight: version.weight, headers: version.headers.clone() };
+    for version in by_hand.iter().chain(declared) {
+        let Version { weight, mirror, ref headers, .. } = *version;
+        let share = Share { name: version.function(), weight, mirror, headers: headers.clone() };
         splits.entry(version.component.clone()).or_default().push(share);
     }
     let split = |(component, versions)| Split { component, versions, sticky: true };
@@ -282,7 +313,7 @@ mod tests {
 
     fn version(component: &str, digest: &str, weight: u32) -> Version {
         let [component, digest, beside] = [component, digest, "base"].map(Arc::from);
-        Version { component, digest, weight, headers: Vec::new(), beside, canary: None }
+        Version { component, digest, weight, mirror: 0, headers: Vec::new(), beside, canary: None, declared: None }
     }
 
     #[test]
@@ -324,6 +355,14 @@ mod tests {
         assert_eq!(shares, [("a", "2", 9_000), ("a", "1", 1_000), ("b", "9", 10_000)]);
         give(&mut all, "a", "1", 20_000);
         assert_eq!((all[0].weight, all[1].weight), (10_000, 0));
+    }
+
+    #[test]
+    fn what_is_done_by_hand_comes_before_what_the_manifest_says() {
+        let declared = Version { declared: Some("v2".into()), ..version("a", "9", 3_000) };
+        let splits = splits(&[version("a", "1", 8_000)], std::slice::from_ref(&declared));
+        let shares: Vec<_> = splits[0].versions.iter().map(|share| (&*share.name, share.weight)).collect();
+        assert_eq!(shares, [("a@1", 8_000), ("a@v2", 3_000)]);
     }
 
     #[test]

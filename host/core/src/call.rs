@@ -48,6 +48,15 @@ pub struct StepScope {
 /// loop.
 pub const MAX_DEPTH: u16 = 32;
 
+/// What is known of the request that everything began with, by which versions are chosen on the way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Who asked.
+    pub user: Option<Arc<str>>,
+    /// Those of its headers by which a version can be asked for, name in lower case and value.
+    pub headers: Vec<(Arc<str>, Arc<str>)>,
+}
+
 /// What travels beside the arguments of a call.
 #[derive(Clone, Debug)]
 pub struct CallContext {
@@ -61,6 +70,11 @@ pub struct CallContext {
     pub depth: u16,
     /// The saga step this call is part of. Inside a step the step's policy rules, so the mesh does not retry.
     pub step: Option<StepScope>,
+    /// Whether it is a copy of another call, made to see what comes of it: whoever serves it, and all that it calls, may read
+    /// and has no effects.
+    pub mirrored: bool,
+    /// The request that it all began with; nothing where no component has several versions.
+    pub origin: Option<Arc<Origin>>,
 }
 
 /// One call of one function, with the engine's values as arguments.

@@ -81,6 +81,8 @@ impl Calling {
             trace: context.trace,
             depth,
             step: step.map(|step| StepScope { key: step.key }),
+            mirrored: context.mirrored,
+            origin: context.origin,
         })
     }
 

@@ -77,7 +77,7 @@ fn prepare(
     let refuse = |message: String| -> BoxFuture<'static, Answer> {
         Box::pin(ready(Err(Failure::not_attempted(Fault::Guest, Reason::Denied, message))))
     };
-    if let Err(closed) = store.data().gate.check() {
+    if let Err(closed) = store.data().gate.check_read() {
         return refuse(closed.to_string());
     }
     let hold = match store.data().gate.hold(values::size(arguments)) {

@@ -115,16 +115,17 @@ impl Engine {
         self.deploy_with(specs, Vec::new()).map(drop)
     }
 
-    /// Replaces all functions at once, and the versions beside them. Requests in flight end on the functions that they began with. Answers
-    /// which of the versions are left out, and why.
+    /// Replaces all functions at once, versions that stand among `specs`, and those `beside` them. Requests in flight end on the
+    /// functions that they began with. Answers which of those beside are left out, and why.
     ///
     /// # Errors
-    /// [`EngineError`] if any function that is no version cannot be loaded or is refused; then nothing is replaced.
+    /// [`EngineError`] if anything of `specs` cannot be loaded or is refused; then nothing is replaced.
     pub fn deploy_with(
         &self,
         specs: Vec<FunctionSpec>,
         beside: Vec<FunctionSpec>,
     ) -> Result<Vec<(FunctionSpec, EngineError)>, EngineError> {
+        let (declared, specs): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| spec.version.is_some());
         let (loaded, absent) = self.inner.runtimes.load_all(specs)?;
         let named: Vec<_> = loaded.iter().map(|(spec, loaded)| (spec, &loaded.component)).collect();
         let problems = check::check(&named, &absent);
@@ -132,6 +133,9 @@ impl Engine {
             return Err(EngineError::Refused(problems));
         }
         let (mut versions, mut left_out) = (Vec::new(), Vec::new());
+        for spec in declared {
+            versions.push(self.version_beside(&spec, &named, &absent)?);
+        }
         for spec in beside {
             match self.version_beside(&spec, &named, &absent) {
                 Ok(function) => versions.push(function),
@@ -243,7 +247,15 @@ impl Engine {
         let is_trace = |id: &Arc<str>| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         let trace =
             correlation_id.filter(is_trace).map(|trace_id| Trace { trace_id, span_id: weft_core::id::new_span_id() });
-        let context = CallContext { caller: None, deadline: Duration::MAX, trace, depth: 0, step: None };
+        let context = CallContext {
+            caller: None,
+            deadline: Duration::MAX,
+            trace,
+            depth: 0,
+            step: None,
+            mirrored: false,
+            origin: None,
+        };
         let arguments = [Val::String(key.to_owned())].into();
         let run = instance::run_in(function, Invocation { target, arguments, keyed: true, context });
         Box::pin(async move {
@@ -275,7 +287,8 @@ impl Engine {
         };
         let target =
             Target { component: function.spec.id.clone(), interface: PROJECTION.into(), function: PROJECT.into() };
-        let context = CallContext { caller: None, deadline, trace: None, depth: 0, step: None };
+        let context =
+            CallContext { caller: None, deadline, trace: None, depth: 0, step: None, mirrored: false, origin: None };
         let clock = self.inner.shared.clock.clone();
         let left = deadline.saturating_sub(clock.monotonic());
         let store = function.projection_store(context);
@@ -326,6 +339,7 @@ impl Engine {
 /// As [`Engine::deploy`].
 pub fn check_functions(options: &EngineOptions, data: &Path, specs: Vec<FunctionSpec>) -> Result<(), EngineError> {
     let runtimes = Runtimes::new(options, data)?;
+    let (declared, specs): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| spec.version.is_some());
     let (loaded, absent) = runtimes.load_all(specs)?;
     let named: Vec<_> = loaded.iter().map(|(spec, loaded)| (spec, &loaded.component)).collect();
     let mut problems = check::check(&named, &absent);
@@ -333,6 +347,10 @@ pub fn check_functions(options: &EngineOptions, data: &Path, specs: Vec<Function
         for (spec, loaded) in &loaded {
             let linked = runtimes.of(spec)?.linkers.link(&loaded.component, spec);
             problems.extend(linked.err().map(|error| check::unlinkable(spec, &error)));
+        }
+        for spec in &declared {
+            let loaded = runtimes.of(spec)?.loader.load(&spec.source)?;
+            problems.extend(check::check_version((spec, &loaded.component), &named, &absent));
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(EngineError::Refused(problems)) }

@@ -104,7 +104,7 @@ impl Function {
     /// A store for an instance that serves one call. `durable_key` is the saga's key if the function is durable.
     pub fn store(&self, context: CallContext, durable_key: Option<&str>) -> Store<StoreData> {
         let trace_id = context.trace.as_ref().map(|trace| trace.trace_id.clone());
-        let gate = Gate::new(self.spec.durable);
+        let gate = Gate::new(self.spec.durable).mirrored(context.mirrored);
         let mut store = self.bare_store(gate, trace_id, durable_key, None, Some(&context));
         store.data_mut().calling = Calling::one(context);
         store
@@ -124,9 +124,9 @@ impl Function {
         store
     }
 
-    /// A store for an instance that serves requests one after another; each brings its own context.
-    pub fn reusable_store(&self) -> Store<StoreData> {
-        self.bare_store(Gate::new(self.spec.durable), None, None, None, None)
+    /// A store for an instance that serves requests one after another; each brings its own context. All of them are mirrored, or none.
+    pub fn reusable_store(&self, mirrored: bool) -> Store<StoreData> {
+        self.bare_store(Gate::new(self.spec.durable).mirrored(mirrored), None, None, None, None)
     }
 
     fn bare_store(

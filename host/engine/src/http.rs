@@ -43,20 +43,23 @@ pub(crate) fn proxy(component: &Component, pre: &InstancePre<StoreData>) -> wasm
     } else {
         return Ok(None);
     };
-    Ok(Some(HttpEntry { proxy, handler: Mutex::new(None) }))
+    Ok(Some(HttpEntry { proxy, handler: Mutex::default(), mirrored: Mutex::default() }))
 }
 
-/// The HTTP side of a function. The handler is made at the first request.
+/// The HTTP side of a function. A handler is made at the first request. What a mirrored request may not do is a matter of the instance,
+/// so these have instances of their own.
 pub(crate) struct HttpEntry {
     proxy: Arc<ProxyPre<StoreData>>,
     handler: Mutex<Option<ProxyHandler<Handler>>>,
+    mirrored: Mutex<Option<ProxyHandler<Handler>>>,
 }
 
 impl HttpEntry {
-    fn handler(&self, function: &Arc<Function>) -> ProxyHandler<Handler> {
-        let mut slot = self.handler.lock().unwrap_or_else(PoisonError::into_inner);
+    fn handler(&self, function: &Arc<Function>, mirrored: bool) -> ProxyHandler<Handler> {
+        let slot = if mirrored { &self.mirrored } else { &self.handler };
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         slot.get_or_insert_with(|| {
-            ProxyHandler::new(Handler { function: Arc::downgrade(function), proxy: self.proxy.clone() })
+            ProxyHandler::new(Handler { function: Arc::downgrade(function), proxy: self.proxy.clone(), mirrored })
         })
         .clone()
     }
@@ -88,8 +91,8 @@ impl Engine {
         };
         let (failed, failure) = oneshot::channel();
         let place: Place = Arc::new(place);
+        let handler = entry.handler(&function, context.mirrored);
         let served = Served { context, failed, place: place.clone() };
-        let handler = entry.handler(&function);
         let serving = handler.handle(served, request);
         let shared = &function.shared;
         match function.pace.placed(&*shared.clock, &shared.background, serving).await {
@@ -155,6 +158,7 @@ impl Body for AnswerBody {
 struct Handler {
     function: Weak<Function>,
     proxy: Arc<ProxyPre<StoreData>>,
+    mirrored: bool,
 }
 
 impl HandlerState for Handler {
@@ -164,7 +168,7 @@ impl HandlerState for Handler {
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<StoreData, Expiration, Worker>> {
         let function = self.function.upgrade().ok_or_else(|| wasmtime::format_err!("the function was replaced"))?;
-        let mut store = function.reusable_store();
+        let mut store = function.reusable_store(self.mirrored);
         let pauses = store.data().limits.pauses();
         let proxy = pauses.of(self.proxy.instantiate_async(&mut store)).await?;
         let reuse = function.spec.reuse.unwrap_or(ReuseSpec { max_requests: 1, max_concurrent: 1 });

@@ -26,7 +26,10 @@ impl Runner<Val> for Engine {
             return Box::pin(async { Err(Failure::not_attempted(Fault::Host, Reason::Unavailable, message)) });
         };
         match function.spec.reuse {
-            Some(reuse) if !function.spec.durable => reused::run(&function, reuse, invocation),
+            // What a mirrored call may not do is a matter of the instance: it gets one of its own.
+            Some(reuse) if !function.spec.durable && !invocation.context.mirrored => {
+                reused::run(&function, reuse, invocation)
+            }
             _ => run_in(function, invocation),
         }
     }

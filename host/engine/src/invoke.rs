@@ -173,7 +173,15 @@ impl Engine {
         };
         let trace = Trace { trace_id: id::new_trace_id(), span_id: id::new_span_id() };
         let deadline = self.shared().clock.monotonic().saturating_add(timeout);
-        let context = CallContext { caller: None, deadline, trace: Some(trace), depth: 0, step: None };
+        let context = CallContext {
+            caller: None,
+            deadline,
+            trace: Some(trace),
+            depth: 0,
+            step: None,
+            mirrored: false,
+            origin: None,
+        };
         let keyed = signature.parameters.first().is_some_and(|(name, ty)| calls::is_key(name, ty));
         let results = call.call(Invocation { target, arguments: arguments.into(), keyed, context }).await?;
         Ok(answer(&results)?)

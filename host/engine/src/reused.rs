@@ -99,7 +99,7 @@ pub(crate) fn run(
 
 /// The life of one instance, which begins with a call.
 async fn serve(function: Arc<Function>, reuse: ReuseSpec, first: Call) {
-    let mut store = function.reusable_store();
+    let mut store = function.reusable_store(false);
     let pauses = store.data().limits.pauses();
     let instance = match pauses.of(function.pre.instantiate_async(&mut store)).await {
         Ok(instance) => instance,

@@ -14,6 +14,7 @@ mod door;
 mod health;
 mod limit;
 mod listen;
+pub mod openapi;
 mod overload;
 mod policy;
 mod problem;

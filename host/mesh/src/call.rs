@@ -1,6 +1,6 @@
 //! One call, through the policies in their order:
 //!
-//! 1. *authorisation*: what is not permitted costs nothing and counts nowhere;
+//! 1. *authorisation*, by callers and by rules: what is not permitted costs nothing and counts nowhere;
 //! 2. *deadline*: all that follows, waits included, counts against it;
 //! 3. *bulkhead*: so many run, so many wait, the rest is refused;
 //! 4. *version*, where there are several beside each other;
@@ -11,6 +11,7 @@
 //!
 //! Others see to some calls by policies of their own. Inside a step of a saga nothing is made again, and a durable callee goes on
 //! when its caller gives up. What the host itself calls (deliveries, schedules, what an operator asks for) is called as it is, without 5 and 6.
+//! A copy of a call, and what that calls, has no effects and counts nowhere: 1 to 4, and the run.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -19,13 +20,16 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures::future::{BoxFuture, Either, select};
+use tokio::sync::oneshot;
 
+use weft_core::manifest::access::Operation;
 use weft_core::manifest::mesh::FaultRule;
-use weft_core::{Call, Clock, Failure, Fault, Invocation, Outcome, Reason, Runner, id};
+use weft_core::{Call, Clock, Failure, Fault, Invocation, Origin, Outcome, Reason, Runner, id};
 
 use crate::bulkhead::Permit;
 use crate::callee::{BreakerOrder, Callee, CalleeView, Passage};
 use crate::faults::{Faults, Random, Struck, TooManyFaults};
+use crate::mirror::MirrorView;
 use crate::policy::CalleePolicy;
 use crate::retry;
 use crate::versions::{Choice, Chosen, Sample, Split, Versions};
@@ -48,6 +52,18 @@ struct Inner<V> {
     callees: ArcSwap<HashMap<Arc<str>, Arc<Callee>>>,
     faults: Faults,
     versions: Versions,
+}
+
+/// An HTTP request, as far as policy looks at it.
+pub struct Asked<'a> {
+    /// The component that sends it; none for a client of the gateway.
+    pub caller: Option<&'a str>,
+    /// Its method.
+    pub method: &'a str,
+    /// Who stays on a version.
+    pub user: Option<&'a str>,
+    /// The value of one of its headers.
+    pub header: &'a (dyn Fn(&str) -> Option<&'a str> + Sync),
 }
 
 /// What is asked of a callee that is not there, or has nothing of the kind. Client fault.
@@ -86,16 +102,17 @@ impl<V: Send + 'static> Mesh<V> {
     /// to the passage.
     ///
     /// # Errors
-    /// As [`crate::bulkhead::Bulkhead::enter`]; unavailable if there is no such function or its breaker is open.
+    /// As [`crate::bulkhead::Bulkhead::enter`]; denied if a rule is against it; unavailable if there is no such function or its breaker
+    /// is open.
     pub async fn admit(
         &self,
         component: &str,
         deadline: Duration,
-        choice: &Choice<'_>,
+        asked: &Asked<'_>,
     ) -> Result<(Permit, Passage), Failure> {
         let callee = self.inner.callee(component)?;
         callee.begin();
-        let admitted = self.inner.admit(&callee, deadline, choice).await;
+        let admitted = self.inner.admit(&callee, deadline, asked).await;
         if admitted.is_err() {
             callee.failed();
         }
@@ -107,10 +124,22 @@ impl<V: Send + 'static> Mesh<V> {
         self.inner.versions.set(splits);
     }
 
+    /// What calls carry on from a request, so that versions are chosen by it on all its way; nothing where all components have one.
+    #[must_use]
+    pub fn origin<'a>(&self, user: Option<&str>, header: impl Fn(&str) -> Option<&'a str>) -> Option<Arc<Origin>> {
+        self.inner.versions.origin(user, header).map(Arc::new)
+    }
+
     /// How the versions of a component do since they are beside each other, that of the manifest first; none where there is one.
     #[must_use]
     pub fn versions(&self, component: &str) -> Vec<(Arc<str>, Sample)> {
         self.inner.versions.samples(component)
+    }
+
+    /// What became of the copies of calls that the versions of a component got.
+    #[must_use]
+    pub fn mirrored(&self, component: &str) -> Vec<(Arc<str>, MirrorView)> {
+        self.inner.versions.mirrored(component)
     }
 
     /// All callees, by name.
@@ -170,15 +199,19 @@ impl<V> Inner<V> {
         &self,
         callee: &Arc<Callee>,
         deadline: Duration,
-        choice: &Choice<'_>,
+        asked: &Asked<'_>,
     ) -> Result<(Permit, Passage), Failure> {
+        callee.authorise(asked.caller, Operation::Request { method: asked.method, header: asked.header })?;
         let permit = callee.bulkhead.enter(self.until(deadline)).await?;
-        let chosen = self.versions.choose(&callee.policy.component, choice, (self.random)());
+        let choice = Choice { sticky: asked.user, header: asked.header };
+        let chosen = self.versions.choose(&callee.policy.component, &choice, (self.random)());
         let is_counted = callee.policy.failures.breaks_http;
         let passage =
             if is_counted { callee.pass(&self.clock, deadline)? } else { callee.pass_by(&self.clock, deadline) };
         let passage = passage.by(chosen);
-        let struck = Struck { callee: &callee.policy.component, caller: None, function: None };
+        let mirror = self.versions.mirror(&callee.policy.component, passage.function(), (self.random)());
+        let passage = passage.copied(mirror);
+        let struck = Struck { callee: &callee.policy.component, caller: asked.caller, function: None };
         match self.faults.strike(struck, &*self.clock, self.random).await {
             Ok(()) => Ok((permit, passage)),
             Err(failure) => {
@@ -190,16 +223,23 @@ impl<V> Inner<V> {
     }
 }
 
-impl<V: Send + Sync + 'static> Inner<V> {
-    /// All calls of one trace to a component go to the same version.
+impl<V: Clone + PartialEq + Send + Sync + 'static> Inner<V> {
+    /// All calls of one user, or else of one trace, go to the same version.
     fn choose(&self, invocation: &Invocation<V>) -> Option<Chosen> {
-        let sticky = invocation.context.trace.as_ref().map(|trace| &*trace.trace_id);
-        let choice = Choice { sticky, header: &|_| None };
+        let (origin, trace) = (invocation.context.origin.as_deref(), invocation.context.trace.as_ref());
+        let user = origin.and_then(|origin| origin.user.as_deref());
+        let header = |name: &str| {
+            let found = origin?.headers.iter().find(|(of, _)| &**of == name);
+            found.map(|(_, value)| &**value)
+        };
+        let choice = Choice { sticky: user.or(trace.map(|trace| &*trace.trace_id)), header: &header };
         self.versions.choose(&invocation.target.component, &choice, (self.random)())
     }
 
     async fn call(self: Arc<Self>, callee: Arc<Callee>, mut invocation: Invocation<V>) -> Result<Vec<V>, Failure> {
-        callee.authorise(&invocation.context)?;
+        let (caller, target) = (invocation.context.caller.as_deref(), &invocation.target);
+        let operation = Operation::Function { interface: &target.interface, function: &target.function };
+        callee.authorise(caller, operation)?;
         let now = self.clock.monotonic();
         let context = &mut invocation.context;
         // Inside a saga's step the step's timeout rules; else the callee's own deadline, if it is the nearer one.
@@ -210,6 +250,9 @@ impl<V: Send + Sync + 'static> Inner<V> {
             trace.span_id = id::new_span_id();
         }
         let deadline = context.deadline;
+        if context.mirrored {
+            return self.call_mirrored(&callee, invocation).await;
+        }
         if callee.policy.durable {
             // What a caller of a durable function gives up is only its wait.
             let run = self.run_durable(&callee, invocation);
@@ -221,12 +264,54 @@ impl<V: Send + Sync + 'static> Inner<V> {
         let passage =
             if is_by_host { callee.pass_by(&self.clock, deadline) } else { callee.pass(&self.clock, deadline)? };
         let passage = passage.by(chosen);
+        let copy = self.copy(&callee, &invocation, passage.function());
         invocation.target.component = passage.function().clone();
         let answer = self.within(self.until(deadline), &callee, self.attempts(&callee, invocation)).await;
         drop(permit);
+        if let (Some(copy), Ok(values)) = (copy, &answer) {
+            // It may have come to its end without waiting.
+            let _ = copy.send(values.clone());
+        }
         let verdict = passage.verdict(&answer);
         passage.end(verdict);
         answer
+    }
+
+    /// Makes a copy of the call, if a version is to get one; what the call is answered is to be told to it.
+    fn copy(
+        self: &Arc<Self>,
+        callee: &Arc<Callee>,
+        invocation: &Invocation<V>,
+        by: &str,
+    ) -> Option<oneshot::Sender<Vec<V>>> {
+        let mirror = self.versions.mirror(&callee.policy.component, by, (self.random)())?;
+        let mut copy = invocation.clone();
+        copy.target.component = mirror.name.clone();
+        copy.context.mirrored = true;
+        copy.context.step = None;
+        let (told, answered) = oneshot::channel::<Vec<V>>();
+        let (inner, callee) = (self.clone(), callee.clone());
+        tokio::spawn(async move {
+            let left = inner.until(copy.context.deadline);
+            let answer = inner.within(left, &callee, inner.runner.run(copy)).await;
+            let is_alike = answered.await.ok().map(|call| answer.as_ref().is_ok_and(|values| *values == call));
+            mirror.tell(answer.is_ok(), is_alike);
+        });
+        Some(told)
+    }
+
+    /// What the copy of a call calls. A saga cannot be begun without effects.
+    async fn call_mirrored(&self, callee: &Callee, mut invocation: Invocation<V>) -> Result<Vec<V>, Failure> {
+        if callee.policy.durable {
+            let message = format!("a mirrored call has no effects, and {} is durable", callee.policy.component);
+            return Err(Failure::not_attempted(Fault::Guest, Reason::Denied, message));
+        }
+        let deadline = invocation.context.deadline;
+        let _permit = callee.bulkhead.enter(self.until(deadline)).await?;
+        if let Some(chosen) = self.choose(&invocation) {
+            invocation.target.component = chosen.name;
+        }
+        self.within(self.until(deadline), callee, self.runner.run(invocation)).await
     }
 
     /// The call, and the call again while that is worth it.
@@ -352,7 +437,7 @@ async fn detached<V: Send + 'static>(
     })
 }
 
-impl<V: Send + Sync + 'static> Call<V> for Mesh<V> {
+impl<V: Clone + PartialEq + Send + Sync + 'static> Call<V> for Mesh<V> {
     fn call(&self, invocation: Invocation<V>) -> BoxFuture<'static, Result<Vec<V>, Failure>> {
         let inner = self.inner.clone();
         Box::pin(async move {

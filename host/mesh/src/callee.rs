@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use weft_core::{CallContext, Clock, Failure, Fault, Reason};
+use weft_core::manifest::access::{Operation, permits};
+use weft_core::{Clock, Failure, Fault, Reason};
 
 use crate::breaker::{Admission, Breaker, BreakerView, Transition, Verdict};
 use crate::bulkhead::Bulkhead;
+use crate::mirror::Mirror;
 use crate::policy::CalleePolicy;
 use crate::retry::{self, Budget};
 use crate::versions::Chosen;
@@ -65,14 +67,19 @@ impl Callee {
 
     /// A function may call only what its manifest declares. Linking has seen to it; this holds it for calls that
     /// come another way (a component kept from before a change of the manifest).
-    pub fn authorise(&self, context: &CallContext) -> Result<(), Failure> {
-        match &context.caller {
-            Some(caller) if !self.policy.callers.contains(caller) => {
-                let message = format!("{caller} may not call {}", self.policy.component);
-                Err(Failure::not_attempted(Fault::Guest, Reason::Denied, message))
-            }
-            _ => Ok(()),
+    pub fn authorise(&self, caller: Option<&str>, operation: Operation<'_>) -> Result<(), Failure> {
+        let Some(caller) = caller else { return Ok(()) };
+        // Who may send it requests is said by the hosts that a component may reach.
+        let is_caller = matches!(operation, Operation::Request { .. }) || self.policy.callers.contains(caller);
+        if is_caller && permits(&self.policy.rules, caller, operation) {
+            return Ok(());
         }
+        let what = match operation {
+            Operation::Function { interface, function } => format!("call {interface}#{function} of"),
+            Operation::Request { method, .. } => format!("send {method} to"),
+        };
+        let message = format!("{caller} may not {what} {}", self.policy.component);
+        Err(Failure::not_attempted(Fault::Guest, Reason::Denied, message))
     }
 
     /// Lets a call through the breaker, if there is one.
@@ -89,7 +96,7 @@ impl Callee {
     /// As [`Self::pass`] where no breaker counts.
     pub fn pass_by(self: &Arc<Self>, clock: &Arc<dyn Clock>, deadline: Duration) -> Passage {
         let (callee, clock, began) = (self.clone(), clock.clone(), clock.monotonic());
-        Passage { callee, clock, began, deadline, admission: None, chosen: None }
+        Passage { callee, clock, began, deadline, admission: None, chosen: None, mirror: None }
     }
 
     fn admit(&self, breaker: &mut Breaker, now: Duration) -> Result<Admission, Failure> {
@@ -178,6 +185,7 @@ pub struct Passage {
     deadline: Duration,
     admission: Option<Admission>,
     chosen: Option<Chosen>,
+    mirror: Option<Mirror>,
 }
 
 impl Passage {
@@ -194,6 +202,17 @@ impl Passage {
     pub(crate) fn by(mut self, chosen: Option<Chosen>) -> Self {
         self.chosen = chosen;
         self
+    }
+
+    /// A place for a copy of the call, where there is to be one.
+    pub(crate) fn copied(mut self, mirror: Option<Mirror>) -> Self {
+        self.mirror = mirror;
+        self
+    }
+
+    /// The copy that is to be made of the request, if there is to be one; who asks sees to it.
+    pub fn mirror(&mut self) -> Option<Mirror> {
+        self.mirror.take()
     }
 
     /// What the engine knows the function by that is to serve it.

@@ -108,7 +108,7 @@ mod tests {
     fn run(random: &mut StdRng, failing: [f64; 2], ms: [u64; 2]) -> (bool, u32) {
         let (plan, versions, mut calls) = (plan(), Versions::default(), 0);
         for weight in &plan.steps {
-            let share = Share { name: "c@new".into(), weight: *weight, headers: Vec::new() };
+            let share = Share { name: "c@new".into(), weight: *weight, mirror: 0, headers: Vec::new() };
             versions.set(vec![Split { component: "c".into(), versions: vec![share], sticky: false }]);
             let before = versions.samples("c");
             for number in 1.. {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_core::Backoff;
+use weft_core::manifest::access::AccessRule;
 use weft_core::manifest::mesh::{Breaker, CallPolicy, Retry};
 
 /// Policy on calls to one function.
@@ -14,6 +15,8 @@ pub struct CalleePolicy {
     pub component: Arc<str>,
     /// Functions that may call it. The gateway, subscriptions, recovery and operators are not callers in this sense.
     pub callers: BTreeSet<Arc<str>>,
+    /// Which of their calls are let through, as [`weft_core::manifest::access::permits`] has it; all, without a rule.
+    pub rules: Vec<AccessRule>,
     /// How long a call may take where the caller has no step open (default 10 s). A shorter remaining deadline of the
     /// caller wins.
     pub deadline: Duration,

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use weft_core::Origin;
 
 use crate::breaker::Verdict;
+use crate::mirror::{Mirror, MirrorStats, MirrorView};
 
 /// Shares are parts of this.
 pub const WHOLE: u32 = 10_000;
@@ -31,15 +33,17 @@ pub struct Share {
     pub name: Arc<str>,
     /// Of [`WHOLE`] calls so many; all versions together at most all.
     pub weight: u32,
+    /// Of [`WHOLE`] calls that another version serves so many are copied to it. Nobody gets its answers, and it has no effects then.
+    pub mirror: u32,
     /// Requests with one of these headers are served by it in any case: name in lower case, and value.
     pub headers: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// What is known of a call whose version is chosen.
-pub struct Choice<'a> {
+pub(crate) struct Choice<'a> {
     /// Who stays on a version.
     pub sticky: Option<&'a str>,
-    /// The value of a request's header; a typed call has none.
+    /// The value of a header of the request; of a typed call, of the request that it all began with.
     pub header: &'a (dyn Fn(&str) -> Option<&'a str> + Sync),
 }
 
@@ -55,7 +59,14 @@ struct Routed {
     split: Split,
     /// Of the manifest's own version, and of each of the split's.
     base: Arc<VersionStats>,
-    counts: Vec<Arc<VersionStats>>,
+    counts: Vec<Arc<Counts>>,
+}
+
+/// What is counted of a version beside the manifest's.
+#[derive(Debug, Default)]
+struct Counts {
+    serves: Arc<VersionStats>,
+    mirrors: Arc<MirrorStats>,
 }
 
 /// The version that serves a call.
@@ -90,6 +101,24 @@ impl Versions {
         self.splits.store(Arc::new(routed.collect()));
     }
 
+    /// What is to be carried on from a request.
+    pub fn origin<'a>(&self, user: Option<&str>, header: impl Fn(&str) -> Option<&'a str>) -> Option<Origin> {
+        let splits = self.splits.load();
+        if splits.is_empty() {
+            return None;
+        }
+        let mut headers: Vec<(Arc<str>, Arc<str>)> = Vec::new();
+        let shares = splits.values().flat_map(|routed| &routed.split.versions);
+        for (name, _) in shares.flat_map(|share| &share.headers) {
+            if headers.iter().all(|(known, _)| known != name)
+                && let Some(value) = header(name)
+            {
+                headers.push((name.clone(), value.into()));
+            }
+        }
+        Some(Origin { user: user.map(Into::into), headers })
+    }
+
     /// Chooses; nothing where the component has one version. `random` is any 64 bits.
     pub fn choose(&self, component: &str, choice: &Choice<'_>, random: u64) -> Option<Chosen> {
         let splits = self.splits.load();
@@ -100,11 +129,27 @@ impl Versions {
         splits.get(component).map(|routed| routed.choose(choice, random))
     }
 
+    /// A place for a copy of a call that `by` serves, if one of the other versions is to get one. `random` is any 64 bits.
+    pub fn mirror(&self, component: &str, by: &str, random: u64) -> Option<Mirror> {
+        let splits = self.splits.load();
+        if splits.is_empty() {
+            return None;
+        }
+        splits.get(component)?.mirror(by, random)
+    }
+
+    /// What became of the copies that the versions of a component got; none where the manifest's is the only one.
+    pub fn mirrored(&self, component: &str) -> Vec<(Arc<str>, MirrorView)> {
+        let Some(routed) = self.splits.load().get(component).cloned() else { return Vec::new() };
+        let names = routed.split.versions.iter().map(|share| share.name.clone());
+        names.zip(routed.counts.iter().map(|counts| counts.mirrors.view())).collect()
+    }
+
     /// How the versions of a component do, that of the manifest first.
     pub fn samples(&self, component: &str) -> Vec<(Arc<str>, Sample)> {
         let Some(routed) = self.splits.load().get(component).cloned() else { return Vec::new() };
         let names = routed.split.versions.iter().map(|share| share.name.clone());
-        let others = names.zip(routed.counts.iter().map(|stats| stats.sample()));
+        let others = names.zip(routed.counts.iter().map(|counts| counts.serves.sample()));
         std::iter::once((routed.split.component.clone(), routed.base.sample())).chain(others).collect()
     }
 }
@@ -114,9 +159,22 @@ impl Routed {
         let place = self.by_header(choice).or_else(|| self.by_weight(choice, random));
         let version = place.and_then(|place| self.split.versions.get(place).zip(self.counts.get(place)));
         match version {
-            Some((share, stats)) => Chosen { name: share.name.clone(), stats: stats.clone() },
+            Some((share, counts)) => Chosen { name: share.name.clone(), stats: counts.serves.clone() },
             None => Chosen { name: self.split.component.clone(), stats: self.base.clone() },
         }
+    }
+
+    /// One version at most gets a copy.
+    fn mirror(&self, by: &str, random: u64) -> Option<Mirror> {
+        let mut point = u32::try_from(random % u64::from(WHOLE)).unwrap_or_default();
+        let others = self.split.versions.iter().zip(&self.counts).filter(|(share, _)| &*share.name != by);
+        for (share, counts) in others {
+            if point < share.mirror {
+                return counts.mirrors.begin(share.name.clone());
+            }
+            point -= share.mirror;
+        }
+        None
     }
 
     fn by_header(&self, choice: &Choice<'_>) -> Option<usize> {
@@ -250,7 +308,7 @@ mod tests {
     use super::*;
 
     fn share(name: &str, weight: u32) -> Share {
-        Share { name: name.into(), weight, headers: Vec::new() }
+        Share { name: name.into(), weight, mirror: 0, headers: Vec::new() }
     }
 
     fn versions(sticky: bool, shares: Vec<Share>) -> Versions {
@@ -292,6 +350,27 @@ mod tests {
             assert!(on.is_sorted(), "{user}: {on:?}");
             assert_eq!(on.last(), Some(&true));
         }
+    }
+
+    #[test]
+    fn as_many_calls_are_copied_as_was_said() {
+        use rand::{RngExt as _, SeedableRng as _};
+        let mirrored = |name, mirror| Share { mirror, ..share(name, 5_000) };
+        let versions = versions(false, vec![mirrored("c@a", 1_000), mirrored("c@b", 500)]);
+        let mut random = rand::rngs::StdRng::seed_from_u64(11);
+        let mut counts = HashMap::<Option<Arc<str>>, f64>::new();
+        for _ in 0..100_000 {
+            let mirror = versions.mirror("c", "c", random.random());
+            *counts.entry(mirror.map(|mirror| mirror.name.clone())).or_default() += 1.0;
+        }
+        let expected = [(Some("c@a".into()), 10_000.0), (Some("c@b".into()), 5_000.0), (None, 85_000.0)];
+        let chi_squared: f64 = expected.iter().map(|(name, of)| (counts[name] - of).powi(2) / of).sum();
+        // Two degrees of freedom: one in a thousand.
+        assert!(chi_squared < 13.82, "{chi_squared}: {counts:?}");
+        // What a version serves itself is not copied to it, and so much of it as before to the other.
+        let to_b = (0..10_000).filter(|point| versions.mirror("c", "c@a", *point).is_some_and(|m| &*m.name == "c@b"));
+        assert_eq!(to_b.count(), 500);
+        assert!(versions.mirror("other", "other", 0).is_none());
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl<T: Send> store::HostWithStore<T> for Events {
         limit: u32,
     ) -> Answer<wit::Page> {
         let read = async {
-            let backend = with(store, |state| state.enter_events())?;
+            let backend = with(store, |state| state.enter_events_to_read())?;
             check_limit(limit)?;
             backend.read_stream(stream, version, direction.into(), limit).await
         };
@@ -133,7 +133,7 @@ impl<T: Send> store::HostWithStore<T> for Events {
         limit: u32,
     ) -> Answer<wit::Page> {
         let read = async {
-            let backend = with(store, |state| state.enter_events())?;
+            let backend = with(store, |state| state.enter_events_to_read())?;
             check_limit(limit)?;
             backend.read_all(position, direction.into(), filter.into(), limit).await
         };
@@ -141,7 +141,7 @@ impl<T: Send> store::HostWithStore<T> for Events {
     }
 
     async fn stream_version(store: &Accessor<T, Self>, stream: String) -> Answer<u64> {
-        let read = async { with(store, |state| state.enter_events())?.stream_version(stream).await };
+        let read = async { with(store, |state| state.enter_events_to_read())?.stream_version(stream).await };
         answer(read.await)
     }
 
@@ -158,7 +158,7 @@ impl<T: Send> store::HostWithStore<T> for Events {
     }
 
     async fn latest_snapshot(store: &Accessor<T, Self>, stream: String) -> Answer<Option<wit::Snapshot>> {
-        let read = async { with(store, |state| state.enter_events())?.latest_snapshot(stream).await };
+        let read = async { with(store, |state| state.enter_events_to_read())?.latest_snapshot(stream).await };
         answer::<_, Option<wit::Snapshot>>(read.await.map(|found| found.map(wit::Snapshot::from)))
     }
 }

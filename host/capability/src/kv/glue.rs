@@ -173,7 +173,7 @@ impl From<Other> for wasi::Error {
 /// The operations, with the gate before each.
 impl OpenStore {
     async fn entry(&self, key: &str) -> Result<Option<Entry>, Other> {
-        self.gate.check()?;
+        self.gate.check_read()?;
         Ok(self.store.get(&self.label, key).await?)
     }
 
@@ -189,7 +189,7 @@ impl OpenStore {
     }
 
     async fn list(&self, after: Option<&str>) -> Result<Vec<String>, Other> {
-        self.gate.check()?;
+        self.gate.check_read()?;
         Ok(self.store.list_keys(&self.label, "", after, MAX_BATCH).await?)
     }
 }

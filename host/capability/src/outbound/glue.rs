@@ -115,7 +115,11 @@ impl WasiHttpHooks for OutboundHooks {
         options: Option<RequestOptions>,
         _response_processed: Driver,
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Driver), Error>> + Send> {
-        if let Err(closed) = self.gate.check() {
+        // A mirrored call may ask, since asking has no effect by the method's own definition (RFC 9110, 9.2.1).
+        // What another component does of it is that one's matter: it is told that the call is mirrored.
+        let is_chained = request.uri().host().is_some_and(|host| host.ends_with(CHAINED));
+        let is_read = request.method().is_safe() || is_chained;
+        if let Err(closed) = if is_read { self.gate.check_read() } else { self.gate.check() } {
             return Box::new(std::future::ready(Err(Error::InternalError(Some(closed.to_string())))));
         }
         // Hex digits always make a header value.

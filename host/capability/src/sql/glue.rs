@@ -80,6 +80,12 @@ impl SqlState {
         self.granted()
     }
 
+    /// The database, if it may be read now.
+    fn enter_to_read(&self) -> Result<Arc<dyn Database>, SqlError> {
+        self.gate.check_read().map_err(closed)?;
+        self.granted()
+    }
+
     /// Notes what an effect under way holds, until what is answered is dropped.
     pub(crate) fn hold(
         &self,
@@ -101,6 +107,12 @@ impl SqlState {
     /// The event store, if an effect is permitted now.
     pub(crate) fn enter_events(&self) -> Result<Arc<dyn EventStore>, SqlError> {
         self.gate.check().map_err(closed)?;
+        self.event_store.clone().ok_or_else(|| self.without_context())
+    }
+
+    /// The event store, if it may be read now.
+    pub(crate) fn enter_events_to_read(&self) -> Result<Arc<dyn EventStore>, SqlError> {
+        self.gate.check_read().map_err(closed)?;
         self.event_store.clone().ok_or_else(|| self.without_context())
     }
 
@@ -218,7 +230,7 @@ impl database::Host for SqlState {}
 
 impl<T: Send> database::HostWithStore<T> for Sql {
     async fn recorded(store: &Accessor<T, Self>, key: wit::OperationKey) -> Answer<Option<wit::Committed>> {
-        let recorded = async { with(store, |state| state.enter())?.recorded(key.into()).await };
+        let recorded = async { with(store, |state| state.enter_to_read())?.recorded(key.into()).await };
         answer::<_, Option<wit::Committed>>(recorded.await.map(|found| found.map(wit::Committed::from)))
     }
 
@@ -267,13 +279,13 @@ impl<T: Send> database::HostWithStore<T> for Sql {
     async fn query(store: &Accessor<T, Self>, sql: String, parameters: Vec<wit::Value>) -> Answer<wit::Rows> {
         let query = async {
             let _held = with(store, |state| state.hold_bytes(sql.len() + bytes_of(&parameters)))?;
-            with(store, |state| state.enter())?.query(sql, plain(parameters)).await
+            with(store, |state| state.enter_to_read())?.query(sql, plain(parameters)).await
         };
         answer(query.await)
     }
 
     async fn open(store: &Accessor<T, Self>, sql: String, parameters: Vec<wit::Value>) -> Answer<Resource<OpenCursor>> {
-        let open = async { with(store, |state| state.enter())?.open(sql, plain(parameters)).await };
+        let open = async { with(store, |state| state.enter_to_read())?.open(sql, plain(parameters)).await };
         match open.await {
             Ok(cursor) => {
                 let columns = cursor.columns().to_vec();
@@ -321,7 +333,7 @@ impl<T: Send> database::HostCursorWithStore<T> for Sql {
     ) -> Answer<Vec<Vec<wit::Value>>> {
         let cursor = with(store, |state| state.table.get(&cursor).map(|open| Arc::clone(&open.cursor)))?;
         let next = async {
-            with(store, |state| state.enter())?;
+            with(store, |state| state.enter_to_read())?;
             cursor.lock().await.next(max_rows).await
         };
         Ok(next.await.map(wit_rows).map_err(wit::Error::from))
@@ -406,7 +418,7 @@ impl<T: Send> database::HostTransactionWithStore<T> for Sql {
 
 fn closed(closed: Closed) -> SqlError {
     match closed {
-        Closed::OutsideStep | Closed::Projection => SqlError::Denied(closed.to_string()),
+        Closed::OutsideStep | Closed::Projection | Closed::Mirrored => SqlError::Denied(closed.to_string()),
         Closed::TransactionOpen => SqlError::TransactionOpen,
         Closed::TooMuchHeld(_) => SqlError::unavailable(Reason::Overloaded, closed.to_string()),
     }

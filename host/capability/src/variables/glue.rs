@@ -45,7 +45,7 @@ impl VariablesState {
     }
 
     fn get(&self, name: String) -> Result<String, spin::Error> {
-        self.gate.check().map_err(|closed| spin::Error::Other(closed.to_string()))?;
+        self.gate.check_read().map_err(|closed| spin::Error::Other(closed.to_string()))?;
         if !is_name(&name) {
             return Err(spin::Error::InvalidName(name));
         }
@@ -96,12 +96,12 @@ impl spin_v2::Host for &mut VariablesState {
 
 impl wasi::Host for &mut VariablesState {
     fn get(&mut self, key: String) -> Result<Option<String>, wasi::Error> {
-        self.gate.check().map_err(|closed| wasi::Error::Upstream(closed.to_string()))?;
+        self.gate.check_read().map_err(|closed| wasi::Error::Upstream(closed.to_string()))?;
         Ok(self.variables.get(&key).map(str::to_owned))
     }
 
     fn get_all(&mut self) -> Result<Vec<(String, String)>, wasi::Error> {
-        self.gate.check().map_err(|closed| wasi::Error::Upstream(closed.to_string()))?;
+        self.gate.check_read().map_err(|closed| wasi::Error::Upstream(closed.to_string()))?;
         Ok(self.variables.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 }

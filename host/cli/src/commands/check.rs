@@ -3,6 +3,7 @@
 use serde::Serialize;
 use weft_core::manifest::{Diagnostic, Manifest};
 use weft_engine::{EngineError, EngineOptions, FunctionSpec, LoadError};
+use weft_gateway::openapi;
 
 use crate::assemble::Place;
 use crate::composing::{self, Composed};
@@ -79,7 +80,8 @@ fn check(place: &Place) -> anyhow::Result<Checked> {
         let variables = keys::resolve(&manifest, place)?;
         specs::functions(&manifest, &variables, &Made { composed, ..Made::default() })
     });
-    let missing: Vec<_> = https::problem(&manifest).into_iter().chain(missing).collect();
+    let missing: Vec<_> =
+        https::problem(&manifest).into_iter().chain(openapi::problems(&manifest)).chain(missing).collect();
     let functions = match functions {
         Ok(functions) if missing.is_empty() => functions,
         Ok(_) => return Ok(Err(missing)),

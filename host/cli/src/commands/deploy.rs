@@ -7,7 +7,7 @@ use clap::Subcommand;
 
 use super::arguments::{Why, actor, duration};
 use crate::assemble::Place;
-use crate::control::api::{DeployVersion, OrderVersion, Trial, VersionEntry, VersionOrder};
+use crate::control::api::{DeployVersion, MirrorEntry, OrderVersion, Trial, VersionEntry, VersionOrder};
 use crate::control::client::Client;
 use crate::exit::Exit;
 use crate::output;
@@ -23,6 +23,9 @@ pub struct Args {
     /// Requests with this header are served by it, such as x-version=v2
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
+    /// It gets copies of so many calls that others serve, in percent, and has no effects by them
+    #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
+    mirror: u32,
     #[command(flatten)]
     why: Why,
 }
@@ -40,6 +43,8 @@ pub enum Command {
     Abort(AbortArgs),
     /// Let a version serve a fixed share of calls
     Weight(WeightArgs),
+    /// Copy a share of the calls that others serve to a version, which has no effects by them
+    Mirror(WeightArgs),
 }
 
 /// Which version.
@@ -117,8 +122,8 @@ pub async fn run(args: Args, place: &Place) -> anyhow::Result<Exit> {
     let file = args.file;
     let brought = versions::bring(client.data(), &file);
     let digest = brought.with_context(|| format!("cannot bring {} to the host", file.display()))?;
-    let Args { component, headers, why, .. } = Args { file, ..args };
-    let deploy = DeployVersion { actor: actor(), reason: why.reason, component, digest, headers };
+    let Args { component, headers, mirror, why, .. } = Args { file, ..args };
+    let deploy = DeployVersion { actor: actor(), reason: why.reason, component, digest, headers, mirror };
     let entry = client.deploy_version(&deploy).await?;
     output::line(&format!("{} {} serves nothing yet but what asks for it", entry.component, entry.version))?;
     output::line(&format!("  weft canary start {}", entry.component))?;
@@ -148,6 +153,7 @@ pub async fn canary(command: Command, place: &Place) -> anyhow::Result<Exit> {
         Command::Promote(PromoteArgs { which, check }) => (which, VersionOrder::Promote { check }),
         Command::Abort(AbortArgs { which }) => (which, VersionOrder::Abort),
         Command::Weight(WeightArgs { which, percent }) => (which, VersionOrder::Weight { weight: percent }),
+        Command::Mirror(WeightArgs { which, percent }) => (which, VersionOrder::Mirror { share: percent }),
     };
     let Which { component, version, why } = which;
     let order = OrderVersion { actor: actor(), reason: why.reason, version, order };
@@ -157,7 +163,7 @@ pub async fn canary(command: Command, place: &Place) -> anyhow::Result<Exit> {
 
 fn table(entries: &[VersionEntry]) -> anyhow::Result<()> {
     let rows: Vec<_> = entries.iter().map(row).collect();
-    output::table(["COMPONENT", "VERSION", "SHARE", "CALLS", "FAILED", "P95", "CANARY"], &rows)?;
+    output::table(["COMPONENT", "VERSION", "SHARE", "CALLS", "FAILED", "P95", "CANARY", "COPIES"], &rows)?;
     for entry in entries {
         if let Some(why) = &entry.why {
             output::note(&format!("{} {} was aborted: {}", entry.component, entry.version, output::printable(why)));
@@ -166,13 +172,17 @@ fn table(entries: &[VersionEntry]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn row(one: &VersionEntry) -> [String; 7] {
+fn row(one: &VersionEntry) -> [String; 8] {
     let dash = || "-".to_owned();
     let p95 = one.p95_us.map_or_else(dash, |us| format!("{}.{:02} ms", us / 1000, us % 1000 / 10));
     let canary = one.canary.clone().unwrap_or_else(dash);
     let share = format!("{} %", one.percent);
     let (calls, failures) = (one.calls.to_string(), one.failures.to_string());
-    [one.component.clone(), one.version.clone(), share, calls, failures, p95, canary]
+    let copies = one.mirrored.as_ref().map_or_else(dash, |copies| {
+        let MirrorEntry { calls, failures, differ, skipped } = copies;
+        format!("{} %: {calls}, {failures} failed, {differ} differ, {skipped} skipped", one.mirror_percent)
+    });
+    [one.component.clone(), one.version.clone(), share, calls, failures, p95, canary, copies]
 }
 
 /// A share in percent, with two decimals at most, in hundredths of a percent.

@@ -19,6 +19,7 @@ pub mod keys;
 pub mod limits;
 pub mod logs;
 pub mod new;
+pub mod openapi;
 pub mod overload;
 pub mod projections;
 pub mod routes;

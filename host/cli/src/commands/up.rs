@@ -153,7 +153,7 @@ fn edge(host: &Arc<Host>, api_keys: Option<Arc<Keyring>>, no_rate_limits: bool) 
     let checks: Vec<Arc<dyn HealthCheck>> =
         vec![Arc::new(JournalHealth(parts.sagas.clone())), Arc::new(BrokerHealth(parts.broker.clone()))];
     let upstream = Upstream::new(parts.engine.clone(), parts.mesh.clone());
-    let routes = RouteTable::new(&manifest.routes);
+    let routes = RouteTable::of(&manifest);
     Ok(Gateway::new(parts.clock.clone(), settings, routes, auth, checks, upstream)?)
 }
 

@@ -95,7 +95,7 @@ impl Following {
         let place = host.parts().place.clone();
         let manifest = place.load().map_err(assemble::refused)?;
         build::build(&manifest, None).await?;
-        let (deploying, routes) = (host.clone(), RouteTable::new(&manifest.routes));
+        let (deploying, routes) = (host.clone(), RouteTable::of(&manifest));
         let rate_limits = up::rate_limits(&manifest, self.no_rate_limits);
         // What may be missing for it, such as a key, is missed before anything changes.
         let callers = self.callers(&before, &manifest).await?;

@@ -30,7 +30,7 @@ pub use orders::{Begun, Migrated, Order, Ordered, Resolve, Signal, Start};
 pub use projections::{ProjectionEntry, ProjectionOrder, RebuildEntry};
 pub use sagas::{Saga, SagaAttempt, SagaEntry, SagaList, SagaOrder, SagaStep, SagaWait, Timeline, Transition};
 pub use schemas::{Deprecate, DeprecatedField, RegisterSchema, SchemaEntry, SchemaVersion, SetMode};
-pub use versions::{DeployVersion, OrderVersion, Trial, VersionEntry, VersionOrder};
+pub use versions::{DeployVersion, MirrorEntry, OrderVersion, Trial, VersionEntry, VersionOrder};
 
 /// `GET /v1/info`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -153,7 +153,10 @@ pub struct Problem {
 /// The routes of an application, in the order of precedence.
 #[must_use]
 pub fn routes(manifest: &Manifest) -> Vec<RouteEntry> {
-    manifest.routes.iter().map(RouteEntry::from).collect()
+    let pages = manifest.gateway.openapi.as_ref().map(|openapi| openapi.pages(manifest)).unwrap_or_default();
+    let mut routes: Vec<&Route> = manifest.routes.iter().chain(pages.iter().map(|(_, route)| route)).collect();
+    routes.sort_by_key(|route| (&route.pattern, route.method));
+    routes.into_iter().map(RouteEntry::from).collect()
 }
 
 impl From<&Route> for RouteEntry {

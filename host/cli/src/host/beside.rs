@@ -18,6 +18,16 @@ impl Host {
         &self.versions
     }
 
+    /// The versions that the manifest puts beside its components.
+    #[must_use]
+    pub fn declared_versions(&self) -> Vec<Version> {
+        versions::declared(&self.manifest(), |function| self.parts.engine.digest(function))
+    }
+
+    fn split(&self, by_hand: &[Version]) {
+        self.parts.mesh.split(versions::splits(by_hand, &self.declared_versions()));
+    }
+
     /// Deploys functions with the versions beside them. A version that no longer fits is left out: what was tried by hand must not keep
     /// a host from starting.
     pub(super) fn deploy_functions(&self, functions: Vec<FunctionSpec>) -> Result<(), EngineError> {
@@ -45,7 +55,7 @@ impl Host {
             all.retain(|version| is_kept(version));
             Ok(())
         };
-        let split = |all: &[Version]| self.parts.mesh.split(versions::splits(all));
+        let split = |all: &[Version]| self.split(all);
         if dropped.is_empty() {
             return self.versions.with(split);
         }
@@ -64,11 +74,12 @@ impl Host {
         self: Arc<Self>,
         component: Arc<str>,
         digest: Arc<str>,
+        mirror: u32,
         headers: Vec<(Arc<str>, Arc<str>)>,
     ) -> anyhow::Result<Version> {
         let deploying = tokio::task::spawn_blocking(move || {
             let _one_at_a_time = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
-            let deployed = self.deploy_one(component, digest, headers);
+            let deployed = self.deploy_one(component, digest, mirror, headers);
             if deployed.is_err() {
                 self.versions.sweep();
             }
@@ -81,6 +92,7 @@ impl Host {
         &self,
         component: Arc<str>,
         digest: Arc<str>,
+        mirror: u32,
         headers: Vec<(Arc<str>, Arc<str>)>,
     ) -> anyhow::Result<Version> {
         let manifest = self.manifest();
@@ -99,7 +111,7 @@ impl Host {
             return Err(VersionError::Missing(format!("{} is not there", file.display())).into());
         }
         let beside = self.parts.engine.digest(&component).unwrap_or_default();
-        let version = Version { component, digest, weight: 0, headers, beside, canary: None };
+        let version = Version { component, digest, weight: 0, mirror, headers, beside, canary: None, declared: None };
         // What is to be wrong with it is told before anything is compiled.
         versions::add(&mut self.versions.all().to_vec(), version.clone())?;
         let variables = keys::resolve(&manifest, &self.parts.place).map_err(assemble::refused)?;
@@ -109,7 +121,7 @@ impl Host {
             self.parts.engine.deploy_version(spec).map_err(|error| assemble::engine_refused(&manifest, error))?;
         }
         let added = version.clone();
-        let split = |all: &[Version]| self.parts.mesh.split(versions::splits(all));
+        let split = |all: &[Version]| self.split(all);
         if let Err(error) = self.versions.change(|all| versions::add(all, added), split) {
             self.parts.engine.remove_version(&version.function());
             return Err(error.into());
@@ -128,7 +140,7 @@ impl Host {
                 all.retain(|version| (&version.component, &version.digest) != (&gone.component, &gone.digest));
                 Ok::<_, VersionError>(())
             };
-            self.versions.change(remove, |left| self.parts.mesh.split(versions::splits(left)))?;
+            self.versions.change(remove, |left| self.split(left))?;
             self.parts.engine.remove_version(&gone.function());
             self.versions.sweep();
             Ok(())
@@ -144,9 +156,7 @@ impl Host {
         self: Arc<Self>,
         change: impl FnOnce(&mut Vec<Version>) -> Result<T, VersionError> + Send + 'static,
     ) -> Result<T, VersionError> {
-        let changing = tokio::task::spawn_blocking(move || {
-            self.versions.change(change, |all| self.parts.mesh.split(versions::splits(all)))
-        });
+        let changing = tokio::task::spawn_blocking(move || self.versions.change(change, |all| self.split(all)));
         changing.await.map_err(|error| VersionError::Conflict(error.to_string()))?
     }
 }

@@ -70,6 +70,9 @@ pub(super) fn read(path: &Path, text: &str, mode: Mode<'_>) -> Result<Manifest, 
     manifest.replaced_by_host = replaced;
     let routes = route::assemble(&manifest, rules, &problems);
     rate_limit::check_number(&routes, &problems);
+    if let Some(openapi) = &manifest.gateway.openapi {
+        openapi.check(&manifest, &routes, &problems);
+    }
     if problems.is_empty() { Ok(Manifest { routes, ..manifest }) } else { Err(problems.into_sorted()) }
 }
 

@@ -17,10 +17,11 @@ use super::section::{Entry, Section};
 use super::source::{self, Files, SourceFile};
 use super::subscription::Subscription;
 use super::target;
+use super::version::{self, Version};
 use super::{Dialect, Mode};
 
 /// Keys that mean something in `[component.<id>.tool.weft]` alone.
-const WEFT_KEYS: [&str; 13] = [
+const WEFT_KEYS: [&str; 14] = [
     "context",
     "calls",
     "topics",
@@ -32,6 +33,7 @@ const WEFT_KEYS: [&str; 13] = [
     "reuse",
     "limits",
     "mesh",
+    "versions",
     "deadline_ms",
     "optional",
 ];
@@ -76,6 +78,8 @@ pub struct Component {
     pub limits: Limits,
     /// Policy on calls to it, where it says something of its own.
     pub mesh: CallPolicy,
+    /// Other code for it that is deployed beside its own, unique by name.
+    pub versions: Vec<Version>,
     /// The deadline that it names for its calls, in milliseconds: 1 to 600,000.
     pub deadline_ms: Option<u32>,
     /// Whether the application runs without it while its file is not there: calls to it answer that it is unavailable.
@@ -171,6 +175,7 @@ impl Component {
             reuse: Reuse::default(),
             limits: Limits::default(),
             mesh: CallPolicy::default(),
+            versions: Vec::new(),
             deadline_ms: None,
             optional: false,
             line: id.line,
@@ -194,6 +199,7 @@ impl Component {
         self.reuse = section.section("reuse").map(Reuse::read).unwrap_or_default();
         self.limits = section.section("limits").map(Limits::read).unwrap_or_default();
         self.mesh = section.section("mesh").map(CallPolicy::read).unwrap_or_default();
+        self.versions = version::read(&section, files);
         self.deadline_ms = section.get("deadline_ms").and_then(|entry| entry.number(&DEADLINE_MS));
         self.optional = section.flag("optional", false);
         self.check_weft(&section);
@@ -238,6 +244,16 @@ impl Component {
                 section.line,
                 "what is durable, subscribes or projects is not optional: only a caller can do without a function",
                 "remove `optional`",
+            );
+        }
+        if self.durable
+            && let Some(version) = self.versions.first()
+        {
+            let help = "remove it: a deployment of the manifest begins new sagas on the new code";
+            section.report_with_help(
+                version.line,
+                "the sagas of a durable component end on the code that they began with",
+                help,
             );
         }
         if self.durable && self.reuse.is_reused() {

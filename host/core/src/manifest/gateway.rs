@@ -1,9 +1,11 @@
 //! The gateway: bounds of every request, and whose word counts on where one comes from. TLS, CORS, compression,
-//! overload and security headers have files of their own. Keeping to all of it belongs to the gateway.
+//! overload, security headers and OpenAPI have files of their own. Keeping to all of it belongs to the gateway.
 
 mod compression;
 mod cors;
 mod headers;
+mod json;
+mod openapi;
 mod overload;
 mod tls;
 
@@ -19,6 +21,7 @@ use super::source::Files;
 pub use compression::Compression;
 pub use cors::{Cors, Origin};
 pub use headers::SecurityHeaders;
+pub use openapi::{OpenApi, Operation, Page};
 pub use overload::{Overload, Priority, PriorityError};
 pub use tls::{CertificateFiles, Hsts, Tls};
 
@@ -62,6 +65,8 @@ pub struct Gateway {
     pub rate_limits: RateLimits,
     /// How many of them run at a time.
     pub overload: Overload,
+    /// What is told of the routes in OpenAPI, if anything is.
+    pub openapi: Option<OpenApi>,
 }
 
 impl Default for Gateway {
@@ -83,6 +88,7 @@ impl Default for Gateway {
             headers: SecurityHeaders::default(),
             rate_limits: RateLimits::default(),
             overload: Overload::default(),
+            openapi: None,
         }
     }
 }
@@ -110,6 +116,7 @@ impl Gateway {
             headers: section.section("headers").map(SecurityHeaders::read).unwrap_or_default(),
             rate_limits: RateLimits::read(&section),
             overload: overload.unwrap_or_default(),
+            openapi: section.section("openapi").map(|table| OpenApi::read(table, files)),
         };
         if gateway.proxy_protocol && gateway.trusted_proxies.is_empty() {
             section.report_with_help(

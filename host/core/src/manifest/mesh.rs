@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::access::{self, AccessRule};
 use super::diagnostic::Located;
 use super::names;
 use super::section::{Entry, Section};
@@ -34,6 +35,8 @@ pub struct CallPolicy {
     pub retry: Option<Retry>,
     /// When a second call is made beside the first.
     pub hedge: Option<Hedge>,
+    /// Which calls of those that may call it are let through; a component's own alone.
+    pub rules: Vec<AccessRule>,
 }
 
 /// `mesh.breaker`: calls to a callee that mostly fails are refused at once for a while.
@@ -189,11 +192,12 @@ impl CallPolicy {
             breaker: section.section("breaker").map(Breaker::read),
             retry: section.section("retry").map(Retry::read),
             hedge: section.section("hedge").and_then(Hedge::read),
+            rules: Vec::new(),
         }
     }
 
     pub(super) fn read(section: Section<'_>) -> Self {
-        let policy = Self::of(&section);
+        let policy = Self { rules: access::read(&section), ..Self::of(&section) };
         section.finish();
         policy
     }

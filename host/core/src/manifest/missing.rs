@@ -85,13 +85,21 @@ impl Manifest {
     pub fn missing_sources(&self) -> Vec<Diagnostic> {
         let whole = self.components.values().filter(|component| component.split_from.is_none());
         let wanted = whole.filter(|component| !self.is_replaced(&component.id));
-        let absent = wanted.filter(|component| !component.optional && !component.source.is_file());
+        let wanted: Vec<&Component> = wanted.collect();
+        let absent = wanted.iter().copied().filter(|component| !component.optional && !component.source.is_file());
         let problem = |component: &Component| {
             let file = component.source.display();
             let problem =
                 self.problem(component.source.line, format!("component {:?}: there is no file {file}", &*component.id));
             problem.with_help("run `weft build`")
         };
-        absent.map(problem).collect()
+        let versions =
+            wanted.iter().flat_map(|component| component.versions.iter().map(move |version| (component, version)));
+        let absent_versions = versions.filter(|(_, version)| !version.source.is_file()).map(|(component, version)| {
+            let (name, file) = (&version.name, version.source.display());
+            let message = format!("version {name} of component {:?}: there is no file {file}", &*component.id);
+            self.problem(version.source.line, message).with_help("run `weft build`")
+        });
+        absent.map(problem).chain(absent_versions).collect()
     }
 }

@@ -3,6 +3,7 @@
 //! components import and whether they are built is not known here; those who find out report it by
 //! [`Manifest::problem`] and [`Manifest::missing_grant`].
 
+pub mod access;
 mod application;
 mod auth;
 mod build;
@@ -39,6 +40,7 @@ mod template;
 mod trigger;
 mod values;
 mod variable;
+mod version;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -53,7 +55,8 @@ pub use context::{Context, Migration};
 pub use dependency::{Configuration, Dependency, DependencyName, DependencySource, Inherits};
 pub use diagnostic::{Diagnostic, Located};
 pub use gateway::{
-    CertificateFiles, Compression, Cors, Gateway, Hsts, Origin, Overload, Priority, PriorityError, SecurityHeaders, Tls,
+    CertificateFiles, Compression, Cors, Gateway, Hsts, OpenApi, Operation, Origin, Overload, Page, Priority,
+    PriorityError, SecurityHeaders, Tls,
 };
 pub use grants::{FileMount, Grants};
 pub use limits::{DEFAULT_CALL_DEADLINE_MS, Limits, Reuse};
@@ -73,6 +76,7 @@ pub use template::{Template, TemplateError};
 pub use trigger::{HttpTrigger, Middleware, TriggerTarget};
 pub use values::{ComponentVariables, Variables};
 pub use variable::Variable;
+pub use version::{MAX_VERSION_HEADERS, MAX_VERSIONS, Version};
 
 /// The largest manifest, in bytes. It bounds every list in it too.
 pub const MAX_MANIFEST_BYTES: u64 = 4 << 20;

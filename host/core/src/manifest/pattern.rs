@@ -78,6 +78,17 @@ impl RoutePattern {
         self.wildcard
     }
 
+    /// The path of one literal segment, which has only letters, digits and `-._`.
+    pub(super) fn literal(segment: &'static str) -> Self {
+        Self { segments: [Segment::Literal(segment.into())].into(), wildcard: false }
+    }
+
+    /// Whether it matches one path alone.
+    #[must_use]
+    pub fn is_literal(&self) -> bool {
+        !self.wildcard && self.segments.iter().all(|segment| matches!(segment, Segment::Literal(_)))
+    }
+
     /// Matches the path of a request, which starts with `/` and has no query.
     #[must_use]
     pub fn matches<'r, 'p>(&'r self, path: &'p str) -> Option<Captures<'r, 'p>> {

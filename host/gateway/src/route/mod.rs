@@ -10,9 +10,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
-use weft_core::manifest::{self, Captures, RoutePattern, Segment};
+use weft_core::manifest::{self, Captures, Manifest, RoutePattern, Segment};
 
 use crate::limit::{LimitSet, RouteLimits};
+use crate::openapi;
 use crate::overload::{Overload, RouteId};
 use fixed::FixedAnswer;
 
@@ -85,6 +86,15 @@ impl RouteTable {
             path.allow = allow(&path.routes);
         }
         Self { paths }
+    }
+
+    /// The table of a manifest's routes, with what the gateway itself serves beside them.
+    #[must_use]
+    pub fn of(manifest: &Manifest) -> Self {
+        let mut routes = manifest.routes.clone();
+        routes.extend(openapi::pages(manifest));
+        routes.sort_by(|a, b| (&a.pattern, a.method).cmp(&(&b.pattern, b.method)));
+        Self::new(&routes)
     }
 
     /// Lets its routes be limited, once and for all.

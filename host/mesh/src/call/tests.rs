@@ -7,12 +7,15 @@ use std::sync::Mutex;
 
 use futures::FutureExt as _;
 use weft_core::clock::ManualClock;
+use weft_core::manifest::access::AccessRule;
 use weft_core::manifest::mesh::{Breaker, CallPolicy, Hedge, Retry};
 use weft_core::{CallContext, StepScope, Target};
 
 use super::*;
 use crate::breaker::BreakerState;
+use crate::mirror::MirrorView;
 use crate::policy::FailurePolicy;
+use crate::versions::{Share, WHOLE};
 
 type Answer = Result<Vec<u32>, Failure>;
 
@@ -21,11 +24,14 @@ struct Script {
     clock: Arc<ManualClock>,
     answers: Mutex<VecDeque<(Duration, Answer)>>,
     runs: Mutex<u32>,
+    /// The last one.
+    run: Mutex<Option<Invocation<u32>>>,
 }
 
 impl Runner<u32> for Script {
-    fn run(&self, _: Invocation<u32>) -> BoxFuture<'static, Answer> {
+    fn run(&self, invocation: Invocation<u32>) -> BoxFuture<'static, Answer> {
         *self.runs.lock().unwrap() += 1;
+        *self.run.lock().unwrap() = Some(invocation);
         let (after, answer) = self.answers.lock().unwrap().pop_front().unwrap_or((Duration::ZERO, Ok(vec![7])));
         let sleep = self.clock.sleep(after);
         sleep.map(move |()| answer).boxed()
@@ -57,6 +63,8 @@ fn invocation() -> Invocation<u32> {
             trace: None,
             depth: 1,
             step: None,
+            mirrored: false,
+            origin: None,
         },
     }
 }
@@ -64,11 +72,17 @@ fn invocation() -> Invocation<u32> {
 impl Bench {
     fn new(policy: &CallPolicy) -> Self {
         let clock = Arc::new(ManualClock::at_ms(0));
-        let script = Arc::new(Script { clock: clock.clone(), answers: Mutex::default(), runs: Mutex::default() });
+        let script = Arc::new(Script {
+            clock: clock.clone(),
+            answers: Mutex::default(),
+            runs: Mutex::default(),
+            run: Mutex::default(),
+        });
         let mesh = Mesh::new(script.clone(), clock.clone(), || 100);
         let policy = CalleePolicy {
             component: "seats".into(),
             callers: ["enroll".into()].into(),
+            rules: Vec::new(),
             deadline: Duration::from_secs(10),
             max_concurrent: 100,
             max_pending: 100,
@@ -316,12 +330,94 @@ fn a_second_call_takes_a_place_of_its_own() {
 fn a_request_that_is_given_up_at_its_deadline_is_a_failure() {
     let breaker = Some(Breaker { http: true, ..Breaker::default() });
     let bench = Bench::new(&CallPolicy { breaker, ..CallPolicy::default() });
-    let choice = Choice { sticky: None, header: &|_| None };
+    let asked = Asked { caller: None, method: "GET", user: None, header: &|_| None };
     for (after, failures) in [(4_999, 0), (5_000, 1)] {
         let deadline = bench.clock.monotonic() + ms(5_000);
-        let admitted = bench.mesh.admit("seats", deadline, &choice).now_or_never().unwrap().unwrap();
+        let admitted = bench.mesh.admit("seats", deadline, &asked).now_or_never().unwrap().unwrap();
         bench.clock.advance(ms(after));
         drop(admitted);
         assert_eq!(bench.mesh.callees()[0].breaker.unwrap().failures, failures, "{after}");
     }
+}
+
+fn mirrored(shares: u32) -> Vec<Split> {
+    let share = Share { name: "seats@new".into(), weight: 0, mirror: shares, headers: Vec::new() };
+    vec![Split { component: "seats".into(), versions: vec![share], sticky: true }]
+}
+
+#[tokio::test]
+async fn a_copy_shows_what_it_would_answer_and_counts_nowhere_else() {
+    let bench = Bench::new(&CallPolicy::default());
+    bench.mesh.split(mirrored(WHOLE));
+    // The copy runs once the call waits, or has come to its end: it gets the answers at even places.
+    let answers = [Ok(vec![7]), Ok(vec![7]), Ok(vec![7]), Ok(vec![8]), Ok(vec![7]), Err(failure(Reason::Trapped))];
+    bench.script(answers.map(|answer| (0, answer)));
+    let seen = |bench: &Bench| bench.mesh.mirrored("seats")[0].1;
+    for calls in 1..=3 {
+        assert_eq!(bench.mesh.call(invocation()).await, Ok(vec![7]));
+        while seen(&bench).calls < calls {
+            tokio::task::yield_now().await;
+        }
+        let run = bench.script.run.lock().unwrap().take().unwrap();
+        assert_eq!((run.context.mirrored, &*run.target.component), (true, "seats@new"));
+    }
+    assert_eq!(seen(&bench), MirrorView { calls: 3, failures: 1, differ: 1, skipped: 0 });
+    let view = &bench.mesh.callees()[0];
+    assert_eq!((bench.runs(), view.calls, view.failures, view.retries), (6, 3, 0, 0));
+    let samples: Vec<_> = bench.mesh.versions("seats").iter().map(|(_, sample)| sample.calls).collect();
+    assert_eq!(samples, [3, 0]);
+}
+
+#[test]
+fn what_a_copy_calls_is_not_copied_nor_made_again_nor_counted() {
+    let bench = Bench::new(&CallPolicy::default());
+    bench.mesh.split(mirrored(WHOLE));
+    let mut of_copy = invocation();
+    of_copy.context.mirrored = true;
+    bench.script([(0, Err(failure(Reason::Trapped)))]);
+    assert_eq!(bench.call(of_copy.clone()).unwrap_err().reason, Reason::Trapped);
+    assert_eq!((bench.runs(), bench.mesh.callees()[0].breaker.unwrap().failures), (1, 0));
+    assert_eq!(bench.mesh.mirrored("seats")[0].1, MirrorView::default());
+    let policy = bench.mesh.inner.callees.load()["seats"].policy.clone();
+    bench.mesh.configure(vec![CalleePolicy { durable: true, ..policy }], Vec::new());
+    assert_eq!(bench.call(of_copy).unwrap_err().reason, Reason::Denied);
+    assert_eq!(bench.runs(), 0);
+}
+
+#[test]
+fn typed_calls_keep_to_the_version_that_their_request_asked_for() {
+    let bench = Bench::new(&CallPolicy::default());
+    let headers = vec![("x-version".into(), "v2".into())];
+    let share = Share { name: "seats@new".into(), weight: 0, mirror: 0, headers };
+    assert!(bench.mesh.origin(Some("ada"), |_| Some("v2")).is_none(), "all have one version");
+    bench.mesh.split(vec![Split { component: "seats".into(), versions: vec![share], sticky: true }]);
+    for (value, expected) in [("v2", "seats@new"), ("v3", "seats")] {
+        let mut asked = invocation();
+        asked.context.origin = bench.mesh.origin(Some("ada"), |name| (name == "x-version").then_some(value));
+        bench.call(asked).unwrap();
+        assert_eq!(&*bench.script.run.lock().unwrap().take().unwrap().target.component, expected);
+    }
+}
+
+#[test]
+fn a_rule_refuses_what_a_declared_caller_may_not() {
+    let bench = Bench::new(&CallPolicy::default());
+    let rule = AccessRule {
+        allows: true,
+        callers: Vec::new(),
+        functions: vec!["a:b/c@1.0.0#release".into()],
+        methods: Vec::new(),
+        headers: Vec::new(),
+    };
+    let policy = bench.mesh.inner.callees.load()["seats"].policy.clone();
+    bench.mesh.configure(vec![CalleePolicy { rules: vec![rule], ..policy }], Vec::new());
+    let refused = bench.call(invocation()).unwrap_err();
+    assert_eq!((refused.reason, refused.outcome), (Reason::Denied, Outcome::NotAttempted));
+    assert!(refused.message.contains("enroll may not call a:b/c@1.0.0#reserve of seats"), "{refused}");
+    let mut released = invocation();
+    released.target.function = "release".into();
+    assert!(bench.call(released).is_ok());
+    let mut by_host = invocation();
+    by_host.context.caller = None;
+    assert!(bench.call(by_host).is_ok(), "rules are for calls between functions");
 }

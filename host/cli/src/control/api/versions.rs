@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use weft_mesh::{Sample, WHOLE};
+use weft_mesh::{MirrorView, Sample, WHOLE};
 
 use crate::versions::Version;
 use crate::versions::canary::{Canary, State};
@@ -18,6 +18,15 @@ pub struct VersionEntry {
     pub digest: String,
     /// How much it serves, in percent.
     pub percent: f64,
+    /// Of how many calls that others serve it gets a copy, in percent.
+    #[serde(default)]
+    pub mirror_percent: f64,
+    /// What became of the copies that it got; nothing if it is to get none and never got one.
+    #[serde(default)]
+    pub mirrored: Option<MirrorEntry>,
+    /// Whether it stands in the manifest.
+    #[serde(default)]
+    pub declared: bool,
     /// Headers by which it is asked for, as `name=value`.
     pub headers: Vec<String>,
     /// Calls that it has had since it is beside another, or since the host started.
@@ -32,15 +41,42 @@ pub struct VersionEntry {
     pub why: Option<String>,
 }
 
+/// Copies of calls that a version got, since it is beside another or since the host started.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct MirrorEntry {
+    /// Copies that came to an end.
+    pub calls: u64,
+    /// Those that had no answer, or one of 500 and above.
+    pub failures: u64,
+    /// Those with another answer than the call; of HTTP, with another status.
+    pub differ: u64,
+    /// Copies that were not made, since too many ran or the request was too large.
+    pub skipped: u64,
+}
+
+impl From<MirrorView> for MirrorEntry {
+    fn from(MirrorView { calls, failures, differ, skipped }: MirrorView) -> Self {
+        Self { calls, failures, differ, skipped }
+    }
+}
+
+fn percent(weight: u32) -> f64 {
+    f64::from(weight) * 100.0 / f64::from(WHOLE)
+}
+
 impl VersionEntry {
     /// A version with its counts.
     #[must_use]
-    pub fn of(version: &Version, sample: &Sample) -> Self {
+    pub fn of(version: &Version, sample: &Sample, mirrored: MirrorView) -> Self {
+        let is_mirrored = version.mirror > 0 || mirrored != MirrorView::default();
         let state = version.canary.as_ref().map(|canary| &canary.state);
         let why = state.and_then(|state| if let State::Aborted(why) = state { Some(why.clone()) } else { None });
         Self {
             version: version.name().to_owned(),
             headers: version.headers.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+            mirror_percent: percent(version.mirror),
+            mirrored: is_mirrored.then(|| mirrored.into()),
+            declared: version.declared.is_some(),
             canary: state.map(|state| state.as_str().to_owned()),
             why,
             ..Self::counted(&version.component, &version.digest, version.weight, sample)
@@ -55,7 +91,7 @@ impl VersionEntry {
             component: component.to_owned(),
             version: "manifest".to_owned(),
             digest: digest.to_owned(),
-            percent: f64::from(weight) * 100.0 / f64::from(WHOLE),
+            percent: percent(weight),
             calls: sample.calls,
             failures: sample.failures,
             p95_us: p95.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
@@ -80,6 +116,9 @@ pub struct DeployVersion {
     /// Requests with one of these headers are served by it: names in lower case, and values.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
+    /// Of so many calls that others serve it gets a copy, of [`WHOLE`].
+    #[serde(default)]
+    pub mirror: u32,
 }
 
 /// What is done to a version.
@@ -100,6 +139,11 @@ pub enum VersionOrder {
     Weight {
         /// The share.
         weight: u32,
+    },
+    /// Copy so many calls that others serve to it, of [`WHOLE`].
+    Mirror {
+        /// The share.
+        share: u32,
     },
 }
 

@@ -10,7 +10,7 @@ use hyper::StatusCode;
 
 use weft_core::{CallContext, id};
 use weft_engine::FunctionBody;
-use weft_mesh::{Sample, WHOLE};
+use weft_mesh::{MirrorView, Sample, WHOLE};
 use weft_telemetry::audit::Action;
 
 use super::super::api::{DeployVersion, OrderVersion, Problem, VersionEntry, VersionOrder};
@@ -52,6 +52,7 @@ impl VersionOperations for Running {
                 VersionOrder::Promote { .. } => "promote version",
                 VersionOrder::Abort => "abort version",
                 VersionOrder::Weight { .. } => "weigh version",
+                VersionOrder::Mirror { .. } => "mirror to version",
             };
             let action = Action {
                 actor: order.actor.clone(),
@@ -80,14 +81,22 @@ async fn deployed(host: Arc<Host>, deploy: DeployVersion) -> Result<VersionEntry
             return bad(format!("{name:?} is no name of a header in lower case"));
         }
     }
+    if deploy.mirror > WHOLE {
+        return bad("a share is 0 to 100 percent".to_owned());
+    }
     let headers = deploy.headers.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect();
     let (component, digest): (Arc<str>, Arc<str>) = (deploy.component.into(), deploy.digest.into());
-    let version = host.clone().deploy_version(component, digest, headers).await.map_err(explained)?;
-    Ok(VersionEntry::of(&version, &Sample::default()))
+    let version = host.clone().deploy_version(component, digest, deploy.mirror, headers).await.map_err(explained)?;
+    Ok(VersionEntry::of(&version, &Sample::default(), MirrorView::default()))
 }
 
 async fn ordered(host: &Arc<Host>, component: &str, order: OrderVersion) -> Result<(), Problem> {
     let OrderVersion { version: name, order, .. } = order;
+    let is_declared = |version: &Version| &*version.component == component && name.as_deref() == Some(version.name());
+    if host.declared_versions().iter().any(is_declared) {
+        let text = "that version stands in the manifest: change its share there, or remove it";
+        return Err(problem(StatusCode::CONFLICT, text.to_owned()));
+    }
     let found = |all: &mut [Version]| versions::find(all, component, name.as_deref()).map(|version| version.clone());
     match order {
         VersionOrder::Canary(trial) => {
@@ -104,7 +113,17 @@ async fn ordered(host: &Arc<Host>, component: &str, order: OrderVersion) -> Resu
             weigh(host, component, Some(version.name().to_owned()), WHOLE, Told::End).await
         }
         VersionOrder::Weight { weight } if weight <= WHOLE => weigh(host, component, name, weight, Told::Nothing).await,
-        VersionOrder::Weight { .. } => Err(problem(StatusCode::BAD_REQUEST, "a share is 0 to 100 percent")),
+        VersionOrder::Mirror { share } if share <= WHOLE => {
+            let component = component.to_owned();
+            let change = move |all: &mut Vec<Version>| {
+                versions::find(all, &component, name.as_deref())?.mirror = share;
+                Ok(())
+            };
+            host.clone().change_shares(change).await.map_err(|error| explained(error.into()))
+        }
+        VersionOrder::Weight { .. } | VersionOrder::Mirror { .. } => {
+            Err(problem(StatusCode::BAD_REQUEST, "a share is 0 to 100 percent".to_owned()))
+        }
         VersionOrder::Abort => {
             let version = found(&mut host.versions().all().to_vec()).map_err(|error| explained(error.into()))?;
             host.clone().remove_version(version).await.map_err(explained)
@@ -160,7 +179,8 @@ async fn is_well(host: &Host, version: &Version, path: &str) -> Result<(), Probl
     let request = request.map_err(|_| problem(StatusCode::BAD_REQUEST, format!("{path:?} is no path")))?;
     let trace = weft_core::Trace { trace_id: id::new_trace_id(), span_id: id::new_span_id() };
     let deadline = parts.clock.monotonic() + CHECK;
-    let context = CallContext { caller: None, deadline, trace: Some(trace), depth: 0, step: None };
+    let context =
+        CallContext { caller: None, deadline, trace: Some(trace), depth: 0, step: None, mirrored: false, origin: None };
     let answer = parts.engine.serve(&version.function(), request, context, ()).await;
     let why = match answer {
         Ok(response) if response.status().is_success() => return Ok(()),
@@ -170,25 +190,36 @@ async fn is_well(host: &Host, version: &Version, path: &str) -> Result<(), Probl
     Err(problem(StatusCode::CONFLICT, format!("{} {} is not well: {why}", version.component, version.name())))
 }
 
+/// By component: the manifest's own version, those by hand, and those that stand in the manifest.
 fn entries(host: &Host, of: Option<&str>) -> Vec<VersionEntry> {
-    let all = host.versions().all();
+    let mut all = Vec::clone(&host.versions().all());
+    all.extend(host.declared_versions());
     let mut components: Vec<Arc<str>> = all.iter().map(|version| version.component.clone()).collect();
     components.sort();
     components.dedup();
     let mut entries = Vec::new();
     for component in components.iter().filter(|component| of.is_none_or(|of| of == &***component)) {
-        let samples = host.parts().mesh.versions(component);
-        let sample = |name: &str| {
-            let found = samples.iter().find(|(known, _)| **known == *name);
-            found.map(|(_, sample)| sample.clone()).unwrap_or_default()
-        };
-        let others = || all.iter().filter(|version| version.component == *component);
-        let left = WHOLE.saturating_sub(others().map(|version| version.weight).sum());
+        let mesh = &host.parts().mesh;
+        let (samples, mirrored) = (mesh.versions(component), mesh.mirrored(component));
+        let sample = |name: &str| of_name(&samples, name).unwrap_or_default();
+        let mut left = WHOLE;
+        let mut beside = Vec::new();
+        for version in all.iter().filter(|version| version.component == *component) {
+            let serves = version.weight.min(left);
+            left -= serves;
+            let name = version.function();
+            let mirrored = of_name(&mirrored, &name).unwrap_or_default();
+            beside.push(VersionEntry::of(&Version { weight: serves, ..version.clone() }, &sample(&name), mirrored));
+        }
         let digest = host.parts().engine.digest(component).unwrap_or_default();
         entries.push(VersionEntry::counted(component, &digest, left, &sample(component)));
-        entries.extend(others().map(|version| VersionEntry::of(version, &sample(&version.function()))));
+        entries.extend(beside);
     }
     entries
+}
+
+fn of_name<T: Clone>(named: &[(Arc<str>, T)], name: &str) -> Option<T> {
+    named.iter().find(|(known, _)| **known == *name).map(|(_, value)| value.clone())
 }
 
 fn explained(error: anyhow::Error) -> Problem {

@@ -1,0 +1,225 @@
+//! One operation of the document: a method of a path.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use weft_core::manifest::{Access, Manifest, Operation, Route};
+
+use super::Parameter;
+use super::shared::{self, API_KEY, BEARER, PROBLEMS};
+
+/// Longest Idempotency-Key, in bytes.
+const MAX_KEY_BYTES: usize = 255;
+
+/// What an operation is made of.
+pub(super) struct Described<'m> {
+    pub manifest: &'m Manifest,
+    pub route: &'m Route,
+    /// In lower case.
+    pub method: &'static str,
+    pub id: String,
+    pub tag: String,
+    /// Those of the path.
+    pub parameters: Vec<Parameter>,
+    /// What the manifest tells besides.
+    pub told: Option<&'m Operation>,
+}
+
+impl Described<'_> {
+    /// The operation as it stands in the document.
+    pub fn object(&self) -> Value {
+        let mut object = Map::new();
+        let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
+        put("operationId", json!(self.id));
+        put("tags", json!([self.tag]));
+        if let Some(told) = self.told {
+            for (key, text) in [("summary", &told.summary), ("description", &told.description)] {
+                if !text.is_empty() {
+                    put(key, json!(&**text));
+                }
+            }
+        }
+        let parameters = self.parameters();
+        if !parameters.is_empty() {
+            put("parameters", Value::Array(parameters));
+        }
+        if let Some((told, name)) = self.told.and_then(|told| Some((told, told.request.as_ref()?))) {
+            put("requestBody", json!({ "required": !told.optional_request, "content": json_of(name) }));
+        }
+        put("responses", Value::Object(self.responses()));
+        if let Some(security) = self.security() {
+            put("security", security);
+        }
+        if let Access::Authenticated { roles, permissions } = &self.route.access {
+            for (key, names) in [("x-required-roles", roles), ("x-required-permissions", permissions)] {
+                if !names.is_empty() {
+                    put(key, names.iter().map(|name| json!(&**name)).collect());
+                }
+            }
+        }
+        Value::Object(object)
+    }
+
+    fn has_body(&self) -> bool {
+        matches!(self.method, "post" | "put" | "patch")
+    }
+
+    fn parameters(&self) -> Vec<Value> {
+        let mut parameters: Vec<Value> = self.parameters.iter().map(of_path).collect();
+        if let Some(told) = self.told {
+            parameters.extend(told.query.iter().flat_map(|name| self.of_schema(name, "query")));
+            parameters.extend(told.headers.iter().flat_map(|name| self.of_schema(name, "header")));
+        }
+        if self.takes_idempotency_key() {
+            parameters.push(json!({
+                "name": "Idempotency-Key",
+                "in": "header",
+                "description": "A request that is repeated under the same key has its effect once.",
+                "schema": { "type": "string", "minLength": 1, "maxLength": MAX_KEY_BYTES },
+            }));
+        }
+        parameters
+    }
+
+    /// Functions that change something make their commands' keys of it.
+    fn takes_idempotency_key(&self) -> bool {
+        (self.has_body() || self.method == "delete") && self.route.static_response.is_none()
+    }
+
+    /// The parameters that an object's properties are.
+    fn of_schema(&self, name: &str, place: &str) -> Vec<Value> {
+        let schemas = self.manifest.gateway.openapi.as_ref().map(|openapi| &openapi.schemas);
+        let Some(schema) = schemas.and_then(|schemas| schemas.get(name)) else { return Vec::new() };
+        let required: Vec<&str> =
+            schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+        let parameter = |(name, schema): (&String, &Value)| {
+            let mut schema = schema.clone();
+            let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+            let is_required = required.contains(&name.as_str());
+            let mut parameter = json!({ "name": name, "in": place, "required": is_required, "schema": schema });
+            if let (Some(description), Some(parameter)) = (description, parameter.as_object_mut()) {
+                parameter.insert("description".to_owned(), description);
+            }
+            parameter
+        };
+        properties.map(parameter).collect()
+    }
+
+    fn responses(&self) -> Map<String, Value> {
+        let mut responses = Map::new();
+        for (status, response) in self.good() {
+            responses.insert(status, response);
+        }
+        let empty = BTreeMap::new();
+        let own = self.told.map_or(&empty, |told| &told.problems);
+        for shared in PROBLEMS.iter().filter(|shared| self.can_be(shared.status) && !own.contains_key(&shared.status)) {
+            let reference = json!({ "$ref": format!("#/components/responses/{}", shared.name) });
+            responses.insert(shared.status.to_string(), reference);
+        }
+        for (status, names) in own {
+            let shared = PROBLEMS.iter().find(|shared| shared.status == *status && self.can_be(*status));
+            let types: Vec<&str> = shared
+                .iter()
+                .flat_map(|shared| shared.types)
+                .copied()
+                .chain(names.iter().map(|name| &**name))
+                .collect();
+            let words: Vec<String> = names.iter().map(|name| name.replace('-', " ")).collect();
+            let description = format!(
+                "{}{}",
+                shared.map_or_else(String::new, |shared| format!("{} Or: ", shared.description)),
+                words.join(", ")
+            );
+            let mut headers = shared::of_status(*status);
+            if self.is_limited() && *status != 429 {
+                headers.extend(shared::LIMITED);
+            }
+            responses.insert(status.to_string(), shared::problem(&description, &types, &headers));
+        }
+        responses
+    }
+
+    /// Answers that are no problems.
+    fn good(&self) -> Vec<(String, Value)> {
+        let mut headers = shared::ALWAYS.to_vec();
+        if self.is_limited() {
+            headers.extend(shared::LIMITED);
+        }
+        let answer =
+            |description: String| json!({ "description": description, "headers": shared::references(&headers) });
+        if let Some(fixed) = &self.route.static_response {
+            let status = fixed.status;
+            let status = if status < 600 { status.to_string() } else { "default".to_owned() };
+            return vec![(status, answer("The same for every request.".to_owned()))];
+        }
+        let Some(told) = self.told.filter(|told| !told.responses.is_empty()) else {
+            return vec![("2XX".to_owned(), answer("What the function answers.".to_owned()))];
+        };
+        let told = told.responses.iter().map(|(status, schema)| {
+            let mut response = answer(reason(*status).to_owned());
+            if let (Some(name), Some(response)) = (schema, response.as_object_mut()) {
+                response.insert("content".to_owned(), json_of(name));
+            }
+            (status.to_string(), response)
+        });
+        told.collect()
+    }
+
+    fn is_limited(&self) -> bool {
+        let has_tiers = self.route.is_tiered && !self.manifest.gateway.rate_limits.tiers.is_empty();
+        !self.route.limits.is_empty() || has_tiers
+    }
+
+    /// Whether the gateway itself can answer so.
+    fn can_be(&self, status: u16) -> bool {
+        let is_function = self.route.static_response.is_none();
+        match status {
+            401 => self.manifest.auth.is_some(),
+            403 => match &self.route.access {
+                Access::Public => false,
+                Access::Authenticated { roles, permissions } => !(roles.is_empty() && permissions.is_empty()),
+            },
+            408 | 413 => self.has_body(),
+            429 => self.is_limited(),
+            502 | 504 => is_function,
+            _ => true,
+        }
+    }
+
+    /// Either way to be known will do; on a public route, none.
+    fn security(&self) -> Option<Value> {
+        let auth = self.manifest.auth.as_ref()?;
+        let mut ways = Vec::new();
+        if self.route.access == Access::Public {
+            ways.push(json!({}));
+        }
+        ways.push(json!({ BEARER: [] }));
+        if auth.api_keys {
+            ways.push(json!({ API_KEY: [] }));
+        }
+        Some(Value::Array(ways))
+    }
+}
+
+fn of_path(parameter: &Parameter) -> Value {
+    let mut written = json!({
+        "name": parameter.name,
+        "in": "path",
+        "required": true,
+        "schema": { "type": "string", "minLength": 1 },
+    });
+    if let (true, Some(written)) = (parameter.is_wildcard, written.as_object_mut()) {
+        written.insert("description".to_owned(), json!("The rest of the path; slashes may be in it."));
+    }
+    written
+}
+
+fn json_of(name: &str) -> Value {
+    json!({ "application/json": { "schema": { "$ref": format!("#/components/schemas/{name}") } } })
+}
+
+fn reason(status: u16) -> &'static str {
+    let status = http::StatusCode::from_u16(status).ok();
+    status.and_then(|status| status.canonical_reason()).unwrap_or("An answer")
+}
