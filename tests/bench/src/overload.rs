@@ -99,7 +99,7 @@ fn overload(server: &Server, per_s: f64) -> anyhow::Result<Run> {
             let samples = drive(load, MEASURED)?;
             let run = summed_up(&samples)?.with_usage(&before, &Usage::of(&server.processes)?, false);
             let generator = (own.cpu()? - own_before).as_secs_f64() / MEASURED.as_secs_f64();
-            Ok((run, generator))
+            anyhow::Ok((run, generator))
         })();
         is_over.store(true, Relaxed);
         let mut probes = probing.join().map_err(|_| anyhow!("the probes have panicked"))??;
