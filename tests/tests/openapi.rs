@@ -117,16 +117,18 @@ fn told(document: &Value, method: &str, target: &str, status: u64, golden: &Valu
     if status >= 400 {
         let kinds = response["x-problem-types"].as_array().cloned().unwrap_or_default();
         let kind = &golden["body"]["type"];
-        return if kind.is_null() || kinds.contains(kind) { Ok(true) } else { Err(format!("{kind} is not in the document")) };
+        return if kind.is_null() || kinds.contains(kind) {
+            Ok(true)
+        } else {
+            Err(format!("{kind} is not in the document"))
+        };
     }
     let Some(body) = golden.get("body").filter(|body| body.is_object()) else { return Ok(true) };
     let schema = &response["content"]["application/json"]["schema"];
     let schema = json!({ "$ref": schema["$ref"], "components": document["components"] });
     let validator = jsonschema::draft202012::options().offline().build(&schema).map_err(|error| error.to_string())?;
-    let wrong: Vec<String> = validator
-        .iter_errors(body)
-        .map(|error| format!("{}: {error}", error.instance_path()))
-        .collect();
+    let wrong: Vec<String> =
+        validator.iter_errors(body).map(|error| format!("{}: {error}", error.instance_path())).collect();
     if wrong.is_empty() { Ok(true) } else { Err(wrong.join("\n")) }
 }
 

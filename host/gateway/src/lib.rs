@@ -17,6 +17,7 @@ mod listen;
 pub mod openapi;
 mod policy;
 mod problem;
+mod push;
 mod record;
 mod route;
 mod server;

@@ -18,6 +18,7 @@ use crate::deadline::Deadline;
 use crate::limit::{Admission, Shown};
 use crate::policy::{Forwarded, Policy};
 use crate::problem::Problem;
+use crate::push::Endpoint;
 use crate::route::Route;
 use crate::shared::Shared;
 
@@ -135,9 +136,16 @@ impl Record {
         self.refused.get().or_else(|| admitted.reduce(Shown::nearer))
     }
 
-    /// When the answer must be complete; `None` until a route is found.
+    /// Frees its place among the requests in work, if it has one.
+    pub fn give_place_back(&self) {
+        if self.holds_place.swap(false, Relaxed) {
+            self.shared.in_flight.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// When the answer must be complete; `None` until a route is found, and for an answer without an end.
     pub fn deadline(&self) -> Option<Deadline> {
-        let route = self.route.get()?;
+        let route = self.route.get().filter(|route| !route.push.is_some_and(Endpoint::is_stream))?;
         Some(Deadline::at(Arc::clone(&self.shared.clock), self.started + route.deadline))
     }
 }
@@ -186,9 +194,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let record = &*self.record;
-        if record.holds_place.load(Relaxed) {
-            record.shared.in_flight.fetch_sub(1, Relaxed);
-        }
+        record.give_place_back();
         record.admitted.iter().filter_map(OnceLock::get).for_each(Admission::end);
         let route = record.route.get();
         tracing::info!(

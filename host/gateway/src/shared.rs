@@ -13,6 +13,7 @@ use crate::compressed;
 use crate::health::HealthBoard;
 use crate::limit::LimitSet;
 use crate::policy::Policy;
+use crate::push::Push;
 use crate::route::RouteTable;
 use crate::settings::{About, Limits};
 
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub clients_identity: bool,
     pub auth: Option<Authenticator>,
     pub health: HealthBoard,
+    /// Push, if there is any.
+    pub push: Option<Push>,
     pub application: About,
     /// Read once per request and replaced whole.
     routes: RwLock<Arc<RouteTable>>,
@@ -54,6 +57,7 @@ impl Shared {
             clients_identity: settings.clients_identity,
             auth,
             health,
+            push: settings.push.map(Push::new),
             application: settings.application,
             routes: RwLock::default(),
             rate_limits: RwLock::new(Arc::new(LimitSet::new(&settings.rate_limits, &LimitSet::default()))),

@@ -25,6 +25,7 @@ const WEFT_KEYS: [&str; 14] = [
     "context",
     "calls",
     "topics",
+    "push",
     "sagas",
     "durable",
     "schedules",

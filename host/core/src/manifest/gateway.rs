@@ -6,6 +6,7 @@ mod cors;
 mod headers;
 mod json;
 mod openapi;
+mod push;
 mod tls;
 
 use std::net::IpAddr;
@@ -21,6 +22,8 @@ pub use compression::Compression;
 pub use cors::{Cors, Origin};
 pub use headers::SecurityHeaders;
 pub use openapi::{OpenApi, Operation, Page};
+pub(super) use push::check as check_push;
+pub use push::{ChannelRule, JoinPattern, Push};
 pub use tls::{CertificateFiles, Hsts, Tls};
 
 /// Most trusted proxies, each an address or a range of them.
@@ -59,6 +62,8 @@ pub struct Gateway {
     pub compression: Option<Compression>,
     /// What restrains a browser.
     pub headers: SecurityHeaders,
+    /// Where clients are pushed to, if they are.
+    pub push: Option<Push>,
     /// How many requests are admitted.
     pub rate_limits: RateLimits,
     /// What is told of the routes in OpenAPI, if anything is.
@@ -82,6 +87,7 @@ impl Default for Gateway {
             cors: None,
             compression: None,
             headers: SecurityHeaders::default(),
+            push: None,
             rate_limits: RateLimits::default(),
             openapi: None,
         }
@@ -107,6 +113,7 @@ impl Gateway {
             cors: section.section("cors").map(Cors::read),
             compression: section.section("compression").map(Compression::read),
             headers: section.section("headers").map(SecurityHeaders::read).unwrap_or_default(),
+            push: section.section("push").map(Push::read),
             rate_limits: RateLimits::read(&section),
             openapi: section.section("openapi").map(|table| OpenApi::read(table, files)),
         };

@@ -73,6 +73,7 @@ impl NewMessage {
 pub struct Message {
     channel: Arc<str>,
     id: u64,
+    is_kept: bool,
     members: Box<str>,
 }
 
@@ -91,7 +92,7 @@ impl Message {
         }
         let _ = write!(members, "\"time_ms\":{time_ms},\"data\":{data}}}");
         let members = members.into_boxed_str();
-        Self { channel, id, members }
+        Self { channel, id, is_kept, members }
     }
 
     /// Its channel.
@@ -104,6 +105,12 @@ impl Message {
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Whether it is in a user's inbox.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.is_kept
     }
 
     /// The JSON object that clients get, on one line, without the brace that opens it: the id of each connection's own

@@ -117,6 +117,8 @@ pub enum CloseReason {
     Slow,
     /// The host goes down.
     GoingAway,
+    /// What it has missed cannot be read.
+    Failed,
 }
 
 /// What comes on a connection.

@@ -86,5 +86,5 @@ fn routed(exchange: Exchange, route: Arc<Route>, captures: &Captures<'_, '_>) ->
         trace: record.trace.clone(),
         request_id: record.request_id().into(),
     };
-    Ok(Routed { exchange, route, matched, path_headers, identity: None })
+    Ok(Routed { exchange, route, matched, path_headers, identity: None, api_key: None })
 }
