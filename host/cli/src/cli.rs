@@ -11,7 +11,7 @@ use weft_telemetry::{HostLog, HostLogError, LogFormat};
 use crate::assemble::{Dialect, Place};
 use crate::commands::{
     self, admin, api_keys, audit, breakers, build, chaos, check, completions, compose, deploy, dlq, events, import,
-    invoke, keys, limits, logs, new, openapi, projections, routes, saga, schema, subscriptions, test, up,
+    invoke, keys, limits, logs, new, openapi, projections, push, routes, saga, schema, subscriptions, test, up,
 };
 use crate::exit::{self, Exit};
 use crate::given::{Given, GivenArgs};
@@ -107,6 +107,9 @@ pub enum Command {
     Openapi,
     /// See how rate limits stand, and who is near them
     Limits(limits::Args),
+    /// See who is connected to be pushed to
+    #[command(subcommand)]
+    Push(push::Command),
     /// Make, list and revoke API keys
     #[command(subcommand)]
     ApiKeys(api_keys::Command),
@@ -229,6 +232,7 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
         Command::Routes(args) => routes::run(&args, &place).await,
         Command::Openapi => openapi::run(&place),
         Command::Limits(args) => limits::run(&args, &place).await,
+        Command::Push(push::Command::List(args)) => push::run(&args, &place).await,
         Command::ApiKeys(command) => api_keys::run(command, &place).await,
         Command::Logs(args) => logs::run(&args, &place).await,
         Command::Audit(args) => audit::run(&args, &place),
@@ -357,6 +361,7 @@ mod tests {
         "weft routes --json",
         "weft openapi",
         "weft limits --callers 10 --json",
+        "weft push list --entries 10 --json",
         "weft up --no-rate-limits",
         "weft api-keys create --owner u --name n --role r --permission a --permission b --tier t --expires-in 90d",
         "weft api-keys list --json",

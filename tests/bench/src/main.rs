@@ -12,6 +12,7 @@ mod mesh_call;
 mod messaging;
 mod peers;
 mod process;
+mod push;
 mod report;
 mod rounds;
 mod runtime;
@@ -43,6 +44,8 @@ enum Name {
     Messaging,
     /// A function behind the whole gateway, beside other gateways.
     Gateway,
+    /// Connections that are held open, and messages to them.
+    Push,
     /// Components through HTTP, cold and idle ones, and calls between them.
     Runtime,
     /// Sagas of five steps that write nothing, ask a service outside, or make a keyed commit each.
@@ -61,7 +64,7 @@ struct Arguments {
     /// `target/peers`.
     #[arg(long)]
     peers: bool,
-    /// Of the benchmarks `gateway`, `messaging` and `runtime` only the benches whose names begin so.
+    /// Of the benchmarks `gateway`, `messaging`, `push` and `runtime` only the benches whose names begin so.
     #[arg(long, default_value = "")]
     only: String,
     /// Prints one JSON object on each line.
@@ -112,6 +115,7 @@ fn measure(name: Name, arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
         Name::Eventstore => event_store::measure(),
         Name::Gateway => gateway::measure(peers, &arguments.only),
         Name::Messaging => messaging::measure(peers, &arguments.only),
+        Name::Push => push::measure(&arguments.only),
         Name::Runtime => runtime::measure(peers, &arguments.only),
         Name::Sagas => sagas::measure(peers),
         Name::Startup => startup::measure(),

@@ -21,6 +21,7 @@ pub mod logs;
 pub mod new;
 pub mod openapi;
 pub mod projections;
+pub mod push;
 pub mod routes;
 pub mod run;
 pub mod saga;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use hyper::StatusCode;
 
+use weft_core::push::PushStatus;
 use weft_telemetry::audit::Action;
 
 use super::super::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, Problem, RevokeApiKey};
@@ -16,6 +17,10 @@ use crate::api_keys::{ApiKeyError, Keyring};
 impl GatewayOperations for Running {
     fn limits(&self, callers: usize) -> Vec<LimitReport> {
         self.edge.rate_limits(callers)
+    }
+
+    fn push(&self, entries: usize) -> PushStatus {
+        self.host.parts().push.status(entries)
     }
 
     fn api_keys(&self) -> Result<Vec<ApiKeyEntry>, Problem> {

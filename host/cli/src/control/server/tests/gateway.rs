@@ -1,5 +1,7 @@
 //! Rate limits and API keys over the socket.
 
+use weft_core::push::PushStatus;
+
 use super::*;
 use crate::control::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, RevokeApiKey};
 
@@ -7,6 +9,11 @@ impl GatewayOperations for Fake {
     fn limits(&self, callers: usize) -> Vec<LimitReport> {
         self.note(format!("limits {callers}"));
         Vec::new()
+    }
+
+    fn push(&self, entries: usize) -> PushStatus {
+        self.note(format!("push {entries}"));
+        PushStatus::default()
     }
 
     fn api_keys(&self) -> Result<Vec<ApiKeyEntry>, Problem> {
@@ -30,6 +37,7 @@ async fn limits_and_keys_are_asked_for_and_keys_made_and_ended() {
     let server = Server::start().await;
     let client = server.client().await;
     client.limits(7).await.unwrap();
+    client.push(3).await.unwrap();
     let none = client.api_keys().await.unwrap_err();
     assert_eq!(none.to_string(), "the application takes no API keys");
     let mut wanted = NewApiKey {
@@ -47,7 +55,7 @@ async fn limits_and_keys_are_asked_for_and_keys_made_and_ended() {
     assert_eq!((made.key.as_str(), made.entry.owner.as_str()), ("weft_x", "u1"));
     let mut revoke = RevokeApiKey { actor: "ada@local".to_owned(), reason: String::new() };
     client.revoke_api_key("k/1", &revoke).await.unwrap();
-    assert_eq!(server.asked(), ["limits 7", "key of u1 by ada@local", "revoke k/1 by ada@local"]);
+    assert_eq!(server.asked(), ["limits 7", "push 3", "key of u1 by ada@local", "revoke k/1 by ada@local"]);
     // Whoever does it has to say who they are.
     (wanted.actor, revoke.actor) = (String::new(), String::new());
     assert!(client.create_api_key(&wanted).await.err().is_some_and(|error| error.is::<UsageError>()));
