@@ -193,6 +193,38 @@ fn who_may_not_is_refused() {
 }
 
 #[test]
+fn what_makes_no_sense_is_refused_at_load() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifest = folder.path().join("spin.toml");
+    let good = text_of_manifest();
+    let with = |key: &str, value: &str| {
+        let line = good.lines().find(|line| line.starts_with(key)).expect("the line").to_owned();
+        good.replace(&line, value)
+    };
+    let platform = Platform::stopped();
+    for (text, said) in [
+        (with("push = ", ""), "add `push = [\"<channel>\"]` under [component.pusher.tool.weft]"),
+        (with("push = ", "push = [\"a*b\"]"), "is not a pattern of channels"),
+        (with("channels = ", "channels = [\"user:*\"]"), "is of users"),
+        (with("channels = ", "channels = [\"{name}:*\"]"), "is no pattern of channels"),
+        (with("channels = ", "path = \"/push/\""), "is no path for endpoints"),
+        (with("heartbeat_s = ", "heartbeat_s = 0"), "heartbeat_s"),
+        (good.replace("/presence", "/push/events"), "/push/events is an endpoint of push"),
+    ] {
+        std::fs::write(&manifest, text).expect("it is written");
+        let (status, _, error) = platform.weft(&["check", "--manifest", &manifest.to_string_lossy()]);
+        assert!(!status.success() && error.contains(said), "{said}: {error}");
+    }
+}
+
+/// The manifest, to stand in another folder.
+fn text_of_manifest() -> String {
+    let built = repository::root().join("components/target/wasm32-wasip2/release/example_push.wasm");
+    let text = std::fs::read_to_string(options().manifest).expect("the manifest");
+    text.replace("../../../components/target/wasm32-wasip2/release/example_push.wasm", &built.to_string_lossy())
+}
+
+#[test]
 fn a_connection_ends_with_its_token() {
     let platform = Platform::start_with(&options());
     let short = Token { expires_in_s: 3, ..Token::of("ada", "student") };
@@ -268,10 +300,7 @@ fn a_slow_client_is_cut_and_comes_back() {
 fn connections_outlive_a_deployment_and_are_told_of_the_end() {
     let folder = tempfile::tempdir().expect("a folder");
     let manifest: PathBuf = folder.path().join("spin.toml");
-    let built = repository::root().join("components/target/wasm32-wasip2/release/example_push.wasm");
-    let text = std::fs::read_to_string(options().manifest).expect("the manifest");
-    let text =
-        text.replace("../../../components/target/wasm32-wasip2/release/example_push.wasm", &built.to_string_lossy());
+    let text = text_of_manifest();
     let write = |route: &str| std::fs::write(&manifest, text.replace("/pushes", route)).expect("it is written");
     write("/pushes");
     let options = Options { manifest: manifest.clone(), options: vec!["--watch".to_owned()], ..options() };

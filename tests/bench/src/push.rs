@@ -86,7 +86,9 @@ async fn measure_one(transport: Transport) -> anyhow::Result<Vec<Row>> {
     let (heard, mut hearing) = mpsc::unbounded_channel();
     let began = Instant::now();
     let tokens: Vec<Arc<str>> = (0..USERS)
-        .map(|user| platform.token(&Token { sub: format!("user-{user}"), expires_in_s: 3_600, ..Token::default() }).into())
+        .map(|user| {
+            platform.token(&Token { sub: format!("user-{user}"), expires_in_s: 3_600, ..Token::default() }).into()
+        })
         .collect();
     let places = Arc::new(Semaphore::new(OPENING));
     let mut opening = JoinSet::new();

@@ -121,9 +121,7 @@ mod tests {
         assert_eq!(Said::read(r#"{"type":"ping"}"#), Ok(Said::Ping));
         let joined = Said::read(r#"{"type":"subscribe","channels":["course:1"]}"#);
         assert_eq!(joined, Ok(Said::Subscribe { channels: vec!["course:1".into()] }));
-        for wrong in
-            ["", "{}", r#"{"type":"shout"}"#, r#"{"type":"subscribe","channels":[]}"#, r#"{"type":"ping","x":1}"#]
-        {
+        for wrong in ["", "{}", r#"{"type":"shout"}"#, r#"{"type":"subscribe","channels":[]}"#] {
             assert!(Said::read(wrong).is_err(), "{wrong}");
         }
         assert_eq!(marks(br#"{"ids":["1","2"]}"#), Ok(Which::These(vec![1, 2])));
