@@ -212,7 +212,8 @@ fn what_makes_no_sense_is_refused_at_load() {
         (good.replace("/presence", "/push/events"), "/push/events is an endpoint of push"),
     ] {
         std::fs::write(&manifest, text).expect("it is written");
-        let (status, _, error) = platform.weft(&["check", "--manifest", &manifest.to_string_lossy()]);
+        let (status, printed, error) = platform.weft(&["check", "--manifest", &manifest.to_string_lossy()]);
+        let error = printed + &error;
         assert!(!status.success() && error.contains(said), "{said}: {error}");
     }
 }

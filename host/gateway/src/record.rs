@@ -18,7 +18,7 @@ use crate::deadline::Deadline;
 use crate::limit::{Admission, Shown};
 use crate::policy::{Forwarded, Policy};
 use crate::problem::Problem;
-use crate::push::Endpoint;
+use crate::push::{self, Endpoint};
 use crate::route::Route;
 use crate::shared::Shared;
 
@@ -51,6 +51,8 @@ pub(crate) struct Record {
     /// The connection must end with this answer. RFC 9112 section 6.1 asks for it where a request has both
     /// Content-Length and Transfer-Encoding; hyper takes the former away unseen, so it is done for all of the latter.
     pub is_last: bool,
+    /// Whether the connection is to become a WebSocket.
+    pub asks_for_websocket: bool,
     /// HTTP/2 has no connection headers.
     pub is_http2: bool,
     /// On the clock's monotonic time.
@@ -85,6 +87,7 @@ impl Record {
             traceparent: HeaderValue::try_from(trace.traceparent()).unwrap_or(UNKNOWN),
             trace,
             is_last: head.headers.contains_key(TRANSFER_ENCODING),
+            asks_for_websocket: push::is_asked_for(&head.headers),
             is_http2: head.version == Version::HTTP_2,
             method: head.method.clone(),
             uri: head.uri.clone(),

@@ -47,7 +47,7 @@ pub(crate) async fn answer(endpoint: Endpoint, routed: Routed) -> Answered {
         }
         Endpoint::Socket => {
             check_origin(&head, &record)?;
-            let (upgrade, accept) = socket::handshake(&mut head, record.is_last)?;
+            let (upgrade, accept) = socket::handshake(&mut head, &record)?;
             let new = connection(&head, rules, &caller, "websocket")?;
             let (session, welcome) = open(push, rules, caller, new, &record).await?;
             let serving = socket::serve(upgrade, session, welcome, shared.clock.clone(), record.busy.clone());

@@ -22,7 +22,7 @@ use crate::auth::Identity;
 use tickets::Tickets;
 
 pub(crate) use answer::answer;
-pub(crate) use socket::Switching;
+pub(crate) use socket::{Switching, is_asked_for};
 
 /// An endpoint of push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,6 +25,7 @@ use super::text::{Ending, Told};
 use crate::body::{ResponseBody, full};
 use crate::connection::Busy;
 use crate::problem::Problem;
+use crate::record::Record;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADES: HeaderValue = HeaderValue::from_static("upgrade");
@@ -57,16 +58,19 @@ enum End {
     Theirs,
 }
 
-/// Looks at the handshake, and takes what the connection becomes.
+/// Whether a request asks that its connection becomes a WebSocket. To be asked before what belongs to the connection is
+/// taken off.
+pub(crate) fn is_asked_for(headers: &HeaderMap) -> bool {
+    names(headers, UPGRADE, "websocket") && names(headers, CONNECTION, "upgrade")
+}
+
+/// Looks at the rest of the handshake, and takes what the connection becomes.
 ///
 /// # Errors
 /// 426 for what is no handshake of this version; 400 for one that is wrong.
-pub(super) fn handshake(head: &mut Parts, has_body: bool) -> Result<(OnUpgrade, HeaderValue), Problem> {
+pub(super) fn handshake(head: &mut Parts, record: &Record) -> Result<(OnUpgrade, HeaderValue), Problem> {
     let headers = &head.headers;
-    if head.version != Version::HTTP_11
-        || !names(headers, UPGRADE, "websocket")
-        || !names(headers, CONNECTION, "upgrade")
-    {
+    if head.version != Version::HTTP_11 || !record.asks_for_websocket {
         return Err(Problem::upgrade_required("This is a WebSocket: connect by HTTP/1.1 with Upgrade: websocket."));
     }
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version.as_bytes() != VERSION) {
@@ -74,7 +78,7 @@ pub(super) fn handshake(head: &mut Parts, has_body: bool) -> Result<(OnUpgrade, 
     }
     let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
     let key = keys.next().filter(|key| key.len() == KEY_LENGTH && keys.next().is_none());
-    let (Some(key), false) = (key, has_body) else {
+    let (Some(key), false) = (key, record.is_last) else {
         return Err(Problem::bad_request("The WebSocket handshake needs one Sec-WebSocket-Key, and has no body."));
     };
     let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).map_err(|_| Problem::internal())?;
