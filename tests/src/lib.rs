@@ -11,6 +11,7 @@ pub mod mutation;
 pub mod oulad;
 pub mod people;
 pub mod platform;
+pub mod push;
 pub mod repository;
 pub mod saga_harness;
 pub mod sagas;

@@ -7,11 +7,12 @@ use weft_tests::repository::{files, relative};
 
 const LINES_MAX: usize = 800;
 /// Files whose tests may sleep, and why.
-const MAY_SLEEP: [(&str, &str); 4] = [
+const MAY_SLEEP: [(&str, &str); 5] = [
     ("tests/src/wait.rs", "between two looks at another process"),
     ("tests/bench/src/event_store/rebuild.rs", "between two looks at the host"),
     ("tests/bench/src/messaging/engine.rs", "between two looks at a server"),
     ("tests/bench/src/messaging/workload.rs", "to publish at a steady rate"),
+    ("tests/bench/src/push.rs", "until idle connections have shown that they are alive"),
 ];
 /// Hosts that addresses in build files may name.
 const KNOWN_HOSTS: [&str; 3] = ["github.com", "rustup.rs", "127.0.0.1"];

@@ -20,6 +20,7 @@ wit_bindgen::generate!({
             import weft:messaging/types@0.1.0;
             import weft:messaging/producer@0.1.0;
             import weft:messaging/deliveries@0.1.0;
+            import weft:push/pusher@1.0.0;
             import weft:durable/journal@0.1.0;
             import weft:durable/handles@0.1.0;
         }
@@ -37,6 +38,7 @@ wit_bindgen::generate!({
         "../../wit/weft-sql",
         "../../wit/weft-events",
         "../../wit/weft-messaging",
+        "../../wit/weft-push",
         "../../wit/weft-durable",
     ],
     world: "imports",

@@ -16,6 +16,7 @@ pub mod json;
 mod macros;
 pub mod messaging;
 pub mod operation;
+pub mod push;
 pub mod read_model;
 pub mod saga;
 pub mod sql;

@@ -12,6 +12,7 @@ pub mod outbound;
 pub mod outbox;
 pub mod postgres;
 pub mod projection;
+pub mod push;
 pub mod redis;
 pub mod schema;
 pub mod spin_sqlite;

@@ -63,11 +63,11 @@ impl SqliteFile {
 
     /// Runs `work` in the writer's next transaction. When this resolves to `Ok`, its effect is flushed. An error of
     /// `work` undoes `work` alone. `settled` runs on the writer's thread, in commit order, before the answer and
-    /// whatever that is. Dropping the future takes nothing back.
+    /// whatever that is, and sees it. Dropping the future takes nothing back.
     pub(crate) async fn write<R: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
-        settled: impl FnOnce() + Send + 'static,
+        settled: impl FnOnce(Result<&R, &Failure>) + Send + 'static,
     ) -> Result<R, Failure> {
         let (reply, answer) = oneshot::channel();
         let job = Write { work: Some(work), settled, result: None, reply };
@@ -76,6 +76,14 @@ impl SqliteFile {
         answer.await.unwrap_or_else(|_| {
             Err(Failure::unknown(Fault::Host, Reason::ShuttingDown, "the store closed before the write was answered"))
         })
+    }
+
+    /// As [`SqliteFile::write`], on this thread, which waits.
+    pub(crate) fn write_blocking<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
+    ) -> Result<R, Failure> {
+        futures::executor::block_on(self.write(work, |_| {}))
     }
 
     /// Runs `work` on a reading connection, away from the runtime's own threads.
@@ -151,7 +159,7 @@ struct Write<W, S, R> {
 impl<W, S, R> Job for Write<W, S, R>
 where
     W: FnOnce(&Connection) -> rusqlite::Result<R> + Send,
-    S: FnOnce() + Send,
+    S: FnOnce(Result<&R, &Failure>) + Send,
     R: Send,
 {
     fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
@@ -164,8 +172,8 @@ where
     fn finish(self: Box<Self>, outcome: Result<(), Failure>) {
         let Self { work, settled, result, reply } = *self;
         drop(work);
-        settled();
         let answer = outcome.and_then(|()| result.ok_or_else(closed));
+        settled(answer.as_ref());
         // Whoever asked may have gone; the effect stands all the same.
         let _ = reply.send(answer);
     }
@@ -221,7 +229,7 @@ mod tests {
     }
 
     async fn insert(file: &SqliteFile, x: i64) -> Result<usize, Failure> {
-        file.write(move |db| db.execute("INSERT INTO t VALUES (?1)", [x]), || {}).await
+        file.write(move |db| db.execute("INSERT INTO t VALUES (?1)", [x]), |_| {}).await
     }
 
     #[tokio::test]
@@ -245,7 +253,7 @@ mod tests {
                 let order = Arc::clone(&order);
                 file.write(
                     move |db| db.execute("INSERT INTO t VALUES (?1)", [x]),
-                    move || order.lock().unwrap().push(x),
+                    move |_| order.lock().unwrap().push(x),
                 )
             });
             assert!(futures::future::join_all(writes).await.iter().all(Result::is_ok));

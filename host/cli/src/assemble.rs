@@ -14,6 +14,8 @@ use weft_capability::kv::{Store, routed::Routed};
 use weft_capability::messaging::{Broker, embedded::Embedded as EmbeddedBroker, embedded::EmbeddedOptions};
 use weft_capability::outbound::{Resolve, SystemResolver};
 use weft_capability::projection::Projections;
+use weft_capability::push::PushHub;
+use weft_capability::push::embedded::{Embedded as EmbeddedHub, PushOptions};
 use weft_capability::schema::{Registry, SchemaCheck};
 use weft_capability::spin_sqlite::Databases;
 use weft_capability::sql::{ContextSettings, KeptSince, SqlHost, SqlSettings};
@@ -121,6 +123,8 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
     let messaging = messaging_options(&manifest, schemas.clone());
     let broker: Arc<dyn Broker> =
         Arc::new(EmbeddedBroker::open(data, disk.clone(), clock.clone(), failpoints.clone(), messaging)?);
+    let push = EmbeddedHub::open(&data.join("push.db"), clock.clone(), push_options(&manifest))?;
+    let push: Arc<dyn PushHub> = Arc::new(push);
     let sagas = open_sagas(&manifest, disk, data, &clock, failpoints)?;
     drop(journal.set(sagas.clone()));
 
@@ -132,6 +136,7 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
         key_value: key_value_stores(&config, data, &resolver, &clock)?,
         spin_sqlite: Databases::new(data, clock.clone()).with_files(config.sqlite_databases),
         broker: Some(broker.clone()),
+        push: Some(push.clone()),
         schemas: schemas.clone(),
         sagas: Some(sagas.clone()),
         resolver: resolver.clone(),
@@ -160,6 +165,7 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
         key_value,
         spin_sqlite,
         broker,
+        push,
         schemas,
         sagas,
         logs,
@@ -258,6 +264,23 @@ fn messaging_options(manifest: &Manifest, schemas: Arc<dyn SchemaCheck>) -> Embe
         dedup_ids: usize::try_from(settings.dedup_ids).unwrap_or(usize::MAX),
         schemas,
         ..EmbeddedOptions::default()
+    }
+}
+
+/// How much push keeps and lets in. Without its endpoints only inboxes are filled.
+fn push_options(manifest: &Manifest) -> PushOptions {
+    let Some(push) = &manifest.gateway.push else { return PushOptions::default() };
+    // 32 bits always fit: the host needs a 64-bit machine for its instances.
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    PushOptions {
+        connections: count(push.max_connections),
+        connections_per_user: count(push.max_connections_per_user),
+        channels_per_connection: count(push.max_channels),
+        pending_bytes: count(push.max_pending_kib) << 10,
+        retention: Duration::from_secs(push.retention_s.into()),
+        inbox: count(push.inbox),
+        inbox_retention: Duration::from_hours(24 * u64::from(push.inbox_days)),
+        ..PushOptions::default()
     }
 }
 

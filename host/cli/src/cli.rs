@@ -11,7 +11,8 @@ use weft_telemetry::{HostLog, HostLogError, LogFormat};
 use crate::assemble::{Dialect, Place};
 use crate::commands::{
     self, admin, api_keys, audit, breakers, build, chaos, check, completions, compose, deploy, dlq, events, import,
-    invoke, keys, limits, logs, new, openapi, overload, projections, routes, saga, schema, subscriptions, test, up,
+    invoke, keys, limits, logs, new, openapi, overload, projections, push, routes, saga, schema, subscriptions, test,
+    up,
 };
 use crate::exit::{self, Exit};
 use crate::given::{Given, GivenArgs};
@@ -109,6 +110,9 @@ pub enum Command {
     Limits(limits::Args),
     /// See how many requests run at a time, why not more, and what is refused
     Overload(overload::Args),
+    /// See who is connected to be pushed to
+    #[command(subcommand)]
+    Push(push::Command),
     /// Make, list and revoke API keys
     #[command(subcommand)]
     ApiKeys(api_keys::Command),
@@ -232,6 +236,7 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
         Command::Openapi => openapi::run(&place),
         Command::Limits(args) => limits::run(&args, &place).await,
         Command::Overload(args) => overload::run(&args, &place).await,
+        Command::Push(push::Command::List(args)) => push::run(&args, &place).await,
         Command::ApiKeys(command) => api_keys::run(command, &place).await,
         Command::Logs(args) => logs::run(&args, &place).await,
         Command::Audit(args) => audit::run(&args, &place),
@@ -361,6 +366,7 @@ mod tests {
         "weft openapi",
         "weft limits --callers 10 --json",
         "weft overload --json",
+        "weft push list --entries 10 --json",
         "weft up --no-rate-limits",
         "weft api-keys create --owner u --name n --role r --permission a --permission b --tier t --expires-in 90d",
         "weft api-keys list --json",

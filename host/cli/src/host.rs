@@ -17,6 +17,7 @@ use weft_capability::messaging::Broker;
 use weft_capability::outbound::Resolve;
 use weft_capability::outbox::OutboxSource;
 use weft_capability::projection::{LogSource, ProjectionParts, Projections, ReadModels, Source, StoreSource};
+use weft_capability::push::PushHub;
 use weft_capability::schema::Registry;
 use weft_capability::spin_sqlite::Databases;
 use weft_core::disk::DiskLock;
@@ -67,6 +68,8 @@ pub struct Parts {
     pub spin_sqlite: Databases,
     /// Messaging.
     pub broker: Arc<dyn Broker>,
+    /// Push to clients.
+    pub push: Arc<dyn PushHub>,
     /// What events have to look like.
     pub schemas: Arc<Registry>,
     /// Durable functions.

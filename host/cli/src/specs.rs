@@ -118,6 +118,7 @@ fn grants(manifest: &Manifest, component: &Component, variables: &Variables) -> 
     Ok(Grants {
         context: own.context.as_ref().map(|context| context.value.clone()),
         topics: own.topics.iter().map(|topic| topic.value.clone()).collect(),
+        push: own.push.iter().map(|channel| channel.value.clone()).collect(),
         key_value_stores: labels(&own.key_value_stores),
         sqlite_databases: labels(&own.sqlite_databases),
         outbound: variables.outbound_hosts(manifest, component)?,

@@ -12,6 +12,7 @@ pub mod hops;
 pub mod id;
 pub mod manifest;
 pub mod outbound;
+pub mod push;
 pub mod topic;
 pub mod whole;
 

@@ -95,9 +95,13 @@ pub(crate) struct Pace {
 impl Pace {
     /// Of a function with these grants.
     pub fn of(grants: &Grants) -> Self {
-        let Grants { context, topics, key_value_stores, sqlite_databases: _, outbound: _, variables: _, sagas } =
+        let Grants { context, topics, push, key_value_stores, sqlite_databases: _, outbound: _, variables: _, sagas } =
             grants;
-        let stays = context.is_some() || !topics.is_empty() || !key_value_stores.is_empty() || !sagas.is_empty();
+        let stays = context.is_some()
+            || !topics.is_empty()
+            || !push.is_empty()
+            || !key_value_stores.is_empty()
+            || !sagas.is_empty();
         Self { stays, ..Self::default() }
     }
 

@@ -15,6 +15,7 @@ use weft_capability::mqtt::{Mqtt, glue as mqtt, glue::MqttState};
 use weft_capability::otel::{Telemetry, glue as otel, glue::OtelState};
 use weft_capability::outbound::{Outbound, OutboundError, Resolve, glue::OutboundHooks};
 use weft_capability::postgres::{Postgres, glue as postgres, glue::PostgresState};
+use weft_capability::push::{PushHub, glue as push, glue::PushState};
 use weft_capability::redis::{Redis, glue as redis, glue::RedisState};
 use weft_capability::schema::SchemaCheck;
 use weft_capability::spin_sqlite::{Databases, glue as spin_sqlite, glue::SpinSqliteState};
@@ -40,6 +41,8 @@ pub struct Services {
     pub spin_sqlite: Databases,
     /// Messaging; without it, publishing is unavailable.
     pub broker: Option<Arc<dyn Broker>>,
+    /// Push to clients; without it, it is unsupported.
+    pub push: Option<Arc<dyn PushHub>>,
     /// What events have to look like.
     pub schemas: Arc<dyn SchemaCheck>,
     /// Durable functions; without them, they are unavailable.
@@ -55,6 +58,7 @@ pub(crate) struct Granted {
     database: Option<Arc<dyn Database>>,
     event_store: Option<Arc<dyn EventStore>>,
     topics: Arc<[weft_core::topic::TopicPattern]>,
+    push: Arc<[weft_core::push::ChannelPattern]>,
     key_value_stores: Arc<[Arc<str>]>,
     sqlite_databases: Arc<BTreeSet<String>>,
     variables: Variables,
@@ -77,6 +81,7 @@ impl Granted {
             database: grants.context.as_ref().and_then(|context| services.databases.get(context)).cloned(),
             event_store: grants.context.as_ref().and_then(|context| services.event_stores.get(context)).cloned(),
             topics: grants.topics.clone(),
+            push: grants.push.clone(),
             key_value_stores: grants.key_value_stores.clone().into(),
             sqlite_databases: Arc::new(grants.sqlite_databases.iter().map(ToString::to_string).collect()),
             variables: grants.variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
@@ -93,6 +98,7 @@ pub(crate) struct CapabilityStates {
     key_value: KvState,
     spin_sqlite: SpinSqliteState,
     messaging: MessagingState,
+    push: PushState,
     variables: VariablesState,
     redis: RedisState,
     mqtt: MqttState,
@@ -124,6 +130,7 @@ impl CapabilityStates {
             key_value: KvState::new(services.key_value.clone(), granted.key_value_stores.clone(), gate()),
             spin_sqlite: SpinSqliteState::new(services.spin_sqlite.clone(), granted.sqlite_databases.clone(), gate()),
             messaging: MessagingState::new(services.broker.clone(), granted.topics.clone(), gate(), id.clone(), clock),
+            push: PushState::new(services.push.clone(), granted.push.clone(), gate(), id.clone()),
             variables: VariablesState::new(granted.variables.clone(), gate()),
             redis: RedisState::new(granted.redis.clone(), gate(), id.clone()),
             mqtt: MqttState::new(granted.mqtt.clone(), gate(), id.clone()),
@@ -167,6 +174,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<StoreData>) -> wasmtime::Result<
     kv::glue::add_to_linker(linker, |data| KvView { state: &mut data.capabilities.key_value, table: &mut data.table })?;
     spin_sqlite::add_to_linker(linker, |data| &mut data.capabilities.spin_sqlite)?;
     messaging::add_to_linker(linker, |data| &mut data.capabilities.messaging)?;
+    push::add_to_linker(linker, |data| &mut data.capabilities.push)?;
     variables::add_to_linker(linker, |data| &mut data.capabilities.variables)?;
     redis::add_to_linker(linker, |data| &mut data.capabilities.redis)?;
     mqtt::add_to_linker(linker, |data| &mut data.capabilities.mqtt)?;

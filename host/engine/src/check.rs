@@ -153,6 +153,7 @@ fn check_capability(spec: &FunctionSpec, interface: &str, report: &mut Report<'_
     let missing = match name {
         "weft:sql/database" | "weft:events/store" => grants.context.is_none().then_some("context = \"<context>\""),
         "weft:messaging/producer" => grants.topics.is_empty().then_some("topics = [\"<topic>\"]"),
+        "weft:push/pusher" => grants.push.is_empty().then_some("push = [\"<channel>\"]"),
         "weft:durable/journal" => (!spec.durable).then_some("durable = true"),
         "weft:durable/handles" => grants.sagas.is_empty().then_some("sagas = [\"<durable component>\"]"),
         _ => {

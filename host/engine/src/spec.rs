@@ -70,6 +70,8 @@ pub struct Grants {
     pub context: Option<Arc<str>>,
     /// Topics that it may publish to.
     pub topics: Arc<[weft_core::topic::TopicPattern]>,
+    /// Channels that it may push to.
+    pub push: Arc<[weft_core::push::ChannelPattern]>,
     /// Key-value store labels.
     pub key_value_stores: Vec<Arc<str>>,
     /// `spin:sqlite` database labels.

@@ -170,8 +170,10 @@ impl<S: Upstream> Door<S> {
         let has_header = proxies.send_header_from(address.ip());
         if handshakes.is_none() && !has_header {
             let peer = Arc::new(Peer::new(address, proxies.trust(address.ip()), false));
-            let connection = self.connection(Socket::Plain(socket), &peer);
-            self.connections.spawn(serve_connection(connection, peer, self.draining.clone(), place));
+            let (connection, activity) = self.connection(Socket::Plain(socket), &peer);
+            let life =
+                Life { activity, peer, draining: self.draining.clone(), tracker: self.connections.clone(), place };
+            self.connections.spawn(serve_connection(connection, life));
             return;
         }
         let (door, handshakes) = (self.clone(), handshakes.cloned());
@@ -185,8 +187,9 @@ impl<S: Upstream> Door<S> {
             };
             match opened {
                 Ok((socket, peer)) => {
-                    let connection = door.connection(socket, &peer);
-                    serve_connection(connection, peer, door.draining, place).await;
+                    let (connection, activity) = door.connection(socket, &peer);
+                    let Door { draining, connections: tracker, .. } = door;
+                    serve_connection(connection, Life { activity, peer, draining, tracker, place }).await;
                 }
                 // Anybody can send anything, so this is no cause for concern.
                 Err(error) => tracing::debug!(client = %address, %error, "a connection was not opened"),
@@ -198,16 +201,18 @@ impl<S: Upstream> Door<S> {
         &self,
         socket: Socket,
         peer: &Arc<Peer>,
-    ) -> impl GracefulConnection<Error = BoxError> + Send + 'static + use<S> {
+    ) -> (impl GracefulConnection<Error = BoxError> + Send + 'static + use<S>, Arc<Activity>) {
         let activity = Arc::new(Activity::default());
         let limits = self.shared.limits.load();
         let watched = Watched::new(socket, Arc::clone(&activity), &limits);
-        let (peer, stack) = (Arc::clone(peer), stack(&self.shared, self.upstream.clone()));
+        let (peer, stack, own) = (Arc::clone(peer), stack(&self.shared, self.upstream.clone()), Arc::clone(&activity));
         let service = service_fn(move |request: http::Request<Incoming>| {
             let (peer, busy) = (Arc::clone(&peer), Busy::new(&activity));
             stack.clone().call(Arrival { request, peer, busy })
         });
-        builder(&limits).serve_connection(TokioIo::new(watched), service).into_owned()
+        // What may become of a connection but HTTP is push's to say; every other upgrade is passed over.
+        let connection = builder(&limits).serve_connection_with_upgrades(TokioIo::new(watched), service).into_owned();
+        (connection, own)
     }
 }
 
@@ -277,13 +282,19 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     builder
 }
 
-/// Serves a connection to its end: the client's, or ours. `place` is its place among the connections.
-async fn serve_connection(
-    connection: impl GracefulConnection<Error = BoxError>,
+/// What a connection has besides itself.
+struct Life {
+    activity: Arc<Activity>,
     peer: Arc<Peer>,
-    mut draining: watch::Receiver<()>,
+    draining: watch::Receiver<()>,
+    tracker: TaskTracker,
+    /// Its place among the connections.
     place: Seat,
-) {
+}
+
+/// Serves a connection to its end: the client's, or ours.
+async fn serve_connection(connection: impl GracefulConnection<Error = BoxError>, life: Life) {
+    let Life { activity, peer, mut draining, tracker, place } = life;
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
@@ -304,7 +315,16 @@ async fn serve_connection(
         // Clients break off all the time, so this is no cause for concern.
         tracing::debug!(client = peer.text(), %error, "a connection ended early");
     }
-    drop(place);
+    if let Some(successor) = activity.successor() {
+        // In a task of its own, since there may be many and this one has room for all that HTTP takes.
+        tracker.spawn(async move {
+            tokio::select! {
+                () = successor => {}
+                () = closed(&mut draining) => {}
+            }
+            drop(place);
+        });
+    }
 }
 
 /// Resolves when the gateway's patience is at its end.

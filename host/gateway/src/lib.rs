@@ -18,6 +18,7 @@ pub mod openapi;
 mod overload;
 mod policy;
 mod problem;
+mod push;
 mod record;
 mod route;
 mod server;

@@ -5,9 +5,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, WWW_AUTHENTICATE,
+};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
+use weft_core::push::PushError;
 use weft_core::{Failure, Reason};
 
 use crate::limit::Refusal;
@@ -106,6 +109,22 @@ impl Problem {
             .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"insufficient_scope\""))
     }
 
+    pub(crate) fn ticket_invalid() -> Self {
+        let detail = "The ticket is not valid: one opens one connection, within 30 seconds.";
+        Self::new(StatusCode::UNAUTHORIZED, "ticket-invalid", "Unauthorized", detail)
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    }
+
+    /// What can be read, and makes no sense.
+    pub(crate) fn invalid(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid", "Bad request", detail)
+    }
+
+    pub(crate) fn upgrade_required(detail: &'static str) -> Self {
+        Self::new(StatusCode::UPGRADE_REQUIRED, "upgrade-required", "Upgrade required", detail)
+            .with(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+    }
+
     pub(crate) fn body_too_large(limit_bytes: u64) -> Self {
         let detail = format!("The request body is larger than {limit_bytes} bytes.");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Content too large", detail)
@@ -202,6 +221,25 @@ impl From<Failure> for Problem {
             Reason::ResourceLimit => bad_gateway("The function went over a limit of its instance."),
             Reason::Denied => bad_gateway("The function was refused something that it needs."),
             Reason::Internal => Self::internal(),
+        }
+    }
+}
+
+impl From<PushError> for Problem {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::Invalid(detail) | PushError::TooLarge(detail) => Self::invalid(detail),
+            PushError::TooManyOfUser(detail) => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-connections", "Too many requests", detail)
+                    .with(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))
+            }
+            PushError::TooMany(_) | PushError::Full(_) => {
+                Self::unavailable(Reason::Overloaded.as_str(), "Push is at its limit. Try again.", None)
+            }
+            PushError::Closing => {
+                Self::unavailable(Reason::ShuttingDown.as_str(), "The host is shutting down. Try again.", None)
+            }
+            PushError::Unavailable(failure) => failure.into(),
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::limit::{Admission, Shown};
 use crate::overload::Slot;
 use crate::policy::{Forwarded, Policy};
 use crate::problem::Problem;
+use crate::push::{self, Endpoint};
 use crate::route::Route;
 use crate::settings::Limits;
 use crate::shared::Shared;
@@ -54,6 +55,8 @@ pub(crate) struct Record {
     /// The connection must end with this answer. RFC 9112 section 6.1 asks for it where a request has both
     /// Content-Length and Transfer-Encoding; hyper takes the former away unseen, so it is done for all of the latter.
     pub is_last: bool,
+    /// Whether the connection is to become a WebSocket.
+    pub asks_for_websocket: bool,
     /// HTTP/2 has no connection headers.
     pub is_http2: bool,
     /// On the clock's monotonic time.
@@ -91,6 +94,7 @@ impl Record {
             traceparent: HeaderValue::try_from(trace.traceparent()).unwrap_or(UNKNOWN),
             trace,
             is_last: head.headers.contains_key(TRANSFER_ENCODING),
+            asks_for_websocket: push::is_asked_for(&head.headers),
             is_http2: head.version == Version::HTTP_2,
             method: head.method.clone(),
             uri: head.uri.clone(),
@@ -158,9 +162,16 @@ impl Record {
         self.refused.get().or_else(|| admitted.reduce(Shown::nearer))
     }
 
-    /// When the answer must be complete; `None` until a route is found.
+    /// Frees its place among the requests in work, if it has one.
+    pub fn give_place_back(&self) {
+        if self.holds_place.swap(false, Relaxed) {
+            self.shared.in_flight.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// When the answer must be complete; `None` until a route is found, and for an answer without an end.
     pub fn deadline(&self) -> Option<Deadline> {
-        let route = self.route.get()?;
+        let route = self.route.get().filter(|route| !route.push.is_some_and(Endpoint::is_stream))?;
         Some(Deadline::at(Arc::clone(&self.shared.clock), self.started + route.deadline))
     }
 }
@@ -209,9 +220,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let record = &*self.record;
-        if record.holds_place.load(Relaxed) {
-            record.shared.in_flight.fetch_sub(1, Relaxed);
-        }
+        record.give_place_back();
         record.admitted.iter().filter_map(OnceLock::get).for_each(Admission::end);
         let route = record.route.get();
         tracing::info!(

@@ -194,6 +194,10 @@ impl<S: Upstream> Gateway<S> {
         }
         // The listeners are closed by now, for they went with the accepting half.
         self.shared.draining.store(true, Relaxed);
+        // Their answers have no end by themselves.
+        if let Some(push) = &self.shared.push {
+            push.hub.close();
+        }
         // Nobody listening means that no connection is open.
         let _ = drain.send(());
         connections.close();

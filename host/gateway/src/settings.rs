@@ -1,8 +1,10 @@
 //! What an operator can set, with its defaults and units. Routes and keys have files of their own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use weft_core::manifest;
+use weft_core::push::PushHub;
 
 use crate::policy::Policy;
 
@@ -69,6 +71,8 @@ pub struct Settings {
     /// Whether headers that say who a user is (`x-user-*`) are a client's to send: in an application that knows nothing of
     /// Weft they mean whatever it likes. Otherwise they are dropped.
     pub clients_identity: bool,
+    /// Where clients are pushed to from, if they are.
+    pub push: Option<Arc<dyn PushHub>>,
     /// How many requests are admitted.
     pub rate_limits: manifest::RateLimits,
     /// How many of them run at a time.

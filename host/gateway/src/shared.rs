@@ -15,6 +15,7 @@ use crate::limit::LimitSet;
 use crate::listen::Secure;
 use crate::overload::{Overload, Rules};
 use crate::policy::Policy;
+use crate::push::Push;
 use crate::route::RouteTable;
 use crate::settings::{About, Limits};
 
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     pub policy: ArcSwap<Policy>,
     pub clients_identity: bool,
     pub health: HealthBoard,
+    /// Push, if there is any.
+    pub push: Option<Push>,
     pub application: About,
     /// Read once per request and replaced whole.
     served: RwLock<Arc<Served>>,
@@ -66,6 +69,7 @@ impl Shared {
             policy: ArcSwap::from_pointee(settings.policy),
             clients_identity: settings.clients_identity,
             health,
+            push: settings.push.map(Push::new),
             application: settings.application,
             served: RwLock::default(),
             auth_changed: Notify::new(),
@@ -77,6 +81,11 @@ impl Shared {
             secure_changed: Notify::new(),
             https_port: AtomicU16::new(0),
         }
+    }
+
+    /// Who looks at tokens and API keys now.
+    pub fn auth(&self) -> Option<Arc<Authenticator>> {
+        self.served().auth.clone()
     }
 
     pub fn served(&self) -> Arc<Served> {

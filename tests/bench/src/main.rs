@@ -15,6 +15,7 @@ mod open_loop;
 mod overload;
 mod peers;
 mod process;
+mod push;
 mod report;
 mod rounds;
 mod runtime;
@@ -50,6 +51,8 @@ enum Name {
     Gateway,
     /// Answers in time under more load than can be done.
     Overload,
+    /// Connections that are held open, and messages to them.
+    Push,
     /// Components through HTTP, cold and idle ones, and calls between them.
     Runtime,
     /// Sagas of five steps that write nothing, ask a service outside, or make a keyed commit each.
@@ -68,7 +71,7 @@ struct Arguments {
     /// `target/peers`.
     #[arg(long)]
     peers: bool,
-    /// Of the benchmarks `gateway`, `messaging` and `runtime` only the benches whose names begin so.
+    /// Of the benchmarks `gateway`, `messaging`, `push` and `runtime` only the benches whose names begin so.
     #[arg(long, default_value = "")]
     only: String,
     /// Prints one JSON object on each line.
@@ -121,6 +124,7 @@ fn measure(name: Name, arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
         Name::Gateway => gateway::measure(peers, &arguments.only),
         Name::Messaging => messaging::measure(peers, &arguments.only),
         Name::Overload => overload::measure(),
+        Name::Push => push::measure(&arguments.only),
         Name::Runtime => runtime::measure(peers, &arguments.only),
         Name::Sagas => sagas::measure(peers),
         Name::Startup => startup::measure(),

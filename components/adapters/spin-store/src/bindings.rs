@@ -14,6 +14,7 @@ wit_bindgen::generate!({
             export weft:sql/database@0.1.0;
             export weft:events/store@0.1.0;
             export weft:messaging/producer@0.1.0;
+            export weft:push/pusher@1.0.0;
             export weft:adapter/work@0.1.0;
             export weft:durable/journal@0.1.0;
             export weft:durable/handles@0.1.0;
@@ -32,6 +33,7 @@ wit_bindgen::generate!({
         "../../../wit/weft-sql",
         "../../../wit/weft-events",
         "../../../wit/weft-messaging",
+        "../../../wit/weft-push",
         "../../../wit/weft-durable",
         "../../../wit/weft-adapter",
     ],

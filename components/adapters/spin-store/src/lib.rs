@@ -14,6 +14,7 @@ mod instance;
 mod journal;
 mod key_value;
 mod messaging;
+mod push;
 mod sagas;
 mod work;
 

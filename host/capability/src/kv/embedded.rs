@@ -77,7 +77,7 @@ impl Embedded {
             }
             work(db, &store, now_ms)
         };
-        let settled = move || cache.forget(&label, keys.iter().map(String::as_str));
+        let settled = move |_: Result<&R, &Failure>| cache.forget(&label, keys.iter().map(String::as_str));
         Ok(self.file.write(job, settled).await?)
     }
 

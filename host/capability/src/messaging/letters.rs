@@ -67,7 +67,7 @@ impl ProgressFile {
             marked.sort_unstable();
             Ok(marked)
         };
-        self.0.write(replay, || {}).await
+        self.0.write(replay, |_| {}).await
     }
 
     pub(super) async fn purge(&self, filter: DeadLetterFilter) -> Result<Purged, Failure> {
@@ -84,7 +84,7 @@ impl ProgressFile {
             db.execute("DELETE FROM letter_notes WHERE id NOT IN (SELECT id FROM dead_letters)", [])?;
             Ok(Purged { count, held })
         };
-        self.0.write(purge, || {}).await
+        self.0.write(purge, |_| {}).await
     }
 
     /// Changes the data of a letter that is not being replayed. Answers whether there is one.
@@ -97,7 +97,7 @@ impl ProgressFile {
             db.execute("UPDATE dead_letters SET version = ?2, event = ?3 WHERE id = ?1", params![id, VERSION, bytes])?;
             Ok(true)
         };
-        self.0.write(edit, || {}).await
+        self.0.write(edit, |_| {}).await
     }
 }
 

@@ -99,7 +99,7 @@ impl ProgressFile {
             db.execute("DELETE FROM parked WHERE subscription = ?1", [&subscription])?;
             db.execute(SET_NEXT, params![subscription, to_sql(next)]).map(|_| ())
         };
-        self.0.write(begin, || {}).await
+        self.0.write(begin, |_| {}).await
     }
 
     pub(super) async fn pause(&self, subscription: Arc<str>, paused: bool) -> Result<(), Failure> {
@@ -108,11 +108,11 @@ impl ProgressFile {
         } else {
             "DELETE FROM paused WHERE subscription = ?1"
         };
-        self.0.write(move |db| db.execute(note, [&subscription]).map(|_| ()), || {}).await
+        self.0.write(move |db| db.execute(note, [&subscription]).map(|_| ()), |_| {}).await
     }
 
     pub(super) async fn save(&self, subscription: Arc<str>, batch: Arc<Batch>) -> Result<ParkedState, Failure> {
-        self.0.write(move |db| save(db, &subscription, &batch), || {}).await
+        self.0.write(move |db| save(db, &subscription, &batch), |_| {}).await
     }
 
     /// Some parked events, in the order in which they go on.

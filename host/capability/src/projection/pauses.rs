@@ -25,6 +25,6 @@ impl Pauses {
     /// Durable when it answers.
     pub(super) async fn set(&self, id: String, paused: bool) -> Result<(), Failure> {
         let sql = if paused { "INSERT OR IGNORE INTO paused VALUES (?1)" } else { "DELETE FROM paused WHERE id = ?1" };
-        self.0.write(move |db| db.execute(sql, [id]).map(drop), || {}).await
+        self.0.write(move |db| db.execute(sql, [id]).map(drop), |_| {}).await
     }
 }

@@ -50,12 +50,12 @@ impl Stored {
             }
             Ok(())
         };
-        self.file.write(insert, || {}).await
+        self.file.write(insert, |_| {}).await
     }
 
     pub(super) async fn set_mode(&self, kind: String, mode: Mode) -> Result<(), Failure> {
         let set = move |db: &Connection| db.execute("REPLACE INTO mode VALUES (?1, ?2)", (kind, mode.as_str()));
-        self.file.write(set, || {}).await.map(drop)
+        self.file.write(set, |_| {}).await.map(drop)
     }
 
     /// The first time counts.
@@ -64,7 +64,7 @@ impl Stored {
         let note = move |db: &Connection| {
             db.execute("INSERT OR IGNORE INTO deprecation VALUES (?1, ?2, ?3)", (kind, pointer, now_ms))
         };
-        self.file.write(note, || {}).await.map(drop)
+        self.file.write(note, |_| {}).await.map(drop)
     }
 }
 

@@ -22,6 +22,7 @@ pub mod new;
 pub mod openapi;
 pub mod overload;
 pub mod projections;
+pub mod push;
 pub mod routes;
 pub mod run;
 pub mod saga;

@@ -87,7 +87,7 @@ pub trait Operations: Send + Sync + 'static {
     fn versions(&self) -> &dyn VersionOperations;
     /// What its events look like.
     fn schemas(&self) -> &dyn SchemaOperations;
-    /// Its limits and API keys.
+    /// Its limits, API keys and push.
     fn gateway(&self) -> &dyn GatewayOperations;
     /// What functions wrote. Ends after the lines that there are, or never if it is to follow.
     fn logs(&self, filter: LogFilter) -> BoxStream<'static, LogLine>;
@@ -220,7 +220,7 @@ async fn route(operations: &dyn Operations, request: Request<Incoming>) -> Resul
                 ["breakers" | "faults", ..] => mesh::route(operations.mesh(), &segments, request).await,
                 ["versions", rest @ ..] => versions::route(operations.versions(), rest, request).await,
                 ["schemas" | "asyncapi", ..] => schemas::route(operations.schemas(), &segments, request).await,
-                ["limits" | "overload" | "api-keys", ..] => {
+                ["limits" | "overload" | "api-keys" | "push", ..] => {
                     gateway::route(operations.gateway(), &segments, &query, request).await
                 }
                 _ => Err(nothing_at(method, path)),

@@ -13,7 +13,7 @@ use super::check;
 use super::component::Component;
 use super::context::Context;
 use super::diagnostic::{Diagnostic, Located};
-use super::gateway::Gateway;
+use super::gateway::{self, Gateway};
 use super::mesh::Mesh;
 use super::names;
 use super::pattern::RoutePattern;
@@ -72,6 +72,9 @@ pub(super) fn read(path: &Path, text: &str, mode: Mode<'_>) -> Result<Manifest, 
     rate_limit::check_number(&routes, &problems);
     if let Some(openapi) = &manifest.gateway.openapi {
         openapi.check(&manifest, &routes, &problems);
+    }
+    if let Some(push) = &manifest.gateway.push {
+        gateway::check_push(push, manifest.auth.is_some(), &routes, &problems);
     }
     if problems.is_empty() { Ok(Manifest { routes, ..manifest }) } else { Err(problems.into_sorted()) }
 }

@@ -111,6 +111,7 @@ fn hosts<'g>(grants: impl IntoIterator<Item = &'g Grants>) -> BTreeSet<&'g str> 
 fn uses_adapter(grants: &Grants) -> bool {
     grants.context.is_some()
         || !grants.topics.is_empty()
+        || !grants.push.is_empty()
         || !grants.sagas.is_empty()
         || !grants.key_value_stores.is_empty()
 }

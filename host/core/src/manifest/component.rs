@@ -21,10 +21,11 @@ use super::version::{self, Version};
 use super::{Dialect, Mode};
 
 /// Keys that mean something in `[component.<id>.tool.weft]` alone.
-const WEFT_KEYS: [&str; 14] = [
+const WEFT_KEYS: [&str; 15] = [
     "context",
     "calls",
     "topics",
+    "push",
     "sagas",
     "durable",
     "schedules",

@@ -7,6 +7,7 @@ mod headers;
 mod json;
 mod openapi;
 mod overload;
+mod push;
 mod tls;
 
 use std::net::IpAddr;
@@ -23,6 +24,8 @@ pub use cors::{Cors, Origin};
 pub use headers::SecurityHeaders;
 pub use openapi::{OpenApi, Operation, Page};
 pub use overload::{Overload, Priority, PriorityError};
+pub(super) use push::check as check_push;
+pub use push::{ChannelRule, JoinPattern, Push};
 pub use tls::{CertificateFiles, Hsts, Tls};
 
 /// Most trusted proxies, each an address or a range of them.
@@ -61,6 +64,8 @@ pub struct Gateway {
     pub compression: Option<Compression>,
     /// What restrains a browser.
     pub headers: SecurityHeaders,
+    /// Where clients are pushed to, if they are.
+    pub push: Option<Push>,
     /// How many requests are admitted.
     pub rate_limits: RateLimits,
     /// How many of them run at a time.
@@ -86,6 +91,7 @@ impl Default for Gateway {
             cors: None,
             compression: None,
             headers: SecurityHeaders::default(),
+            push: None,
             rate_limits: RateLimits::default(),
             overload: Overload::default(),
             openapi: None,
@@ -114,6 +120,7 @@ impl Gateway {
             cors: section.section("cors").map(Cors::read),
             compression: section.section("compression").map(Compression::read),
             headers: section.section("headers").map(SecurityHeaders::read).unwrap_or_default(),
+            push: section.section("push").map(Push::read),
             rate_limits: RateLimits::read(&section),
             overload: overload.unwrap_or_default(),
             openapi: section.section("openapi").map(|table| OpenApi::read(table, files)),

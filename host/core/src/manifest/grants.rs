@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::outbound::AllowedHost;
+use crate::push::ChannelPattern;
 use crate::topic::TopicPattern;
 
 use super::diagnostic::Located;
@@ -25,6 +26,8 @@ pub struct Grants {
     pub calls: BTreeMap<Arc<str>, Located<Arc<str>>>,
     /// The topics it may publish to.
     pub topics: Vec<Located<TopicPattern>>,
+    /// The channels it may push to; `user:<id>` is a user's.
+    pub push: Vec<Located<ChannelPattern>>,
     /// The durable components whose sagas it sees by `weft:durable/handles`.
     pub sagas: Vec<Located<Arc<str>>>,
     /// Labels of key-value stores.
@@ -87,6 +90,7 @@ impl Grants {
             context: section.string("context"),
             calls: calls(section),
             topics: topics(section),
+            push: parsed(section, "push", "a pattern of channels"),
             sagas: section.names("sagas", names::is_kebab, "a component's id"),
             ..Self::read_shared(section)
         }

@@ -55,8 +55,8 @@ pub use context::{Context, Migration};
 pub use dependency::{Configuration, Dependency, DependencyName, DependencySource, Inherits};
 pub use diagnostic::{Diagnostic, Located};
 pub use gateway::{
-    CertificateFiles, Compression, Cors, Gateway, Hsts, OpenApi, Operation, Origin, Overload, Page, Priority,
-    PriorityError, SecurityHeaders, Tls,
+    CertificateFiles, ChannelRule, Compression, Cors, Gateway, Hsts, JoinPattern, OpenApi, Operation, Origin, Overload,
+    Page, Priority, PriorityError, Push, SecurityHeaders, Tls,
 };
 pub use grants::{FileMount, Grants};
 pub use limits::{DEFAULT_CALL_DEADLINE_MS, Limits, Reuse};

@@ -68,6 +68,7 @@ impl Bench {
             key_value: Arc::new(Embedded::open(&folder.path().join("kv.db"), clock.clone()).unwrap()),
             spin_sqlite: Databases::new(folder.path(), clock.clone()),
             broker: None,
+            push: None,
             schemas: Arc::new(AcceptAll),
             sagas: None,
             resolver: Arc::new(SystemResolver),

@@ -49,6 +49,11 @@ pub fn api_key_hash(key: &[u8]) -> [u8; 32] {
     Sha256::digest(key).into()
 }
 
+/// The hash of the key that a request shows, if it shows one.
+pub(crate) fn shown(headers: &HeaderMap) -> Option<[u8; 32]> {
+    headers.get(API_KEY).map(|key| api_key_hash(key.as_bytes()))
+}
+
 /// The caller behind the key of a request; `None` if it shows none.
 ///
 /// # Errors

@@ -58,6 +58,14 @@ impl From<Problem> for Refusal {
     }
 }
 
+/// A caller who was verified, with what it takes to look again later.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub identity: Arc<Identity>,
+    /// The hash of the API key, if it was one.
+    pub api_key: Option<[u8; 32]>,
+}
+
 /// Verifies tokens.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
@@ -129,6 +137,22 @@ impl Authenticator {
             Some(keys) if token.is_none() => Ok(api_key::identify(&**keys, headers, now_ms / 1000)?),
             _ => token.map(|token| self.identify_token(token, now_ms)).transpose(),
         }
+    }
+
+    /// Whether a caller who was verified before would be now.
+    pub fn is_valid(&self, caller: &Caller, now_ms: u64) -> bool {
+        let now_s = now_ms / 1000;
+        match (caller.api_key, &self.settings.api_keys) {
+            (Some(hash), Some(keys)) => keys.find(&hash).is_some_and(|known| now_s < known.expires_at_s()),
+            (Some(_), None) => false,
+            (None, _) => self.check_time(&caller.identity, now_s).is_ok(),
+        }
+    }
+
+    /// The second since the Unix epoch from which on a caller is not valid any more, if that is known.
+    pub fn ends_at_s(&self, identity: &Identity) -> Option<u64> {
+        let leeway_s = if identity.api_key().is_some() { 0 } else { self.settings.leeway_s };
+        Some(identity.expires_at_s().saturating_add(leeway_s)).filter(|end| *end < u64::MAX)
     }
 
     fn identify_token(&self, token: &[u8], now_ms: u64) -> Result<Arc<Identity>, Refusal> {

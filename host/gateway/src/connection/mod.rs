@@ -4,10 +4,12 @@ pub(crate) mod proxy_header;
 mod socket;
 mod watched;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::future::BoxFuture;
 use http::HeaderValue;
 
 pub(crate) use socket::Socket;
@@ -42,15 +44,30 @@ impl Peer {
     }
 }
 
-/// How many requests of a connection are in work.
-#[derive(Debug, Default)]
+/// How many requests of a connection are in work, and what it becomes after HTTP.
+#[derive(Default)]
 pub(crate) struct Activity {
     busy: AtomicUsize,
+    successor: Mutex<Option<Successor>>,
+}
+
+/// What serves a connection that is no longer one of HTTP, to its end.
+pub(crate) type Successor = BoxFuture<'static, ()>;
+
+impl fmt::Debug for Activity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Activity").field("busy", &self.busy).finish_non_exhaustive()
+    }
 }
 
 impl Activity {
     pub fn is_idle(&self) -> bool {
         self.busy.load(Relaxed) == 0
+    }
+
+    /// What goes on with the connection now that HTTP has ended on it.
+    pub fn successor(&self) -> Option<Successor> {
+        self.successor.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -62,6 +79,11 @@ impl Busy {
     pub fn new(activity: &Arc<Activity>) -> Self {
         activity.busy.fetch_add(1, Relaxed);
         Self(Arc::clone(activity))
+    }
+
+    /// Says what goes on with the connection when HTTP has ended on it.
+    pub fn hand_over(&self, successor: Successor) {
+        *self.0.successor.lock().unwrap_or_else(PoisonError::into_inner) = Some(successor);
     }
 }
 

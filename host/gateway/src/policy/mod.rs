@@ -23,6 +23,8 @@ pub struct Policy {
     pub(crate) https: Option<Https>,
     pub(crate) cors: Option<Cors>,
     pub(crate) compression: Option<Compression>,
+    /// Who may join which channels, and how connections are kept.
+    pub(crate) push: Option<manifest::Push>,
 }
 
 impl Default for Policy {
@@ -39,6 +41,7 @@ impl From<&manifest::Gateway> for Policy {
             https: gateway.tls.as_ref().map(Https::new),
             cors: gateway.cors.as_ref().map(Cors::new),
             compression: gateway.compression.as_ref().map(Compression::new),
+            push: gateway.push.clone(),
         }
     }
 }

@@ -15,7 +15,11 @@ use weft_core::manifest::{self, Captures, Manifest, RoutePattern, Segment};
 use crate::limit::{LimitSet, RouteLimits};
 use crate::openapi;
 use crate::overload::{Overload, RouteId};
+use crate::push::Endpoint;
 use fixed::FixedAnswer;
+
+/// What stands for a component in the routes of push: no component is called so.
+const PUSH: &str = "weft:push";
 
 /// A route of the table.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(crate) struct Route {
     pub prefix_header: HeaderValue,
     /// What is answered without a function.
     pub fixed: Option<FixedAnswer>,
+    /// What of push it is.
+    pub push: Option<Endpoint>,
     /// The headers in which Spin passes the parameters, in the order of the pattern.
     pub parameter_headers: Vec<HeaderName>,
     /// Set before the table serves.
@@ -94,7 +100,40 @@ impl RouteTable {
         let mut routes = manifest.routes.clone();
         routes.extend(openapi::pages(manifest));
         routes.sort_by(|a, b| (&a.pattern, a.method).cmp(&(&b.pattern, b.method)));
-        Self::new(&routes)
+        Self::new(&routes).with_push(&manifest.gateway)
+    }
+
+    /// The same with the endpoints of push, if the gateway has them, before all other routes. Of the rate limits those
+    /// hold that hold for all routes, but for connections, which last: none of those at a time, and none of a tier.
+    fn with_push(mut self, gateway: &manifest::Gateway) -> Self {
+        let Some(push) = &gateway.push else { return self };
+        let endpoints = push.endpoints().into_iter().zip(Endpoint::ALL);
+        let of_push = endpoints.filter_map(|((method, path), endpoint)| {
+            let pattern: RoutePattern = path.parse().ok()?;
+            let is_lasting = |limit: &manifest::RateLimit| {
+                endpoint.is_stream() && matches!(limit.strategy, manifest::RateStrategy::Concurrency { .. })
+            };
+            let limits = gateway.rate_limits.limits.iter().filter(|limit| limit.covers(PUSH) && !is_lasting(limit));
+            let config = manifest::Route {
+                method,
+                written: path.as_str().into(),
+                pattern: pattern.clone(),
+                component: PUSH.into(),
+                static_response: None,
+                access: manifest::Access::Authenticated { roles: Vec::new(), permissions: Vec::new() },
+                deadline_ms: gateway.request_timeout_ms,
+                limits: limits.map(|limit| limit.name.clone()).collect(),
+                is_tiered: !endpoint.is_stream(),
+                priority: manifest::Priority::default(),
+                waits: false,
+                line: push.path.line,
+            };
+            let routes = vec![Arc::new(Route { push: Some(endpoint), ..Route::new(&config) })];
+            Some(PathRoutes { pattern, allow: allow(&routes), routes })
+        });
+        let of_push: Vec<PathRoutes> = of_push.collect();
+        self.paths.splice(0..0, of_push);
+        self
     }
 
     /// Lets its routes be limited, once and for all.
@@ -150,6 +189,7 @@ impl Route {
             matched_header: header(&matched(&pattern, &config.written)),
             raw_header: header(&config.written),
             prefix_header: header(config.written.strip_suffix("/...").unwrap_or(&config.written)),
+            push: None,
             fixed: config.static_response.as_deref().map(FixedAnswer::new),
             parameter_headers: config.pattern.segments().iter().filter_map(parameter).collect(),
             pattern: pattern.into(),

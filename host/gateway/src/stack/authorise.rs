@@ -9,10 +9,11 @@ use tower::Service;
 use weft_core::manifest::Access;
 
 use super::{Answered, Or, Routed, always_ready, answer};
-use crate::auth::api_key::API_KEY;
-use crate::auth::{Identity, Refusal};
+use crate::auth::api_key::{self, API_KEY};
+use crate::auth::{Caller, Refusal};
 use crate::body::ResponseBody;
 use crate::problem::Problem;
+use crate::push;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Authorise<S> {
@@ -34,8 +35,8 @@ where
 
     fn call(&mut self, mut routed: Routed) -> Self::Future {
         match authorise(&routed) {
-            Ok(identity) => {
-                identified(&mut routed, identity);
+            Ok(caller) => {
+                identified(&mut routed, caller);
                 Either::Left(Either::Right(self.inner.call(routed)))
             }
             Err(Refusal::Invalid(problem)) => Either::Left(answer(Err(problem))),
@@ -45,8 +46,9 @@ where
 }
 
 /// Notes who calls.
-fn identified(routed: &mut Routed, identity: Option<Arc<Identity>>) {
-    routed.identity = identity;
+fn identified(routed: &mut Routed, caller: Option<Caller>) {
+    routed.api_key = caller.as_ref().and_then(|caller| caller.api_key);
+    routed.identity = caller.map(|caller| caller.identity);
     if routed.auth.as_ref().is_some_and(|auth| auth.takes_api_keys()) {
         // It has served its purpose, and is a secret.
         routed.exchange.head.headers.remove(API_KEY);
@@ -63,8 +65,8 @@ where
         auth.look_for_keys(&*record.shared.clock).await;
     }
     match authorise(&routed) {
-        Ok(identity) => {
-            identified(&mut routed, identity);
+        Ok(caller) => {
+            identified(&mut routed, caller);
             inner.call(routed).await
         }
         Err(Refusal::Invalid(problem)) => Err(problem),
@@ -72,27 +74,48 @@ where
     }
 }
 
-fn authorise(routed: &Routed) -> Result<Option<Arc<Identity>>, Refusal> {
+fn authorise(routed: &Routed) -> Result<Option<Caller>, Refusal> {
     let record = &routed.exchange.record;
-    let identity = match &routed.auth {
-        Some(auth) => auth.identify(&routed.exchange.head.headers, record.shared.clock.now_ms())?,
-        None => None,
-    };
-    if let Some(identity) = &identity {
+    let caller = caller(routed)?;
+    if let Some(caller) = &caller {
         // For the access log, also if the route stays closed. The record is new and this its only writer.
-        let _ = record.identity.set(Arc::clone(identity));
+        let _ = record.identity.set(Arc::clone(&caller.identity));
     }
-    match (&routed.route.config.access, &identity) {
-        (Access::Public, _) => Ok(identity),
+    match (&routed.route.config.access, &caller) {
+        (Access::Public, _) => Ok(caller),
         (Access::Authenticated { .. }, None) => Err(Problem::token_missing().into()),
-        (Access::Authenticated { roles, permissions }, Some(caller)) => {
-            if !roles.is_empty() && !roles.iter().any(|role| **role == *caller.role()) {
+        (Access::Authenticated { roles, permissions }, Some(Caller { identity, .. })) => {
+            if !roles.is_empty() && !roles.iter().any(|role| **role == *identity.role()) {
                 return Err(Problem::forbidden("Your role may not use this route.").into());
             }
-            if !permissions.iter().all(|needed| caller.permissions().iter().any(|own| **own == **needed)) {
+            if !permissions.iter().all(|needed| identity.permissions().iter().any(|own| **own == **needed)) {
                 return Err(Problem::forbidden("You lack a permission that this route needs.").into());
             }
-            Ok(identity)
+            Ok(caller)
         }
+    }
+}
+
+fn caller(routed: &Routed) -> Result<Option<Caller>, Refusal> {
+    let record = &routed.exchange.record;
+    let (Some(auth), headers) = (&routed.auth, &routed.exchange.head.headers) else { return Ok(None) };
+    let now_ms = record.shared.clock.now_ms();
+    let identity = auth.identify(headers, now_ms)?;
+    let Some(endpoint) = routed.route.push else {
+        return Ok(identity.map(|identity| Caller { identity, api_key: None }));
+    };
+    match (identity, push::shown_ticket(endpoint, &routed.exchange.head.uri)) {
+        (Some(_), Some(_)) => Err(Problem::two_credentials().into()),
+        (Some(identity), None) => {
+            let api_key = identity.api_key().and_then(|_| api_key::shown(headers));
+            Ok(Some(Caller { identity, api_key }))
+        }
+        (None, Some(ticket)) => {
+            let push = record.shared.push.as_ref();
+            let caller = push.and_then(|push| push.tickets.redeem(&ticket, record.shared.clock.monotonic()));
+            let caller = caller.filter(|caller| auth.is_valid(caller, now_ms));
+            caller.map(Some).ok_or_else(|| Problem::ticket_invalid().into())
+        }
+        (None, None) => Ok(None),
     }
 }

@@ -79,7 +79,7 @@ fn problem_of(failure: Failure, record: &Record) -> Problem {
 }
 
 fn function_request(routed: Routed) -> Request<RequestBody> {
-    let Routed { exchange, route, matched, path_headers, auth: _, identity } = routed;
+    let Routed { exchange, route, matched, path_headers, auth: _, identity, api_key: _ } = routed;
     let (mut head, record) = (exchange.head, &exchange.record);
     head.headers.reserve(OUR_HEADERS + path_headers.len());
     let scheme = forwarded(&mut head.headers, record);

@@ -15,6 +15,7 @@ mod headers;
 mod health;
 mod limit;
 mod observe;
+mod push;
 mod route;
 mod secure;
 mod shed;
@@ -56,6 +57,8 @@ pub(crate) struct Routed {
     /// Who looks at tokens and API keys.
     pub auth: Option<Arc<Authenticator>>,
     pub identity: Option<Arc<Identity>>,
+    /// The hash of the API key that has said so, where it will be asked again.
+    pub api_key: Option<[u8; 32]>,
 }
 
 /// What a stage answers.
@@ -89,7 +92,7 @@ type Admitted<S> = admit::Admit<check::Check<compress::Compress<headers::Strip<r
 /// What has a route.
 type Found<S> = shed::Shed<limit::Limited<authorise::Authorise<limit::Limited<Allowed<S>>>>>;
 /// What may use it.
-type Allowed<S> = fixed::Fixed<deadline::Within<forward::Forward<S>>>;
+type Allowed<S> = push::Pushing<fixed::Fixed<deadline::Within<forward::Forward<S>>>>;
 
 /// Builds the stack, outermost first.
 pub(crate) fn stack<S: Upstream>(shared: &Arc<Shared>, upstream: S) -> Stack<S> {
@@ -123,6 +126,8 @@ pub(crate) fn stack<S: Upstream>(shared: &Arc<Shared>, upstream: S) -> Stack<S> 
         .layer_fn(|inner| authorise::Authorise { inner })
         // After the token, which says whose limits they are; who may not use the route uses up none of them.
         .layer_fn(|inner| limit::Limited { when: limit::When::AfterToken, inner })
+        // After the token, by which it lives; outside of the deadline, which its connections do not have.
+        .layer_fn(|inner| push::Pushing { inner })
         // After the token, which such a route may need like any other; no function runs for it.
         .layer_fn(|inner| fixed::Fixed { inner })
         // Around the function alone; what stands above never waits.

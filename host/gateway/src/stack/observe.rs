@@ -18,6 +18,7 @@ use super::{Answered, Exchange, always_ready};
 use crate::body::{Answer, RequestBody, ResponseBody};
 use crate::connection::{Busy, Peer};
 use crate::problem::Problem;
+use crate::push::Switching;
 use crate::record::{REQUEST_ID, Record, TRACEPARENT, Ticket};
 use crate::shared::Shared;
 
@@ -94,7 +95,7 @@ fn finish(answered: Answered, mut ticket: Ticket) -> Response<Answer> {
     let answered = match (record.body_fault.get(), answered) {
         (Some(problem), _) => Err(problem.clone()),
         // An interim answer is not an answer.
-        (None, Ok(response)) if response.status().is_informational() => Err(Problem::internal()),
+        (None, Ok(response)) if response.status().is_informational() && !is_ours(&response) => Err(Problem::internal()),
         (None, answered) => answered,
     };
     let mut response = match answered {
@@ -119,9 +120,17 @@ fn finish(answered: Answered, mut ticket: Ticket) -> Response<Answer> {
     response
 }
 
+/// Whether it says that we make something else of the connection, which a function cannot.
+fn is_ours(response: &Response<ResponseBody>) -> bool {
+    response.extensions().get::<Switching>().is_some()
+}
+
 /// What a function answered, without what belongs to the connection, and without its body where the client asked for
 /// the head alone.
 fn of_function(mut response: Response<ResponseBody>, record: &Record) -> Response<Option<ResponseBody>> {
+    if is_ours(&response) {
+        return response.map(|_| None);
+    }
     let headers = response.headers_mut();
     for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE, KEEP_ALIVE, PROXY_CONNECTION] {
         headers.remove(name);

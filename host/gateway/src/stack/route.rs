@@ -92,5 +92,5 @@ fn routed(
         trace: record.trace.clone(),
         request_id: record.request_id().into(),
     };
-    Ok(Routed { exchange, route, matched, path_headers, auth, identity: None })
+    Ok(Routed { exchange, route, matched, path_headers, auth, identity: None, api_key: None })
 }

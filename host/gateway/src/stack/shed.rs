@@ -42,8 +42,9 @@ where
 
     fn call(&mut self, routed: Routed) -> Self::Future {
         let record = Arc::clone(&routed.exchange.record);
-        // What no function runs for is done sooner than it is refused.
-        let id = routed.route.overload.get().copied().filter(|_| routed.route.fixed.is_none());
+        // What no function runs for is done sooner than it is refused, and connections to push to have a bound of their own.
+        let route = &routed.route;
+        let id = route.overload.get().copied().filter(|_| route.fixed.is_none() && route.push.is_none());
         let Some(route) = id else {
             return Either::Left(Either::Right(Running { inner: self.inner.call(routed), place: None }));
         };

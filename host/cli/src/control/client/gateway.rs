@@ -1,6 +1,8 @@
-//! What the client asks about the gateway: rate limits and API keys.
+//! What the client asks about the gateway: rate limits, API keys and push.
 
 use hyper::Method;
+
+use weft_core::push::PushStatus;
 
 use super::super::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, OverloadReport, RevokeApiKey};
 use super::{ANSWER_TIMEOUT, Client, escaped};
@@ -20,6 +22,14 @@ impl Client {
     /// If the host does not answer.
     pub async fn overload(&self) -> anyhow::Result<OverloadReport> {
         self.get("/v1/overload").await
+    }
+
+    /// How push stands, with so many channels and connections.
+    ///
+    /// # Errors
+    /// If the host does not answer.
+    pub async fn push(&self, entries: usize) -> anyhow::Result<PushStatus> {
+        self.get(&format!("/v1/push?entries={entries}")).await
     }
 
     /// All API keys, oldest first.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use hyper::StatusCode;
 
+use weft_core::push::PushStatus;
 use weft_telemetry::audit::Action;
 
 use super::super::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, OverloadReport, Problem, RevokeApiKey};
@@ -20,6 +21,10 @@ impl GatewayOperations for Running {
 
     fn overload(&self) -> OverloadReport {
         self.edge.overload()
+    }
+
+    fn push(&self, entries: usize) -> PushStatus {
+        self.host.parts().push.status(entries)
     }
 
     fn api_keys(&self) -> Result<Vec<ApiKeyEntry>, Problem> {

@@ -1,8 +1,10 @@
-//! What the control socket is asked about the gateway: rate limits and API keys.
+//! What the control socket is asked about the gateway: rate limits, API keys and push.
 
 use futures::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
+
+use weft_core::push::PushStatus;
 
 use super::super::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, OverloadReport, Problem, RevokeApiKey};
 use super::{Body, Query, body, decoded, json, named, nothing_at, parsed};
@@ -11,6 +13,9 @@ use super::{Body, Query, body, decoded, json, named, nothing_at, parsed};
 const DEFAULT_CALLERS: usize = 5;
 /// The most that are.
 const MAX_CALLERS: usize = 1_000;
+/// How many channels and connections of push are told of if it is not said, and the most that are.
+const DEFAULT_ENTRIES: usize = 20;
+const MAX_ENTRIES: usize = 1_000;
 
 /// What a host can be asked about its gateway.
 pub trait GatewayOperations: Send + Sync + 'static {
@@ -18,6 +23,8 @@ pub trait GatewayOperations: Send + Sync + 'static {
     fn limits(&self, callers: usize) -> Vec<LimitReport>;
     /// How the adaptive limit on requests that run stands.
     fn overload(&self) -> OverloadReport;
+    /// How push stands, with so many channels and connections.
+    fn push(&self, entries: usize) -> PushStatus;
     /// All API keys, oldest first. 409 if the application takes none.
     fn api_keys(&self) -> Result<Vec<ApiKeyEntry>, Problem>;
     /// Makes a key. It is kept, and in the audit log, when this answers.
@@ -26,7 +33,7 @@ pub trait GatewayOperations: Send + Sync + 'static {
     fn revoke_api_key(&self, id: String, revoke: RevokeApiKey) -> BoxFuture<'_, Result<ApiKeyEntry, Problem>>;
 }
 
-/// Answers a request for `limits` or `overload`, or `api-keys` and what is below it.
+/// Answers a request for `limits`, `overload`, `push`, or `api-keys` and what is below it.
 pub(super) async fn route(
     gateway: &dyn GatewayOperations,
     segments: &[&str],
@@ -39,6 +46,10 @@ pub(super) async fn route(
             Ok(json(&gateway.limits(callers)))
         }
         (&Method::GET, ["overload"]) => Ok(json(&gateway.overload())),
+        (&Method::GET, ["push"]) => {
+            let entries = query.number("entries")?.unwrap_or(DEFAULT_ENTRIES).min(MAX_ENTRIES);
+            Ok(json(&gateway.push(entries)))
+        }
         (&Method::GET, ["api-keys"]) => Ok(json(&gateway.api_keys()?)),
         (&Method::POST, ["api-keys"]) => {
             let wanted: NewApiKey = parsed(&body(request).await?, "API key")?;

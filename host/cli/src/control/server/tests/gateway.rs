@@ -1,5 +1,7 @@
 //! Rate limits and API keys over the socket.
 
+use weft_core::push::PushStatus;
+
 use super::*;
 use crate::control::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, OverloadReport, RevokeApiKey};
 
@@ -13,6 +15,11 @@ impl GatewayOperations for Fake {
         let (classes, routes) = (Vec::new(), Vec::new());
         let (min, max, running, waiting, ratio_percent) = (10, 1_000, 3, 2, 120);
         OverloadReport { enabled: true, limit: 50, min, max, running, waiting, ratio_percent, classes, routes }
+    }
+
+    fn push(&self, entries: usize) -> PushStatus {
+        self.note(format!("push {entries}"));
+        PushStatus::default()
     }
 
     fn api_keys(&self) -> Result<Vec<ApiKeyEntry>, Problem> {
@@ -37,6 +44,7 @@ async fn limits_and_keys_are_asked_for_and_keys_made_and_ended() {
     let client = server.client().await;
     client.limits(7).await.unwrap();
     assert_eq!(client.overload().await.unwrap().limit, 50);
+    client.push(3).await.unwrap();
     let none = client.api_keys().await.unwrap_err();
     assert_eq!(none.to_string(), "the application takes no API keys");
     let mut wanted = NewApiKey {
@@ -54,7 +62,7 @@ async fn limits_and_keys_are_asked_for_and_keys_made_and_ended() {
     assert_eq!((made.key.as_str(), made.entry.owner.as_str()), ("weft_x", "u1"));
     let mut revoke = RevokeApiKey { actor: "ada@local".to_owned(), reason: String::new() };
     client.revoke_api_key("k/1", &revoke).await.unwrap();
-    assert_eq!(server.asked(), ["limits 7", "key of u1 by ada@local", "revoke k/1 by ada@local"]);
+    assert_eq!(server.asked(), ["limits 7", "push 3", "key of u1 by ada@local", "revoke k/1 by ada@local"]);
     // Whoever does it has to say who they are.
     (wanted.actor, revoke.actor) = (String::new(), String::new());
     assert!(client.create_api_key(&wanted).await.err().is_some_and(|error| error.is::<UsageError>()));
