@@ -32,6 +32,9 @@ const PROBE_AFTER: Duration = Duration::from_secs(10);
 /// or after so long, if routes were found to take less than was believed: they may take still less.
 const PROBE_SOON: Duration = Duration::from_secs(1);
 
+/// When so much less runs than at most since it became too slow, it has to be faster, or it is slow for another reason.
+const LESS: f64 = 0.6;
+
 /// How it was in a window that has ended, which says what it teaches of each route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lesson {
@@ -48,6 +51,7 @@ pub(super) struct Limit {
     value: f64,
     window: Window,
     probe: Option<Probe>,
+    fall: Option<Fall>,
     /// When there is a probe, unless there is room before.
     probe_at: Duration,
     /// Of the last window: how much longer requests took than they should have.
@@ -62,6 +66,17 @@ struct Window {
     most_running: usize,
 }
 
+/// Requests take too long, and the limit falls for it.
+#[derive(Debug, Default)]
+struct Fall {
+    /// How many ran at most since it began.
+    most_running: usize,
+    /// Since when so many fewer run that it has to help.
+    since: Option<Duration>,
+    /// Requests that have begun since then and are answered.
+    count: u32,
+}
+
 #[derive(Debug)]
 struct Probe {
     began: Duration,
@@ -72,7 +87,7 @@ struct Probe {
 impl Limit {
     pub fn new(rules: &Rules) -> Self {
         let value = FIRST.clamp(rules.min, rules.max);
-        Self { value, window: Window::default(), probe: None, probe_at: PROBE_SOON, ratio: 0.0 }
+        Self { value, window: Window::default(), probe: None, fall: None, probe_at: PROBE_SOON, ratio: 0.0 }
     }
 
     /// The rules have changed.
@@ -93,6 +108,31 @@ impl Limit {
     /// Whether a request that began then tells of what is measured now.
     pub fn counts(&self, began: Duration) -> bool {
         self.probe.as_ref().and_then(|probe| probe.since).is_none_or(|since| began >= since)
+    }
+
+    /// Notes a request that began then; answers whether it has begun since fewer run.
+    pub fn begun_since(&mut self, began: Duration) -> bool {
+        let Some(fall) = self.fall.as_mut().filter(|fall| fall.since.is_some_and(|since| began >= since)) else {
+            return false;
+        };
+        fall.count += 1;
+        true
+    }
+
+    /// Whether it is known by now if it helps that fewer run.
+    pub fn is_judged(&self, now: Duration, rules: &Rules) -> bool {
+        let is_late = |since| now.saturating_sub(since) >= rules.window * LONGEST * 2;
+        self.fall.as_ref().is_some_and(|fall| fall.count >= ENOUGH || fall.since.is_some_and(is_late))
+    }
+
+    /// Whether it falls.
+    pub fn falls(&self) -> bool {
+        self.fall.is_some()
+    }
+
+    /// It has been judged.
+    pub fn judged(&mut self) {
+        self.fall = None;
     }
 
     /// All requests of this window: how many, and the sum of their ratios.
@@ -146,9 +186,26 @@ impl Limit {
             return;
         }
         self.ratio = window.ratios / f64::from(window.count.max(1));
+        self.note_fall(now, &window);
+        if self.ratio >= MOST * 0.9 && self.value <= rules.min {
+            // It cannot fall any further to see whether that helps.
+            self.probe_at = self.probe_at.min(now + PROBE_SOON);
+        }
         self.value = self.changed(&window).clamp(rules.min, rules.max);
         if now >= self.probe_at {
             self.probe = Some(Probe { began: now, since: None });
+        }
+    }
+
+    fn note_fall(&mut self, now: Duration, window: &Window) {
+        if self.ratio <= 1.0 {
+            self.fall = None;
+            return;
+        }
+        let fall = self.fall.get_or_insert_default();
+        fall.most_running = fall.most_running.max(window.most_running);
+        if (window.most_running as f64) <= fall.most_running as f64 * LESS {
+            fall.since.get_or_insert(now);
         }
     }
 
@@ -156,6 +213,10 @@ impl Limit {
         let (value, used) = (self.value, window.most_running as f64);
         // What is not used is not the reason, and nobody would profit.
         if used < value / 4.0 {
+            return value;
+        }
+        // It is waited for what has come of it.
+        if self.fall.as_ref().is_some_and(|fall| fall.since.is_some()) {
             return value;
         }
         let gradient = (1.0 / self.ratio.max(f64::EPSILON)).clamp(0.5, 1.5);

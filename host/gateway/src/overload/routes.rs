@@ -40,6 +40,9 @@ pub(super) struct Measured {
     pub usual_s: Option<f64>,
     /// The same while requests may have waited for each other.
     busy_s: Option<f64>,
+    /// The longest mean since the limit falls, and what those take that have begun since fewer run.
+    worst_s: f64,
+    since: (u32, f64),
     /// Whether it takes too long while others do not.
     pub is_slow: bool,
     pub running: usize,
@@ -114,6 +117,25 @@ impl Routes {
         self.measured.get(id.0).is_none_or(|measured| (measured.running as f64) < most)
     }
 
+    /// Fewer run. A route that takes as long all the same is slow for another reason, and that is then what it takes.
+    pub fn judge(&mut self) {
+        for measured in &mut self.measured {
+            let (count, seconds) = measured.since;
+            let mean = seconds / f64::from(count.max(1));
+            if count > 0 && mean >= measured.worst_s * BY_LOAD {
+                measured.usual_s = Some(mean);
+            }
+        }
+        self.rise();
+    }
+
+    /// The limit does not fall any more.
+    pub fn rise(&mut self) {
+        for measured in &mut self.measured {
+            (measured.worst_s, measured.since) = (0.0, (0, 0.0));
+        }
+    }
+
     /// Forgets what was measured since the last lesson.
     pub fn forget(&mut self) {
         for measured in &mut self.measured {
@@ -129,6 +151,7 @@ impl Measured {
         if lesson == Lesson::Busy {
             let busy = self.busy_s.unwrap_or(mean);
             self.busy_s = Some(busy + 0.5 * (mean - busy));
+            self.worst_s = self.worst_s.max(mean);
         }
         let Some(usual) = self.usual_s else {
             self.usual_s = Some(mean);
@@ -138,7 +161,8 @@ impl Measured {
         let is_by_load = self.busy_s.is_some_and(|busy| mean < busy * BY_LOAD);
         let weight = match lesson {
             Lesson::Probe if mean < usual * NEWS => 1.0,
-            Lesson::Probe if mean < usual / NEWS || !is_by_load => 0.5,
+            Lesson::Probe if mean >= usual / NEWS && !is_by_load => 1.0,
+            Lesson::Probe if mean < usual / NEWS => 0.5,
             Lesson::Room => 0.25,
             Lesson::Busy if mean < usual => 0.1,
             _ if self.is_slow => BELIEVED,
@@ -157,6 +181,12 @@ impl Measured {
         self.seconds += took.as_secs_f64();
         self.ratios += ratio;
         ratio
+    }
+
+    /// Notes what a request takes that has begun since fewer run.
+    pub fn note_since(&mut self, took: Duration) {
+        self.since.0 += 1;
+        self.since.1 += took.as_secs_f64();
     }
 
     /// How many times so long is what it should be.

@@ -148,8 +148,12 @@ impl<W> State<W> {
     /// Learns from how a request ended.
     pub fn learn(&mut self, now: Duration, route: RouteId, end: End) {
         let (End::Answered(took) | End::GivenUp(took)) = end else { return };
-        let counts = self.limit.counts(now.saturating_sub(took));
+        let began = now.saturating_sub(took);
+        let counts = self.limit.counts(began);
         if let Some(measured) = self.routes.get_mut(route).filter(|_| counts) {
+            if self.limit.begun_since(began) {
+                measured.note_since(took);
+            }
             match end {
                 End::Answered(took) => self.limit.sample(measured.sample(took, &self.rules)),
                 End::GivenUp(after) => {
@@ -168,7 +172,14 @@ impl<W> State<W> {
         if let Some(lesson) = self.limit.ended(now, self.running, &self.rules) {
             let is_news = self.routes.learn(lesson, self.limit.totals(), now);
             self.active_routes = self.routes.active(now);
+            if self.limit.is_judged(now, &self.rules) {
+                self.routes.judge();
+                self.limit.judged();
+            }
             self.limit.next(now, self.running, (lesson, is_news), &self.rules);
+            if !self.limit.falls() {
+                self.routes.rise();
+            }
         } else if probes && !self.limit.is_clearing() {
             // What ran before the limit was lowered says nothing of what it takes under the lower one.
             self.routes.forget();

@@ -160,6 +160,19 @@ fn a_route_with_troubles_of_its_own_leaves_room_to_others() {
     assert!(outcome.good as f64 > outcome.came as f64 * 0.9, "{outcome:?}, limit {}", host.limit());
 }
 
+#[test]
+fn a_host_that_waits_for_something_slow_is_not_taken_for_a_busy_one() {
+    // A page that waits for an optional part until it gives up: no more can be done for it by refusing anybody.
+    let page = |waits_ms| waiting(200.0, waits_ms, Priority::Normal);
+    for seed in [20.0, 21.0, 23.7] {
+        let mut host = Simulation::new(Rules::new(&manifest::Overload::default(), 1_000), CORES, 5.0, &[page(3.0)]);
+        host.run(seed);
+        host.change(0, page(300.0));
+        let [outcome] = host.run(20.0)[..] else { panic!() };
+        assert!(outcome.refused <= outcome.came / 1_000, "{outcome:?}, limit {}", host.limit());
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Ask(Priority, bool),
