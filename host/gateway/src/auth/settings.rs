@@ -1,5 +1,5 @@
-//! What a token must carry and who signs it, from the manifest. Keys of variables and files are read once, at start;
-//! changing them means starting again. Those behind URLs are fetched (`remote`).
+//! What a token must carry and who signs it, from the manifest. Keys of variables and files are read at start, and
+//! when the manifest says something else of who may call. Those behind URLs are fetched (`remote`).
 
 use std::fmt;
 use std::fs::File;
