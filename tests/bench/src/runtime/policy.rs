@@ -45,6 +45,7 @@ pub fn measure(only: &str) -> anyhow::Result<Vec<Row>> {
         vec![CalleePolicy {
             component: "callee".into(),
             callers: ["caller".into()].into(),
+            rules: Vec::new(),
             deadline: Duration::from_secs(10),
             max_concurrent: 100,
             max_pending: 100,
@@ -84,6 +85,8 @@ fn batch<'a>(
         trace: Some(Trace { trace_id: id::new_trace_id(), span_id: id::new_span_id() }),
         depth: 1,
         step: None,
+        mirrored: false,
+        origin: None,
     };
     let start = Instant::now();
     runtime.block_on(async {
