@@ -109,7 +109,7 @@ pub(super) async fn exactly_what_was_missed(harness: &dyn Harness, seed: u64) {
     for step in 0..if is_wild { 160 } else { 14 } {
         match run.below(10) {
             0..3 => run.to_channel(step),
-            3..5 => run.to_user(step).await,
+            3..5 => run.to_user(step.to_string()).await,
             5 => run.read().await,
             6 if is_wild => harness.clock().advance(Duration::from_secs(Bounds::RETENTION_S / 8)),
             6 | 7 => {
@@ -154,9 +154,9 @@ impl Run<'_> {
         self.model.pushed.entry(channel).or_default().push(step.to_string());
     }
 
-    async fn to_user(&mut self, step: usize) {
-        let id = self.hub.to_user("ada", message(&step.to_string())).await.unwrap().id;
-        self.model.pushed.entry("user:ada".to_owned()).or_default().push(step.to_string());
+    async fn to_user(&mut self, text: String) {
+        let id = self.hub.to_user("ada", message(&text)).await.unwrap().id;
+        self.model.pushed.entry("user:ada".to_owned()).or_default().push(text);
         self.model.ids.push(id);
     }
 
@@ -173,9 +173,11 @@ impl Run<'_> {
     /// come, whatever has to be read of a file for that.
     async fn take(&mut self, mut client: Opened, most: usize) {
         let mut seen = client.cursor;
-        self.hub.to_channel("a", message("last")).unwrap();
-        self.model.pushed.entry("a".to_owned()).or_default().push("last".to_owned());
-        self.to_user(usize::MAX).await;
+        // No two messages have the same text, so that none is taken for another.
+        let last = format!("last of {}", self.model.ids.len());
+        self.hub.to_channel("a", message(&last)).unwrap();
+        self.model.pushed.entry("a".to_owned()).or_default().push(last.clone());
+        self.to_user(last).await;
         let mut open = vec!["a", "user:ada"];
         let mut taken = 0;
         self.model.gaps.clear();
