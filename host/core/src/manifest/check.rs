@@ -77,15 +77,34 @@ impl<'m> Check<'m> {
     }
 
     fn faults(&self) {
+        let services = &self.manifest.mesh.services;
         for rule in &self.manifest.mesh.faults {
-            for id in [&rule.callee, &rule.caller].into_iter().flatten() {
+            let callee = rule.callee.iter().filter(|id| !services.contains_key(*id));
+            for id in callee.chain(&rule.caller) {
                 self.find("a fault of the mesh", &Located::new(id.clone(), rule.line));
+            }
+        }
+    }
+
+    /// Breakers and faults of components and services are told apart by their names.
+    fn services(&self) {
+        for service in self.manifest.mesh.services.values() {
+            let who = format!("service {:?}", &*service.name);
+            if self.manifest.components.contains_key(&service.name) {
+                let message = format!("{who}: a component has that name too");
+                self.problems.report_with_help(service.line, message, "give the service another name");
+            }
+            for endpoint in &service.endpoints {
+                for name in endpoint.value.address.variables() {
+                    self.variable(&who, endpoint.line, name);
+                }
             }
         }
     }
 
     fn application(&self) {
         self.faults();
+        self.services();
         for id in &self.manifest.startup {
             self.always("startup", id);
         }

@@ -1,12 +1,14 @@
 //! Policy on calls from function to function: when a callee is left alone, when a call is made again, what is made to fail on
 //! purpose. Keeping to it belongs to the mesh.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::access::{self, AccessRule};
 use super::diagnostic::Located;
 use super::names;
 use super::section::{Entry, Section};
+use super::service::{self, Service};
 use crate::Reason;
 
 /// The longest time of any of these policies, in milliseconds.
@@ -23,6 +25,8 @@ pub struct Mesh {
     pub calls: CallPolicy,
     /// What fails on purpose, in the order in which it is tried.
     pub faults: Vec<Located<FaultRule>>,
+    /// External services by name.
+    pub services: BTreeMap<Arc<str>, Service>,
 }
 
 /// `[component.<id>.tool.weft.mesh]`, policy on calls to that component; and what the application says for all. A table here
@@ -110,7 +114,8 @@ pub struct Retry {
     /// How long one attempt may take, in milliseconds: 1 to 600,000; none by default, so that one may take all the time there is.
     pub attempt_timeout_ms: Option<u32>,
     /// Functions that may be called again though the first call may have had its effect, as `interface#function` or `*` for all.
-    /// Those whose first parameter is an idempotency key need not stand here.
+    /// Those whose first parameter is an idempotency key need not stand here. Of a service: methods, beside those that are
+    /// idempotent by themselves.
     pub idempotent: Vec<Arc<str>>,
 }
 
@@ -132,8 +137,15 @@ impl Default for Retry {
 const PRESETS: [(&str, u32, u32, u32, u32); 3] =
     [("database", 5, 500, 200, 10_000), ("http", 3, 1_000, 200, 15_000), ("messaging", 10, 2_000, 150, 60_000)];
 
+/// Whose calls a policy is on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Functions,
+    Service,
+}
+
 impl Retry {
-    fn read(section: Section<'_>) -> Self {
+    fn read(section: Section<'_>, of: Of) -> Self {
         let default = section.string("preset").map_or_else(Self::default, |preset| {
             let known = PRESETS.iter().find(|(name, ..)| *name == &*preset.value);
             if known.is_none() {
@@ -148,8 +160,16 @@ impl Retry {
                 ..Self::default()
             })
         });
-        let is_one = |text: &str| text == "*" || is_function(text);
-        let idempotent = section.names("idempotent", is_one, "a function as interface#function, or *");
+        let idempotent = match of {
+            Of::Functions => {
+                let is_one = |text: &str| text == "*" || is_function(text);
+                section.names("idempotent", is_one, "a function as interface#function, or *")
+            }
+            Of::Service => {
+                let is_one = |text: &str| text == "*" || (is_upper(text) && names::is_token(text));
+                section.names("idempotent", is_one, "a method such as POST, or *")
+            }
+        };
         if idempotent.len() > MAX_IDEMPOTENT {
             section.report(section.line, format!("at most {MAX_IDEMPOTENT} functions are declared idempotent"));
         }
@@ -187,17 +207,21 @@ impl Hedge {
 }
 
 impl CallPolicy {
-    fn of(section: &Section<'_>) -> Self {
+    fn of(section: &Section<'_>, of: Of) -> Self {
         Self {
             breaker: section.section("breaker").map(Breaker::read),
-            retry: section.section("retry").map(Retry::read),
+            retry: section.section("retry").map(|retry| Retry::read(retry, of)),
             hedge: section.section("hedge").and_then(Hedge::read),
             rules: Vec::new(),
         }
     }
 
+    pub(super) fn of_service(section: &Section<'_>) -> Self {
+        Self { rules: access::read(section), ..Self::of(section, Of::Service) }
+    }
+
     pub(super) fn read(section: Section<'_>) -> Self {
-        let policy = Self { rules: access::read(&section), ..Self::of(&section) };
+        let policy = Self { rules: access::read(&section), ..Self::of(&section, Of::Functions) };
         section.finish();
         policy
     }
@@ -205,21 +229,22 @@ impl CallPolicy {
 
 impl Mesh {
     pub(super) fn read(section: Section<'_>) -> Self {
-        let calls = CallPolicy::of(&section);
+        let calls = CallPolicy::of(&section, Of::Functions);
         let faults = section.get("faults").and_then(|entry| entry.items()).unwrap_or_default();
         if faults.len() > MAX_FAULTS {
             section.report(section.line, format!("at most {MAX_FAULTS} faults are declared"));
         }
         let faults = faults.into_iter().filter_map(FaultRule::read).collect();
+        let services = section.section("services").map(service::read).unwrap_or_default();
         section.finish();
-        Self { calls, faults }
+        Self { calls, faults, services }
     }
 }
 
 /// One of `[[application.tool.weft.mesh.faults]]`: some calls are delayed, or fail, on purpose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultRule {
-    /// The component that is called; any without it.
+    /// The component or service that is called; any without it.
     pub callee: Option<Arc<str>>,
     /// The component that calls; anyone without it, the gateway included.
     pub caller: Option<Arc<str>>,
@@ -235,6 +260,10 @@ pub struct FaultRule {
 
 /// The failures that can be made on purpose.
 pub const ABORTS: [Reason; 4] = [Reason::Unavailable, Reason::Deadline, Reason::Trapped, Reason::Overloaded];
+
+fn is_upper(text: &str) -> bool {
+    !text.chars().any(|c| c.is_ascii_lowercase())
+}
 
 /// Whether `text` names a function as `interface#function`.
 #[must_use]

@@ -30,6 +30,7 @@ mod runtime;
 mod sagas;
 mod schemas;
 mod section;
+pub mod service;
 mod source;
 mod spin;
 mod split;

@@ -25,6 +25,7 @@ pub(super) struct Section<'a> {
 }
 
 /// What stands behind one key or in one place of an array.
+#[derive(Clone)]
 pub(super) struct Entry<'a> {
     problems: &'a Problems,
     subject: Arc<str>,
@@ -33,6 +34,7 @@ pub(super) struct Entry<'a> {
     pub(super) line: usize,
 }
 
+#[derive(Clone)]
 enum Node<'a> {
     Table(&'a dyn TableLike),
     Tables(&'a ArrayOfTables),

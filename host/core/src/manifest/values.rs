@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::outbound::{AllowedHost, OutboundHosts};
+use crate::outbound::{AllowedHost, EndpointAddress, OutboundHosts};
 
 use super::Manifest;
 use super::component::Component;
 use super::diagnostic::Diagnostic;
+use super::service::{DeclaredEndpoint, Service};
 
 /// The application's variables with their values. Debug output shows names alone.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -120,6 +121,43 @@ impl Variables {
             }
         }
         if problems.is_empty() { Ok(OutboundHosts::new(hosts)) } else { Err(problems) }
+    }
+}
+
+impl Variables {
+    /// Where the declared instances of a service are, their templates expanded; those whose address is left empty by a
+    /// variable are left out.
+    ///
+    /// # Errors
+    /// Addresses that are none once their variables have values. The message names the entry as written.
+    pub fn endpoints<'s>(
+        &self,
+        manifest: &Manifest,
+        service: &'s Service,
+    ) -> Result<Vec<(EndpointAddress, &'s DeclaredEndpoint)>, Vec<Diagnostic>> {
+        let (mut problems, mut endpoints) = (Vec::new(), Vec::new());
+        let name = &*service.name;
+        for endpoint in &service.endpoints {
+            let template = &endpoint.value.address;
+            let mut report = |message: String| {
+                problems.push(manifest.problem(endpoint.line, format!("service {name:?}: {message}")));
+            };
+            match template.expand(|variable| self.get(variable)) {
+                Err(missing) => report(format!("there is no variable `{missing}`")),
+                Ok(text) if text.is_empty() && !template.is_literal() => {}
+                Ok(text) => match text.parse::<EndpointAddress>() {
+                    Ok(address) if endpoints.iter().any(|(other, _)| *other == address) => {
+                        report(format!("{:?} is the address of another instance too", template.as_str()));
+                    }
+                    Ok(address) => endpoints.push((address, &endpoint.value)),
+                    Err(_) => {
+                        let as_written = template.as_str();
+                        report(format!("{as_written:?} is no address with the values that its variables have"));
+                    }
+                },
+            }
+        }
+        if problems.is_empty() { Ok(endpoints) } else { Err(problems) }
     }
 }
 

@@ -2,12 +2,14 @@
 //! wildcard never opens. Connecting belongs to the capability.
 
 mod address;
+mod endpoint;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
 pub use address::is_private;
+pub use endpoint::{EndpointAddress, is_instance_label};
 
 /// Why a text is no allowed host. Client fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,6 +88,12 @@ impl OutboundHosts {
     pub fn allows_address(&self, scheme: &str, host: &str, port: Option<u16>, address: IpAddr) -> bool {
         let private = is_private(address);
         self.granting(scheme, host, port).any(|entry| !private || !matches!(entry.host, Host::Any | Host::Below(_)))
+    }
+
+    /// Whether an entry names the host itself, so that no wildcard is needed to allow it.
+    #[must_use]
+    pub fn names(&self, scheme: &str, host: &str, port: Option<u16>) -> bool {
+        self.granting(scheme, host, port).any(|entry| matches!(entry.host, Host::Name(_)))
     }
 
     /// Whether the application may ask itself by relative addresses (`http://self`, or any host).
@@ -344,6 +352,11 @@ mod tests {
         assert!(to("http://169.254.0.0/16", "169.254.169.254", metadata));
         assert!(to("http://a.internal", "a.internal", metadata));
         assert!(!to("http://a.internal", "b.internal", public));
+        let names = |entry: &str| hosts(&[entry]).names("http", "pay.weft.internal", Some(80));
+        assert!(names("http://pay.weft.internal") && names("*://PAY.weft.internal:*"));
+        for entry in ["*://*:*", "http://*.weft.internal", "http://0.0.0.0/0", "https://pay.weft.internal"] {
+            assert!(!names(entry), "{entry}");
+        }
     }
 
     proptest! {
