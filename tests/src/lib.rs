@@ -8,6 +8,7 @@ pub mod http2;
 pub mod invariants;
 pub mod isolation;
 pub mod mutation;
+pub mod origin;
 pub mod oulad;
 pub mod people;
 pub mod platform;

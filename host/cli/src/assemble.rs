@@ -34,6 +34,7 @@ use crate::host::{Host, Parts};
 use crate::inside::Inside;
 use crate::keys;
 use crate::runtime_config;
+use crate::services::ExternalServices;
 use crate::specs;
 use crate::wiring::{Outputs, Told};
 
@@ -147,7 +148,8 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
     let engine = Engine::new(&EngineOptions::default(), data, clock.clone(), services, outputs)?;
     let mesh = Mesh::new(Arc::new(engine.clone()), clock.clone(), rand::random);
     engine.connect(Arc::new(mesh.clone()));
-    let inside = Arc::new(Inside::new(engine.clone(), mesh.clone()));
+    let external = ExternalServices::new(mesh.clone(), clock.clone(), resolver.clone(), data);
+    let inside = Arc::new(Inside::new(engine.clone(), mesh.clone(), external.clone()));
     engine.connect_inside(inside.clone());
     let projections = Projections::open(data, clock.clone())?;
     let parts = Parts {
@@ -157,6 +159,7 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
         engine,
         mesh,
         inside,
+        external,
         outboxes: manifest.contexts.keys().filter_map(|name| sql.outbox(name)).collect(),
         event_stores,
         read_models: of_contexts(&manifest, |name| sql.read_models(name)),

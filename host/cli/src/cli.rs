@@ -11,8 +11,8 @@ use weft_telemetry::{HostLog, HostLogError, LogFormat};
 use crate::assemble::{Dialect, Place};
 use crate::commands::{
     self, admin, api_keys, audit, breakers, build, chaos, check, completions, compose, deploy, dlq, events, import,
-    invoke, keys, limits, logs, new, openapi, overload, projections, push, routes, saga, schema, subscriptions, test,
-    up,
+    invoke, keys, limits, logs, new, openapi, overload, projections, push, routes, saga, schema, services,
+    subscriptions, test, up,
 };
 use crate::exit::{self, Exit};
 use crate::given::{Given, GivenArgs};
@@ -91,6 +91,9 @@ pub enum Command {
     /// Look at read models, rebuild, pause and resume them
     #[command(subcommand)]
     Projections(projections::Command),
+    /// See which services and functions there are; register instances, and see how they do
+    #[command(subcommand)]
+    Services(services::Command),
     /// See how circuit breakers stand; open, close and reset them
     #[command(subcommand)]
     Breakers(breakers::Command),
@@ -228,6 +231,7 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
         Command::Schema(command) => schema::run(command, &place).await,
         Command::Test(command) => test::run(command, &place).await,
         Command::Projections(command) => projections::run(command, &place).await,
+        Command::Services(command) => services::run(command, &place).await,
         Command::Breakers(command) => breakers::run(command, &place).await,
         Command::Chaos(command) => chaos::run(command, &place).await,
         Command::Deploy(args) => deploy::run(args, &place).await,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
+use tokio_util::task::AbortOnDropHandle;
 
 use weft_capability::events::EventStore;
 use weft_capability::kv::Store;
@@ -35,6 +36,7 @@ use crate::composing;
 use crate::guest_files;
 use crate::inside::Inside;
 use crate::schemas;
+use crate::services::ExternalServices;
 use crate::specs::{self, Made};
 use crate::versions::Versions;
 use crate::wiring::{Delivering, Projecting, Resuming, Scheduling};
@@ -58,6 +60,8 @@ pub struct Parts {
     pub mesh: Mesh<Value>,
     /// Serves HTTP requests between functions.
     pub inside: Arc<Inside>,
+    /// Asks services outside of it.
+    pub external: ExternalServices,
     /// Where events leave the databases of the contexts.
     pub outboxes: Vec<Arc<dyn OutboxSource>>,
     /// Finishes what the databases have taken in and closes them. Blocks.
@@ -94,6 +98,8 @@ pub struct Host {
     versions: Versions,
     deploying: Mutex<()>,
     scheduling: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    /// Ends with the host.
+    checking: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 impl Host {
@@ -109,8 +115,10 @@ impl Host {
             manifest: ArcSwap::from_pointee(manifest.clone()),
             deploying: Mutex::new(()),
             scheduling: Mutex::default(),
+            checking: Mutex::default(),
         };
         host.deploy(manifest, variables)?;
+        host.parts.external.restore()?;
         Ok(host)
     }
 
@@ -122,10 +130,11 @@ impl Host {
     pub fn deploy(&self, manifest: Manifest, variables: &Variables) -> anyhow::Result<()> {
         let _one_at_a_time = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
         let functions = self.functions_of(&manifest, variables).map_err(assemble::refused)?;
+        let services = specs::services(&manifest, variables).map_err(assemble::refused)?;
         let schemas = schemas::planned(&self.parts.schemas, &manifest)?;
         self.deploy_functions(functions).map_err(|error| assemble::engine_refused(&manifest, error))?;
         schemas::register(&self.parts.schemas, schemas, &manifest)?;
-        self.parts.mesh.configure(specs::policies(&manifest), specs::faults(&manifest));
+        self.parts.mesh.configure(specs::policies(&manifest), services, specs::faults(&manifest));
         self.parts.inside.serve(&manifest);
         self.parts.sagas.limits().set(specs::step_limits(&manifest));
         self.manifest.store(Arc::new(manifest));
@@ -158,6 +167,9 @@ impl Host {
         self.serve_projections().await?;
         let told = self.run_startup().await?;
         self.run_schedules();
+        let external = parts.external.clone();
+        let checking = tokio::spawn(async move { external.check_instances().await });
+        *self.checking.lock().unwrap_or_else(PoisonError::into_inner) = Some(AbortOnDropHandle::new(checking));
         Ok(told)
     }
 

@@ -1,5 +1,6 @@
-//! HTTP that stays inside the application: from a component to another (`<component>.spin.internal`), through the mesh's
-//! bulkhead to the engine; and to the application itself, by its own listener.
+//! HTTP that the host answers for the application: from a component to another (`<component>.spin.internal`), through the mesh's
+//! bulkhead to the engine; to the application itself, by its own listener; and to external services (`<service>.weft.internal`), which
+//! [`ExternalServices`] see to.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -22,10 +23,13 @@ use weft_engine::{Engine, FunctionBody, FunctionBodyError, Value};
 use weft_gateway::Problem;
 use weft_mesh::{Asked, Mesh};
 
+use crate::services::ExternalServices;
+
 /// Serves requests of the application's own components.
 pub struct Inside {
     engine: Engine,
     mesh: Mesh<Value>,
+    services: ExternalServices,
     /// The components that have a trigger, private ones included.
     served: ArcSwap<BTreeSet<Arc<str>>>,
     origin: OnceLock<SocketAddr>,
@@ -37,9 +41,10 @@ impl Inside {
     /// In the runtime that this is called in, over the functions of `engine`, under the policies of `mesh`; no component
     /// is served yet.
     #[must_use]
-    pub fn new(engine: Engine, mesh: Mesh<Value>) -> Self {
+    pub fn new(engine: Engine, mesh: Mesh<Value>, services: ExternalServices) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { engine, mesh, served: ArcSwap::default(), origin: OnceLock::new(), client, runtime: Handle::current() }
+        let (served, origin, runtime) = (ArcSwap::default(), OnceLock::new(), Handle::current());
+        Self { engine, mesh, services, served, origin, client, runtime }
     }
 
     /// Makes the components that the manifest's triggers name the ones that are served.
@@ -101,6 +106,10 @@ impl glue::Inside for Inside {
                 Ok(response)
             })
         })
+    }
+
+    fn to_service(&self, service: &str, request: Request<FunctionBody>, context: CallContext) -> Answered {
+        self.services.request(service, request, context)
     }
 
     fn to_itself(&self, mut request: Request<FunctionBody>) -> Answered {

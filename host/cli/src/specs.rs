@@ -10,9 +10,10 @@ use weft_capability::projection::Projection;
 use weft_capability::projection::glue::PROJECTION;
 use weft_core::manifest::mesh::FaultRule;
 use weft_core::manifest::{self, Component, Diagnostic, Manifest, Variables};
+use weft_core::outbound::EndpointAddress;
 use weft_durable::{Limit, Limits, Rate, SagaOptions, Schedule};
 use weft_engine::{FunctionSpec, Grants, InstanceSpec, Problem, ReuseSpec, Source};
-use weft_mesh::{CalleePolicy, FailurePolicy};
+use weft_mesh::{CalleePolicy, FailurePolicy, Instance, Kind, ServicePolicy};
 
 use crate::composing::Composed;
 use crate::guest_files::GuestFiles;
@@ -213,6 +214,7 @@ pub fn policies(manifest: &Manifest) -> Vec<CalleePolicy> {
     }
     let policy = |component: &Component| CalleePolicy {
         component: component.id.clone(),
+        kind: Kind::Function,
         callers: callers.get(&*component.id).cloned().unwrap_or_default(),
         rules: component.mesh.rules.clone(),
         deadline: Duration::from_millis(component.call_deadline_ms().into()),
@@ -222,6 +224,62 @@ pub fn policies(manifest: &Manifest) -> Vec<CalleePolicy> {
         failures: FailurePolicy::of(&component.mesh, &manifest.mesh.calls),
     };
     manifest.running().map(policy).collect()
+}
+
+/// Policy on requests to each external service.
+///
+/// # Errors
+/// Every instance whose address is none with the values that its variables have.
+pub fn services(
+    manifest: &Manifest,
+    variables: &Variables,
+) -> Result<Vec<(CalleePolicy, ServicePolicy)>, Vec<Diagnostic>> {
+    let (mut problems, mut services) = (Vec::new(), Vec::new());
+    for service in manifest.mesh.services.values() {
+        let endpoints = match variables.endpoints(manifest, service) {
+            Ok(endpoints) => endpoints,
+            Err(found) => {
+                problems.extend(found);
+                continue;
+            }
+        };
+        let instances = endpoints.into_iter().map(|(address, declared)| Instance {
+            id: instance_id(&address),
+            address,
+            weight: declared.weight,
+            version: declared.version.clone(),
+            tags: declared.tags.clone(),
+            ttl: None,
+            declared: true,
+        });
+        let own = ServicePolicy {
+            load_balance: service.load_balance,
+            health: service.health.clone(),
+            ejection: service.ejection,
+            allow_private: service.allow_private,
+            instances: instances.collect(),
+        };
+        let callee = CalleePolicy {
+            component: service.name.clone(),
+            kind: Kind::Service,
+            callers: BTreeSet::new(),
+            deadline: Duration::from_millis(service.deadline_ms.into()),
+            max_concurrent: to_usize(service.max_concurrent),
+            max_pending: to_usize(service.max_pending),
+            durable: false,
+            failures: FailurePolicy::of(&service.calls, &manifest.mesh.calls),
+        };
+        services.push((callee, own));
+    }
+    if problems.is_empty() { Ok(services) } else { Err(problems) }
+}
+
+/// What an instance is called that is given no other name: its host and port.
+#[must_use]
+pub fn instance_id(address: &EndpointAddress) -> Arc<str> {
+    let host = address.host();
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    format!("{host}:{}", address.port()).into()
 }
 
 /// What fails on purpose.

@@ -102,15 +102,6 @@ impl Failure {
         self
     }
 
-    /// The same failure, of the last of several attempts: if the effect of any of them may have happened, that is what is known.
-    #[must_use]
-    pub fn after(mut self, may_have_happened: bool) -> Self {
-        if may_have_happened {
-            self.outcome = Outcome::Unknown;
-        }
-        self
-    }
-
     /// Whether trying again later can help at all.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

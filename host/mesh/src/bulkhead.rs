@@ -15,7 +15,8 @@ const RETRY_AFTER_MS: u32 = 1_000;
 /// The bound of one function.
 #[derive(Debug)]
 pub struct Bulkhead {
-    component: Arc<str>,
+    /// Such as `function seats`.
+    name: Arc<str>,
     running: Arc<Semaphore>,
     pending: AtomicUsize,
     max_pending: usize,
@@ -28,11 +29,11 @@ pub struct Permit {
 }
 
 impl Bulkhead {
-    /// A bound of `max_concurrent` running and `max_pending` waiting calls.
+    /// A bound of `max_concurrent` running and `max_pending` waiting calls of what `name` names for a person.
     #[must_use]
-    pub fn new(component: Arc<str>, max_concurrent: usize, max_pending: usize) -> Self {
+    pub fn new(name: Arc<str>, max_concurrent: usize, max_pending: usize) -> Self {
         let running = Arc::new(Semaphore::new(max_concurrent.min(Semaphore::MAX_PERMITS)));
-        Self { component, running, pending: AtomicUsize::new(0), max_pending }
+        Self { name, running, pending: AtomicUsize::new(0), max_pending }
     }
 
     /// Waits for the right to run, at most for `remaining`.
@@ -51,7 +52,7 @@ impl Bulkhead {
             Ok(Ok(permit)) => Ok(Permit { _permit: permit }),
             Ok(Err(_)) => Err(self.overloaded()),
             Err(_) => {
-                let message = format!("the deadline passed while waiting for function {}", self.component);
+                let message = format!("the deadline passed while waiting for {}", self.name);
                 Err(Failure::not_attempted(Fault::Host, Reason::Deadline, message))
             }
         }
@@ -64,7 +65,7 @@ impl Bulkhead {
     }
 
     fn overloaded(&self) -> Failure {
-        let message = format!("function {} has as many calls as it may", self.component);
+        let message = format!("{} has as many calls as it may", self.name);
         Failure::not_attempted(Fault::Host, Reason::Overloaded, message).retry_after_ms(RETRY_AFTER_MS)
     }
 }

@@ -6,37 +6,44 @@
 //! 4. *version*, where there are several beside each other;
 //! 5. *breaker*: a callee that mostly fails is left alone. It sees what a caller would see: a call that was made again and succeeded
 //!    is a success;
-//! 6. *retry*, within its budget, and *hedging*;
+//! 6. *retry*, within its budget, and *hedging* (`attempts`);
 //! 7. for each attempt: its own timeout, *faults* on purpose, and the run itself.
+//!
+//! A request to a service goes the same way (`service`); in the place of the version each of its attempts is *balanced* over the instances
+//! that are neither critical nor *ejected*.
 //!
 //! Others see to some calls by policies of their own. Inside a step of a saga nothing is made again, and a durable callee goes on
 //! when its caller gives up. What the host itself calls (deliveries, schedules, what an operator asks for) is called as it is, without 5 and 6.
 //! A copy of a call, and what that calls, has no effects and counts nowhere: 1 to 4, and the run.
 
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures::future::{BoxFuture, Either, select};
-use tokio::sync::oneshot;
+use futures::future::BoxFuture;
+use tokio::sync::{broadcast, oneshot};
 
 use weft_core::manifest::access::Operation;
 use weft_core::manifest::mesh::FaultRule;
-use weft_core::{Call, Clock, Failure, Fault, Invocation, Origin, Outcome, Reason, Runner, id};
+use weft_core::{Call, Clock, Failure, Fault, Invocation, Origin, Reason, Runner, id};
 
+use crate::attempts::{Attempts, within};
 use crate::bulkhead::Permit;
-use crate::callee::{BreakerOrder, Callee, CalleeView, Passage};
+use crate::callee::{BreakerEvent, BreakerOrder, Callee, CalleeView, Passage};
 use crate::faults::{Faults, Random, Struck, TooManyFaults};
 use crate::mirror::MirrorView;
-use crate::policy::CalleePolicy;
+use crate::policy::{CalleePolicy, ServicePolicy};
+use crate::registry::Registry;
 use crate::retry;
 use crate::versions::{Choice, Chosen, Sample, Split, Versions};
 
+/// Changes of breakers that a slow listener may be behind.
+const MAX_EVENTS: usize = 256;
+
 /// Calls functions under policy. `V` is the engine's type of values.
 pub struct Mesh<V> {
-    inner: Arc<Inner<V>>,
+    pub(crate) inner: Arc<Inner<V>>,
 }
 
 impl<V> Clone for Mesh<V> {
@@ -45,13 +52,16 @@ impl<V> Clone for Mesh<V> {
     }
 }
 
-struct Inner<V> {
+pub(crate) struct Inner<V> {
     runner: Arc<dyn Runner<V>>,
-    clock: Arc<dyn Clock>,
-    random: Random,
+    pub clock: Arc<dyn Clock>,
+    pub random: Random,
+    /// Functions and services: no two have one name.
     callees: ArcSwap<HashMap<Arc<str>, Arc<Callee>>>,
-    faults: Faults,
+    pub faults: Faults,
     versions: Versions,
+    pub registry: Arc<Registry>,
+    told: broadcast::Sender<BreakerEvent>,
 }
 
 /// An HTTP request, as far as policy looks at it.
@@ -69,11 +79,11 @@ pub struct Asked<'a> {
 /// What is asked of a callee that is not there, or has nothing of the kind. Client fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
-    /// No component of that name.
-    #[error("there is no component {0:?}")]
+    /// No component or service of that name.
+    #[error("there is no component or service {0:?}")]
     NoCallee(String),
     /// Its policy says that it has none, or it is durable.
-    #[error("component {0:?} has no breaker")]
+    #[error("{0:?} has no breaker")]
     NoBreaker(String),
 }
 
@@ -82,20 +92,37 @@ impl<V: Send + 'static> Mesh<V> {
     #[must_use]
     pub fn new(runner: Arc<dyn Runner<V>>, clock: Arc<dyn Clock>, random: Random) -> Self {
         let (callees, faults, versions) = (ArcSwap::default(), Faults::default(), Versions::default());
-        Self { inner: Arc::new(Inner { runner, clock, random, callees, faults, versions }) }
+        let registry = Arc::new(Registry::new(clock.clone()));
+        let told = broadcast::Sender::new(MAX_EVENTS);
+        Self { inner: Arc::new(Inner { runner, clock, random, callees, faults, versions, registry, told }) }
     }
 
-    /// Replaces the policies, and the faults that are declared. A callee whose policy is unchanged keeps its queue, its breaker
-    /// and its counts.
-    pub fn configure(&self, policies: Vec<CalleePolicy>, faults: Vec<FaultRule>) {
+    /// Replaces the policies on functions and on services, and the faults that are declared. A callee whose policy is unchanged keeps its
+    /// queue, its breaker and its counts; a service keeps the instances that were registered, and each instance what is known of it.
+    pub fn configure(
+        &self,
+        policies: Vec<CalleePolicy>,
+        services: Vec<(CalleePolicy, ServicePolicy)>,
+        faults: Vec<FaultRule>,
+    ) {
         let before = self.inner.callees.load();
-        let callees = policies.into_iter().map(|policy| {
-            let id = policy.component.clone();
-            let kept = before.get(&id).filter(|callee| callee.policy == policy);
-            (id, kept.cloned().unwrap_or_else(|| Arc::new(Callee::new(policy))))
-        });
-        self.inner.callees.store(Arc::new(callees.collect()));
+        let callee = |policy: CalleePolicy| {
+            let kept = before.get(&policy.component).filter(|callee| callee.policy == policy);
+            kept.cloned().unwrap_or_else(|| Arc::new(Callee::new(policy, self.inner.told.clone())))
+        };
+        let named = |callee: Arc<Callee>| (callee.policy.component.clone(), callee);
+        let services: Vec<_> = services.into_iter().map(|(of_callee, own)| (own, callee(of_callee))).collect();
+        let of_services = services.iter().map(|(_, callee)| named(callee.clone()));
+        let callees = policies.into_iter().map(|policy| named(callee(policy))).chain(of_services).collect();
+        self.inner.callees.store(Arc::new(callees));
+        self.inner.registry.configure(services);
         self.inner.faults.declare(faults);
+    }
+
+    /// What breakers do from now on.
+    #[must_use]
+    pub fn breaker_events(&self) -> broadcast::Receiver<BreakerEvent> {
+        self.inner.told.subscribe()
     }
 
     /// Takes a place among the calls of a function that is not called through [`Call`]: an HTTP request. What came of it is to be told
@@ -191,7 +218,7 @@ impl<V> Inner<V> {
         })
     }
 
-    fn until(&self, deadline: Duration) -> Duration {
+    pub fn until(&self, deadline: Duration) -> Duration {
         deadline.saturating_sub(self.clock.monotonic())
     }
 
@@ -215,7 +242,7 @@ impl<V> Inner<V> {
         match self.faults.strike(struck, &*self.clock, self.random).await {
             Ok(()) => Ok((permit, passage)),
             Err(failure) => {
-                let verdict = passage.verdict::<()>(&Err(failure.clone()));
+                let verdict = passage.verdict(Some(&failure));
                 passage.end(verdict);
                 Err(failure)
             }
@@ -256,7 +283,7 @@ impl<V: Clone + PartialEq + Send + Sync + 'static> Inner<V> {
         if callee.policy.durable {
             // What a caller of a durable function gives up is only its wait.
             let run = self.run_durable(&callee, invocation);
-            return self.within(self.until(deadline), &callee, run).await;
+            return within(&*self.clock, self.until(deadline), &callee, run).await;
         }
         let permit = callee.bulkhead.enter(self.until(deadline)).await?;
         let chosen = self.choose(&invocation);
@@ -266,13 +293,26 @@ impl<V: Clone + PartialEq + Send + Sync + 'static> Inner<V> {
         let passage = passage.by(chosen);
         let copy = self.copy(&callee, &invocation, passage.function());
         invocation.target.component = passage.function().clone();
-        let answer = self.within(self.until(deadline), &callee, self.attempts(&callee, invocation)).await;
+        let again = invocation.context.step.is_none() && !is_by_host;
+        let is_idempotent =
+            || invocation.keyed || retry::is_declared(&callee.policy.failures.retry, &invocation.target);
+        let attempts = Attempts {
+            callee: &callee,
+            clock: &*self.clock,
+            random: self.random,
+            deadline,
+            again,
+            is_idempotent: &is_idempotent,
+            is_free: &|_| false,
+        };
+        let answer = attempts.run(|| self.run(&callee, invocation.clone()));
+        let answer = within(&*self.clock, self.until(deadline), &callee, answer).await;
         drop(permit);
         if let (Some(copy), Ok(values)) = (copy, &answer) {
             // It may have come to its end without waiting.
             let _ = copy.send(values.clone());
         }
-        let verdict = passage.verdict(&answer);
+        let verdict = passage.verdict(answer.as_ref().err());
         passage.end(verdict);
         answer
     }
@@ -293,7 +333,7 @@ impl<V: Clone + PartialEq + Send + Sync + 'static> Inner<V> {
         let (inner, callee) = (self.clone(), callee.clone());
         tokio::spawn(async move {
             let left = inner.until(copy.context.deadline);
-            let answer = inner.within(left, &callee, inner.runner.run(copy)).await;
+            let answer = within(&*inner.clock, left, &callee, inner.runner.run(copy)).await;
             let is_alike = answered.await.ok().map(|call| answer.as_ref().is_ok_and(|values| *values == call));
             mirror.tell(answer.is_ok(), is_alike);
         });
@@ -311,76 +351,7 @@ impl<V: Clone + PartialEq + Send + Sync + 'static> Inner<V> {
         if let Some(chosen) = self.choose(&invocation) {
             invocation.target.component = chosen.name;
         }
-        self.within(self.until(deadline), callee, self.runner.run(invocation)).await
-    }
-
-    /// The call, and the call again while that is worth it.
-    async fn attempts(&self, callee: &Callee, invocation: Invocation<V>) -> Result<Vec<V>, Failure> {
-        let policy = &callee.policy.failures.retry;
-        callee.earn(self.clock.monotonic());
-        if invocation.context.step.is_some() || invocation.context.caller.is_none() {
-            return self.run(callee, invocation).await;
-        }
-        let is_idempotent = || invocation.keyed || retry::is_declared(policy, &invocation.target);
-        let (mut ended, mut may_have_happened) = (0, false);
-        loop {
-            let answer = match callee.policy.failures.hedge_after.filter(|_| is_idempotent()) {
-                Some(after) => self.hedged(callee, &invocation, after).await,
-                None => self.attempt(callee, invocation.clone()).await,
-            };
-            ended += 1;
-            let Err(failure) = &answer else { return answer };
-            may_have_happened |= failure.outcome == Outcome::Unknown;
-            let answer = answer.map_err(|failure| failure.after(may_have_happened));
-            let Err(failure) = &answer else { return answer };
-            if ended > policy.max_retries || !retry::is_worth_it(failure, is_idempotent) {
-                return answer;
-            }
-            let wait_ms = policy.backoff.wait_ms(ended, failure.retry_after_ms, (self.random)());
-            let wait = Duration::from_millis(wait_ms);
-            // Nobody would see what comes of it.
-            if wait >= self.until(invocation.context.deadline) || !callee.may_retry(self.clock.monotonic()) {
-                return answer;
-            }
-            tracing::debug!(callee = %callee.policy.component, %failure, wait_ms, "a call is made again");
-            self.clock.sleep(wait).await;
-        }
-    }
-
-    /// A call, and after a while a second beside it: the first answer counts.
-    async fn hedged(&self, callee: &Callee, invocation: &Invocation<V>, after: Duration) -> Result<Vec<V>, Failure> {
-        let first = Box::pin(self.attempt(callee, invocation.clone()));
-        let first = match select(first, self.clock.sleep(after)).await {
-            Either::Left((answer, _)) => return answer,
-            Either::Right(((), first)) => first,
-        };
-        // It takes a place like any other call, or is not made.
-        let Some(place) = callee.bulkhead.try_enter() else { return first.await };
-        if !callee.may_hedge(self.clock.monotonic()) {
-            return first.await;
-        }
-        let second = Box::pin(async {
-            let answer = self.attempt(callee, invocation.clone()).await;
-            drop(place);
-            answer
-        });
-        match select(first, second).await {
-            Either::Left((Ok(answer), _)) | Either::Right((Ok(answer), _)) => Ok(answer),
-            Either::Left((Err(failure), other)) => {
-                other.await.map_err(|last| last.after(failure.outcome == Outcome::Unknown))
-            }
-            Either::Right((Err(failure), other)) => {
-                other.await.map_err(|last| last.after(failure.outcome == Outcome::Unknown))
-            }
-        }
-    }
-
-    async fn attempt(&self, callee: &Callee, invocation: Invocation<V>) -> Result<Vec<V>, Failure> {
-        let attempt = self.run(callee, invocation);
-        match callee.policy.failures.retry.attempt_timeout {
-            Some(timeout) => self.within(timeout, callee, attempt).await,
-            None => attempt.await,
-        }
+        within(&*self.clock, self.until(deadline), callee, self.runner.run(invocation)).await
     }
 
     async fn run(&self, callee: &Callee, invocation: Invocation<V>) -> Result<Vec<V>, Failure> {
@@ -392,21 +363,6 @@ impl<V: Clone + PartialEq + Send + Sync + 'static> Inner<V> {
         };
         self.faults.strike(struck, &*self.clock, self.random).await?;
         self.runner.run(invocation).await
-    }
-
-    async fn within<T>(
-        &self,
-        time: Duration,
-        callee: &Callee,
-        answer: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        match select(pin!(answer), self.clock.sleep(time)).await {
-            Either::Left((answer, _)) => answer,
-            Either::Right(_) => {
-                let message = format!("function {} did not answer in time", callee.policy.component);
-                Err(Failure::unknown(Fault::Guest, Reason::Deadline, message))
-            }
-        }
     }
 
     /// Runs a durable function, and again when its run has ended to wait and the wait is over.

@@ -1,14 +1,16 @@
-//! What the mesh keeps of one function that is called: its policy, its places, its breaker, its budget, its counts. In which order
+//! What the mesh keeps of one function or service that is called: its policy, its places, its breaker, its budget, its counts. In which order
 //! they are asked belongs to `call`.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::broadcast;
+
 use weft_core::manifest::access::{Operation, permits};
 use weft_core::{Clock, Failure, Fault, Reason};
 
-use crate::breaker::{Admission, Breaker, BreakerView, Transition, Verdict};
+use crate::breaker::{Admission, Breaker, BreakerState, BreakerView, Transition, Verdict};
 use crate::bulkhead::Bulkhead;
 use crate::mirror::Mirror;
 use crate::policy::CalleePolicy;
@@ -25,12 +27,24 @@ pub(crate) struct Callee {
     failures: AtomicU64,
     retries: AtomicU64,
     hedges: AtomicU64,
+    told: broadcast::Sender<BreakerEvent>,
+}
+
+/// A breaker changed its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakerEvent {
+    /// Whose it is: a function's id or a service's name.
+    pub component: Arc<str>,
+    /// What it did.
+    pub from: BreakerState,
+    /// What it does now.
+    pub to: BreakerState,
 }
 
 /// Of one callee, for operators. Counts are since the process began, or since its policy last changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CalleeView {
-    /// The function's id.
+    /// The function's id, or the service's name.
     pub component: Arc<str>,
     /// Calls made, HTTP requests included.
     pub calls: u64,
@@ -56,13 +70,14 @@ pub enum BreakerOrder {
 }
 
 impl Callee {
-    pub fn new(policy: CalleePolicy) -> Self {
-        let bulkhead = Bulkhead::new(policy.component.clone(), policy.max_concurrent, policy.max_pending);
+    /// What its breaker does is told to `told`.
+    pub fn new(policy: CalleePolicy, told: broadcast::Sender<BreakerEvent>) -> Self {
+        let bulkhead = Bulkhead::new(policy.name().into(), policy.max_concurrent, policy.max_pending);
         let breaker =
             policy.failures.breaker.filter(|_| !policy.durable).map(|breaker| Mutex::new(Breaker::new(breaker)));
         let budget = Mutex::new(Budget::new(policy.failures.retry.budget_percent));
         let [calls, failures, retries, hedges] = [(); 4].map(|()| AtomicU64::new(0));
-        Self { policy, bulkhead, breaker, budget, calls, failures, retries, hedges }
+        Self { policy, bulkhead, breaker, budget, calls, failures, retries, hedges, told }
     }
 
     /// A function may call only what its manifest declares. Linking has seen to it; this holds it for calls that
@@ -103,8 +118,8 @@ impl Callee {
         let (admitted, transition) = breaker.admit(now);
         self.note(transition);
         admitted.map_err(|wait| {
-            let message = format!("function {} fails too often and is left alone for a while", self.policy.component);
-            let failure = Failure::not_attempted(Fault::Guest, Reason::Unavailable, message);
+            let message = format!("{} fails too often and is left alone for a while", self.policy.name());
+            let failure = Failure::not_attempted(self.policy.fault(), Reason::Unavailable, message);
             let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
             failure.retry_after_ms(wait_ms.max(1))
         })
@@ -136,8 +151,12 @@ impl Callee {
         locked(&self.budget).earn(now);
     }
 
-    /// Whether the call may be made again.
-    pub fn may_retry(&self, now: Duration) -> bool {
+    /// Whether the call may be made again; in any case if that is free.
+    pub fn may_retry(&self, is_free: bool, now: Duration) -> bool {
+        if is_free {
+            self.retries.fetch_add(1, Relaxed);
+            return true;
+        }
         self.may_spend(now, &self.retries)
     }
 
@@ -167,6 +186,8 @@ impl Callee {
 
     fn note(&self, transition: Option<Transition>) {
         if let Some(Transition { from, to }) = transition {
+            // Nobody may be listening.
+            let _ = self.told.send(BreakerEvent { component: self.policy.component.clone(), from, to });
             let (from, to) = (from.as_str(), to.as_str());
             tracing::warn!(component = %self.policy.component, from, to, "a breaker changed its state");
         }
@@ -194,7 +215,10 @@ impl Passage {
         if answer.is_err() {
             self.callee.failed();
         }
-        let verdict = if answer.as_ref().is_ok_and(says_failure) { Verdict::Failure } else { self.verdict(answer) };
+        let verdict = match answer {
+            Ok(answer) if says_failure(answer) => Verdict::Failure,
+            answer => self.verdict(answer.as_ref().err()),
+        };
         self.end(verdict);
     }
 
@@ -221,9 +245,9 @@ impl Passage {
         self.chosen.as_ref().map_or(&self.callee.policy.component, |chosen| &chosen.name)
     }
 
-    pub(crate) fn verdict<T>(&self, answer: &Result<T, Failure>) -> Verdict {
+    pub(crate) fn verdict(&self, failure: Option<&Failure>) -> Verdict {
         let took = self.clock.monotonic().saturating_sub(self.began);
-        retry::verdict(answer, took, self.callee.policy.deadline)
+        retry::verdict(failure, took, self.callee.policy.deadline)
     }
 
     pub(crate) fn end(mut self, verdict: Verdict) {
@@ -249,8 +273,8 @@ impl Drop for Passage {
         if self.clock.monotonic() < self.deadline {
             return self.record(Verdict::Nothing);
         }
-        let late: Result<(), _> = Err(Failure::unknown(Fault::Guest, Reason::Deadline, ""));
-        self.record(self.verdict(&late));
+        let late = Failure::unknown(self.callee.policy.fault(), Reason::Deadline, "");
+        self.record(self.verdict(Some(&late)));
     }
 }
 

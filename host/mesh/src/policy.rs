@@ -4,16 +4,31 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weft_core::Backoff;
 use weft_core::manifest::access::AccessRule;
 use weft_core::manifest::mesh::{Breaker, CallPolicy, Retry};
+use weft_core::manifest::service::{Ejection, HealthCheck, LoadBalance};
+use weft_core::{Backoff, Fault};
 
-/// Policy on calls to one function.
+use crate::pool::{Instance, PoolPolicy};
+
+/// What is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A function of the application.
+    Function,
+    /// A service outside of it.
+    Service,
+}
+
+/// Policy on calls to one function or service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CalleePolicy {
-    /// The function's id in the manifest.
+    /// The function's id in the manifest, or the service's name.
     pub component: Arc<str>,
-    /// Functions that may call it. The gateway, subscriptions, recovery and operators are not callers in this sense.
+    /// Which of them it is.
+    pub kind: Kind,
+    /// Functions that may call it. The gateway, subscriptions, recovery and operators are not callers in this sense. Who may ask a
+    /// service is looked at before the mesh is.
     pub callers: BTreeSet<Arc<str>>,
     /// Which of their calls are let through, as [`weft_core::manifest::access::permits`] has it; all, without a rule.
     pub rules: Vec<AccessRule>,
@@ -29,6 +44,46 @@ pub struct CalleePolicy {
     pub durable: bool,
     /// What happens to calls that fail.
     pub failures: FailurePolicy,
+}
+
+/// Policy on requests to one service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePolicy {
+    /// Which instance a request goes to.
+    pub load_balance: LoadBalance,
+    /// How it is known which instances are there.
+    pub health: HealthCheck,
+    /// When an instance is left out for a while.
+    pub ejection: Ejection,
+    /// Whether what is registered may have private addresses.
+    pub allow_private: bool,
+    /// The instances that are always there.
+    pub instances: Vec<Instance>,
+}
+
+impl ServicePolicy {
+    pub(crate) fn pool(&self) -> PoolPolicy {
+        PoolPolicy { load_balance: self.load_balance, health: self.health.clone(), ejection: self.ejection }
+    }
+}
+
+impl CalleePolicy {
+    /// What is called, for a person.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.kind {
+            Kind::Function => format!("function {}", self.component),
+            Kind::Service => format!("service {}", self.component),
+        }
+    }
+
+    /// Whose fault it is if it does not answer.
+    pub(crate) fn fault(&self) -> Fault {
+        match self.kind {
+            Kind::Function => Fault::Guest,
+            Kind::Service => Fault::Backend,
+        }
+    }
 }
 
 /// What becomes of calls that fail, and of their callee.

@@ -49,7 +49,7 @@ impl Budget {
 
 /// Whether another attempt may give another answer and do no harm. What did not begin may always be made again; what may have had
 /// its effect only if it has it once however often it is made.
-pub(crate) fn is_worth_it(failure: &Failure, is_idempotent: impl FnOnce() -> bool) -> bool {
+pub(crate) fn is_worth_it(failure: &Failure, is_idempotent: impl Fn() -> bool) -> bool {
     let may_help = match failure.reason {
         Reason::Deadline | Reason::Trapped | Reason::Unavailable | Reason::Overloaded | Reason::Internal => true,
         // The same call would come to the same end, or nobody waits for it any more.
@@ -65,9 +65,15 @@ pub(crate) fn is_declared(policy: &RetryPolicy, target: &Target) -> bool {
     policy.idempotent.iter().any(|declared| is_target(declared))
 }
 
-/// What a breaker makes of an answer that took `took`. A typed error of the function is an answer like any other.
-pub(crate) fn verdict<T>(answer: &Result<T, Failure>, took: Duration, deadline: Duration) -> Verdict {
-    let Err(failure) = answer else { return Verdict::Success };
+/// Whether the policy declares a method idempotent.
+pub(crate) fn is_declared_method(policy: &RetryPolicy, method: &str) -> bool {
+    policy.idempotent.iter().any(|declared| **declared == *"*" || **declared == *method)
+}
+
+/// What a breaker makes of an answer that took `took`, or of what stands for one. A typed error of the function is an answer like any
+/// other.
+pub(crate) fn verdict(failure: Option<&Failure>, took: Duration, deadline: Duration) -> Verdict {
+    let Some(failure) = failure else { return Verdict::Success };
     match failure.reason {
         // Of a caller that had hardly any time left, it says nothing.
         Reason::Deadline if took < deadline.min(FAIR_CHANCE) => Verdict::Nothing,
@@ -144,12 +150,12 @@ mod tests {
 
     #[test]
     fn a_caller_without_time_says_nothing_of_the_callee() {
-        let late: Result<(), _> = Err(Failure::unknown(Fault::Guest, Reason::Deadline, ""));
+        let late = Failure::unknown(Fault::Guest, Reason::Deadline, "");
         let (ms, ten) = (Duration::from_millis, Duration::from_secs(10));
-        assert_eq!(verdict(&late, ms(20), ten), Verdict::Nothing);
-        assert_eq!(verdict(&late, ms(1_000), ten), Verdict::Failure);
-        assert_eq!(verdict(&late, ms(20), ms(20)), Verdict::Failure);
-        assert_eq!(verdict(&Ok(()), ms(20), ten), Verdict::Success);
+        assert_eq!(verdict(Some(&late), ms(20), ten), Verdict::Nothing);
+        assert_eq!(verdict(Some(&late), ms(1_000), ten), Verdict::Failure);
+        assert_eq!(verdict(Some(&late), ms(20), ms(20)), Verdict::Failure);
+        assert_eq!(verdict(None, ms(20), ten), Verdict::Success);
     }
 
     #[test]

@@ -29,9 +29,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_IDLE: usize = 16;
 
 /// An error that a request's body may end with.
-pub(super) type BodyError = Box<dyn StdError + Send + Sync>;
+pub type BodyError = Box<dyn StdError + Send + Sync>;
 /// The body of a request.
-pub(super) type RequestBody = UnsyncBoxBody<Bytes, BodyError>;
+pub type RequestBody = UnsyncBoxBody<Bytes, BodyError>;
 /// What [`Outbound::send`] comes to.
 pub(super) type Sent = Result<Response<ResponseBody>, OutboundError>;
 
@@ -92,6 +92,11 @@ impl Outbound {
         self.dialer.check(&Destination::of(uri)?)
     }
 
+    /// Whether the component may ask for this URL since its host is named, and not just allowed by a wildcard.
+    pub(super) fn check_named(&self, uri: &Uri) -> Result<(), OutboundError> {
+        self.dialer.check_named(&Destination::of(uri)?)
+    }
+
     /// Whether the component may ask the application itself, by addresses without a host.
     pub(super) fn check_self(&self) -> Result<(), OutboundError> {
         let allowed = ["http", "https"].into_iter().any(|scheme| self.dialer.allows_self(scheme));
@@ -124,6 +129,20 @@ impl Outbound {
             got = got => got,
             () = self.sleep(time) => Err(OutboundError::ReadTimeout),
         }
+    }
+
+    /// Sends a request that the host makes for a component, or for itself, whose URL is absolute: the answer's head within `time`, each
+    /// part of its body within the default. Redirects are not followed.
+    ///
+    /// # Errors
+    /// [`OutboundError`].
+    pub async fn forward(
+        &self,
+        request: Request<RequestBody>,
+        time: Duration,
+    ) -> Result<Response<UnsyncBoxBody<Bytes, OutboundError>>, OutboundError> {
+        let response = self.send(request, Timeouts { head: time, between: DEFAULT_TIMEOUT }).await?;
+        Ok(response.map(|body| body.boxed_unsync()))
     }
 
     /// Sends a request whose URL is absolute. Redirects are not followed.

@@ -82,6 +82,14 @@ impl Dialer {
         self.policy.check(to)
     }
 
+    /// Whether the manifest allows the destination by its name, and not just by a wildcard.
+    ///
+    /// # Errors
+    /// [`OutboundError::Denied`].
+    pub fn check_named(&self, to: &Destination) -> Result<(), OutboundError> {
+        self.policy.check_named(to)
+    }
+
     /// Whether the component may ask the application itself by `scheme`.
     #[must_use]
     pub fn allows_self(&self, scheme: &str) -> bool {

@@ -1,10 +1,13 @@
 //! The hook through which `wasi:http` of both generations sends requests: to other hosts by the component's client, to
-//! components of the same application (`<component>.spin.internal`) and to the application itself without leaving it.
+//! components of the same application (`<component>.spin.internal`) and to the application itself without leaving it, and to external
+//! services (`<service>.weft.internal`) by the mesh.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Either, select};
+use http::header::HOST;
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
@@ -17,6 +20,8 @@ use crate::gate::Gate;
 
 /// What the names of components end in where they are asked for by HTTP.
 const CHAINED: &str = ".spin.internal";
+/// What the names of external services end in.
+const SERVED: &str = ".weft.internal";
 /// A host for those who need one to ask the application itself.
 const ITSELF: &str = "self.alt";
 
@@ -27,6 +32,9 @@ pub type Answered = BoxFuture<'static, Result<Response<WasiBody>, Error>>;
 pub trait Inside: Send + Sync + 'static {
     /// A request to a component; `context` is that of the call which it makes.
     fn to_component(&self, component: &str, request: Request<WasiBody>, context: CallContext) -> Answered;
+
+    /// A request to an external service; `context` is that of the request, with the step that is open.
+    fn to_service(&self, service: &str, request: Request<WasiBody>, context: CallContext) -> Answered;
 
     /// A request to whatever the application serves under its path.
     fn to_itself(&self, request: Request<WasiBody>) -> Answered;
@@ -57,26 +65,46 @@ impl OutboundHooks {
 
     /// Where a request goes, if it may.
     fn way(&self, uri: &Uri) -> Result<Way, OutboundError> {
-        match uri.host().unwrap_or_default() {
-            "" | ITSELF => self.outbound.check_self().map(|()| Way::Itself),
-            host => match host.strip_suffix(CHAINED) {
-                Some(component) => self.outbound.check(uri).map(|()| Way::Component(component.to_owned())),
-                None => Ok(Way::Out),
-            },
+        let host = uri.host().unwrap_or_default().to_ascii_lowercase();
+        if host.is_empty() || host == ITSELF {
+            return self.outbound.check_self().map(|()| Way::Itself);
+        }
+        if let Some(component) = host.strip_suffix(CHAINED) {
+            return self.outbound.check(uri).map(|()| Way::Component(component.to_owned()));
+        }
+        let Some(service) = host.strip_suffix(SERVED) else { return Ok(Way::Out) };
+        // As with private addresses: who lets a component ask whom it likes does not mean what stands behind the host.
+        self.outbound.check_named(uri)?;
+        if uri.scheme_str() == Some("http") {
+            Ok(Way::Service(service.to_owned()))
+        } else {
+            // Whether there is TLS is said by the instances' addresses.
+            Err(OutboundError::BadUrl(uri.to_string()))
         }
     }
 
-    /// What comes of a request that does not leave the application.
-    fn stay(&self, component: Option<&str>, mut request: Request<WasiBody>) -> Answered {
+    /// What comes of a request that the host answers for the application, if the head of the answer is wanted within `time`.
+    fn stay(&self, way: Way, mut request: Request<WasiBody>, time: Duration) -> Answered {
         let refused = |error| -> Answered { Box::pin(std::future::ready(Err(error))) };
         let Some((inside, context)) = self.inside.as_ref().zip(self.context.as_ref()) else {
             return refused(Error::InternalError(Some("the application takes no requests now".to_owned())));
         };
-        let Some(component) = component else { return inside.to_itself(request) };
         let depth = context.depth.saturating_add(1);
-        request.headers_mut().remove(http::header::HOST);
-        let caller = Some(Arc::clone(&self.component));
-        inside.to_component(component, request, CallContext { caller, depth, step: None, ..context.clone() })
+        let context = CallContext { caller: Some(Arc::clone(&self.component)), depth, ..context.clone() };
+        match way {
+            Way::Itself => inside.to_itself(request),
+            Way::Component(component) => {
+                request.headers_mut().remove(HOST);
+                inside.to_component(&component, request, CallContext { step: None, ..context })
+            }
+            Way::Service(service) => {
+                request.headers_mut().remove(HOST);
+                let deadline = context.deadline.min(self.outbound.dialer().clock().monotonic().saturating_add(time));
+                inside.to_service(&service, request, CallContext { deadline, ..context })
+            }
+            // There is no such way here.
+            Way::Out => refused(Error::HttpRequestUriInvalid),
+        }
     }
 }
 
@@ -84,6 +112,7 @@ impl OutboundHooks {
 enum Way {
     Out,
     Component(String),
+    Service(String),
     Itself,
 }
 
@@ -137,17 +166,16 @@ impl WasiHttpHooks for OutboundHooks {
         }
         let asked = options.unwrap_or_default();
         let timeouts = Timeouts::new(asked.connect_timeout, asked.first_byte_timeout, asked.between_bytes_timeout);
-        let component = match self.way(request.uri()) {
+        let inside = match self.way(request.uri()) {
             Ok(Way::Out) => None,
-            Ok(Way::Component(id)) => Some(Some(id)),
-            Ok(Way::Itself) => Some(None),
+            Ok(way) => Some(way),
             Err(error) => {
                 tracing::warn!(component = %self.component, %error, "outbound request refused");
                 return Box::new(std::future::ready(Err(to_wasi(error))));
             }
         };
-        if let Some(component) = component {
-            let (answered, late) = (self.stay(component.as_deref(), request), self.outbound.sleep(timeouts.head));
+        if let Some(way) = inside {
+            let (answered, late) = (self.stay(way, request, timeouts.head), self.outbound.sleep(timeouts.head));
             return Box::new(async move {
                 match select(answered, late).await {
                     Either::Left((response, _)) => {
@@ -176,7 +204,9 @@ impl WasiHttpHooks for OutboundHooks {
     }
 }
 
-fn to_wasi(error: OutboundError) -> Error {
+/// What a component is told.
+#[must_use]
+pub fn to_wasi(error: OutboundError) -> Error {
     match error {
         OutboundError::Denied(_) => Error::HttpRequestDenied,
         OutboundError::Private(_) => Error::DestinationIpProhibited,
@@ -208,6 +238,26 @@ mod tests {
         let request = Request::get(url).body(body).unwrap();
         let sent = hooks.send_request(request, None, Box::new(std::future::ready(Ok(()))));
         Pin::from(sent).await.map(|_| ()).unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_service_is_reached_by_a_grant_that_names_it_and_by_no_wildcard() {
+        for (allowed, url, may) in [
+            ("http://pay.weft.internal", "http://pay.weft.internal/x", true),
+            ("http://pay.weft.internal", "http://PAY.weft.internal/x", true),
+            ("http://pay.weft.internal", "http://other.weft.internal/", false),
+            ("http://pay.weft.internal", "http://pay.weft.internal:81/", false),
+            ("https://pay.weft.internal", "https://pay.weft.internal/", false),
+            ("*://*:*", "http://pay.weft.internal/", false),
+            ("http://*.weft.internal", "http://pay.weft.internal/", false),
+        ] {
+            let hosts = OutboundHosts::new(vec![allowed.parse().unwrap()]);
+            let outbound = Outbound::new(hosts, Arc::new(SystemResolver), Arc::new(ManualClock::default())).unwrap();
+            let hooks = OutboundHooks::new(outbound, Gate::new(false), "c".into(), None);
+            let way = hooks.way(&url.parse().unwrap());
+            assert_eq!(matches!(&way, Ok(Way::Service(name)) if name == "pay"), may, "{allowed} {url}");
+            assert!(may || way.is_err(), "{allowed} {url}");
+        }
     }
 
     #[tokio::test]

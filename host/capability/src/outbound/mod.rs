@@ -24,7 +24,7 @@ use http::Uri;
 
 use weft_core::outbound::OutboundHosts;
 
-pub use client::Outbound;
+pub use client::{BodyError, Outbound, RequestBody};
 pub use dial::Dialer;
 pub use metered::{Budget, Metered};
 pub use pool::{Permit, Pool, TooMany};
@@ -127,10 +127,12 @@ impl Destination {
 impl Policy {
     /// Whether the destination may be asked for.
     fn check(&self, to: &Destination) -> Result<(), OutboundError> {
-        if self.0.allows(&to.scheme, &to.host, Some(to.port)) {
-            return Ok(());
-        }
-        Err(OutboundError::Denied(format!("{}://{}:{}", to.scheme, to.host, to.port)))
+        allowed(self.0.allows(&to.scheme, &to.host, Some(to.port)), to)
+    }
+
+    /// Whether the destination may be asked for by its name, and not just by a wildcard.
+    fn check_named(&self, to: &Destination) -> Result<(), OutboundError> {
+        allowed(self.0.names(&to.scheme, &to.host, Some(to.port)), to)
     }
 
     /// Those of `addresses` that may be connected to.
@@ -139,6 +141,13 @@ impl Policy {
         let allowed: Vec<IpAddr> = addresses.into_iter().filter(allows).collect();
         if allowed.is_empty() { Err(OutboundError::Private(to.host.clone())) } else { Ok(allowed) }
     }
+}
+
+fn allowed(is_allowed: bool, to: &Destination) -> Result<(), OutboundError> {
+    if is_allowed {
+        return Ok(());
+    }
+    Err(OutboundError::Denied(format!("{}://{}:{}", to.scheme, to.host, to.port)))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::arguments::{Why, actor};
 use crate::assemble::Place;
-use crate::control::api::{BreakerAct, BreakerEntry};
+use crate::control::api::{BreakerAct, BreakerChange, BreakerEntry};
 use crate::control::client::Client;
 use crate::exit::Exit;
 use crate::output;
@@ -12,9 +12,11 @@ use crate::output;
 /// The commands under `weft breakers`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List components that are called: breaker, calls, failures, calls made again
+    /// List components and services that are called: breaker, calls, failures, calls made again
     List(ListArgs),
-    /// Refuse all calls to a component until its breaker is reset
+    /// Follow what breakers do
+    Watch(WatchArgs),
+    /// Refuse all calls to a component or service until its breaker is reset
     Open(OrderArgs),
     /// Let all calls through until it is reset
     Close(OrderArgs),
@@ -30,10 +32,18 @@ pub struct ListArgs {
     json: bool,
 }
 
+/// What `weft breakers watch` takes.
+#[derive(Debug, clap::Args)]
+pub struct WatchArgs {
+    /// Print JSON, a line for each change
+    #[arg(long)]
+    json: bool,
+}
+
 /// What the orders take.
 #[derive(Debug, clap::Args)]
 pub struct OrderArgs {
-    /// The component that is called
+    /// The component or service that is called
     component: String,
     #[command(flatten)]
     why: Why,
@@ -47,6 +57,7 @@ pub async fn run(command: Command, place: &Place) -> anyhow::Result<Exit> {
     let client = Client::require(&place.data).await?;
     match command {
         Command::List(args) => list(&args, &client).await?,
+        Command::Watch(args) => watch(&args, &client).await?,
         Command::Open(args) => tell(args, "open", &client).await?,
         Command::Close(args) => tell(args, "close", &client).await?,
         Command::Reset(args) => tell(args, "reset", &client).await?,
@@ -57,6 +68,19 @@ pub async fn run(command: Command, place: &Place) -> anyhow::Result<Exit> {
 async fn tell(args: OrderArgs, order: &str, client: &Client) -> anyhow::Result<()> {
     let act = BreakerAct { actor: actor(), reason: args.why.reason };
     client.order_breaker(&args.component, order, &act).await
+}
+
+async fn watch(args: &WatchArgs, client: &Client) -> anyhow::Result<()> {
+    let each = |change: BreakerChange| {
+        let line = if args.json {
+            serde_json::to_string(&change)?
+        } else {
+            let BreakerChange { time_ms, component, from, to } = change;
+            format!("{} {component} {from} -> {to}", output::time_ms(time_ms))
+        };
+        Ok(output::line(&line)?)
+    };
+    client.watch_breakers(each).await
 }
 
 async fn list(args: &ListArgs, client: &Client) -> anyhow::Result<()> {

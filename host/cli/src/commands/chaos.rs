@@ -35,7 +35,7 @@ pub struct ListArgs {
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["delay", "abort"])))]
 pub struct AddArgs {
-    /// The component that is called; any without it
+    /// The component or service that is called; any without it
     #[arg(long, value_name = "COMPONENT")]
     callee: Option<String>,
     /// The component that calls; anyone without it

@@ -78,7 +78,12 @@ fn check(place: &Place) -> anyhow::Result<Checked> {
     let composed = if missing.is_empty() { composing::composed(&manifest) } else { Ok(Composed::new()) };
     let functions = composed.and_then(|composed| {
         let variables = keys::resolve(&manifest, place)?;
-        specs::functions(&manifest, &variables, &Made { composed, ..Made::default() })
+        let services = specs::services(&manifest, &variables).map(drop);
+        let functions = specs::functions(&manifest, &variables, &Made { composed, ..Made::default() });
+        match (services, functions) {
+            (Ok(()), functions) => functions,
+            (Err(found), functions) => Err(found.into_iter().chain(functions.err().unwrap_or_default()).collect()),
+        }
     });
     let missing: Vec<_> =
         https::problem(&manifest).into_iter().chain(openapi::problems(&manifest)).chain(missing).collect();

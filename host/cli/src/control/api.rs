@@ -1,6 +1,6 @@
 //! What goes over the control socket. The same types are what `--json` prints, so changing one changes a public format.
 //! `GET /v1/logs` answers [`weft_telemetry::LogLine`]s, one JSON object on each line. Sagas are in [`sagas`], what can be
-//! done to them in [`orders`]; events in [`messaging`], their schemas in [`schemas`]; breakers and faults in [`mesh`]; limits and API
+//! done to them in [`orders`]; events in [`messaging`], their schemas in [`schemas`]; breakers and faults in [`mesh`], the registry in [`services`]; limits and API
 //! keys in [`gateway`].
 
 pub mod gateway;
@@ -10,6 +10,7 @@ pub mod orders;
 pub mod projections;
 pub mod sagas;
 pub mod schemas;
+pub mod services;
 pub mod versions;
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ pub use gateway::{
     ApiKeyEntry, LimitReport, LimitedCaller, MadeApiKey, NewApiKey, OverloadClass, OverloadReport, OverloadRoute,
     RevokeApiKey,
 };
-pub use mesh::{AddFault, BreakerAct, BreakerEntry, Cleared, FaultEntry};
+pub use mesh::{AddFault, BreakerAct, BreakerChange, BreakerEntry, Cleared, FaultEntry};
 pub use messaging::{
     DeadLetterEntry, DeadLetterOrder, EventEntry, EventList, NewEvent, Publish, Published, Reached, SubscriptionEntry,
     SubscriptionOrder,
@@ -30,6 +31,7 @@ pub use orders::{Begun, Migrated, Order, Ordered, Resolve, Signal, Start};
 pub use projections::{ProjectionEntry, ProjectionOrder, RebuildEntry};
 pub use sagas::{Saga, SagaAttempt, SagaEntry, SagaList, SagaOrder, SagaStep, SagaWait, Timeline, Transition};
 pub use schemas::{Deprecate, DeprecatedField, RegisterSchema, SchemaEntry, SchemaVersion, SetMode};
+pub use services::{DeregisterInstance, InstanceEntry, RegisterInstance, ServiceDetail, ServiceEntry, ServiceList};
 pub use versions::{DeployVersion, MirrorEntry, OrderVersion, Trial, VersionEntry, VersionOrder};
 
 /// `GET /v1/info`.

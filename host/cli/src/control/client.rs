@@ -6,6 +6,7 @@ mod mesh;
 mod messaging;
 mod projections;
 mod sagas;
+mod services;
 mod versions;
 
 use std::io;

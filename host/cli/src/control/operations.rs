@@ -8,6 +8,7 @@ mod messaging;
 mod projections;
 mod sagas;
 mod schemas;
+mod services;
 mod versions;
 
 use std::net::SocketAddr;
@@ -31,7 +32,7 @@ use weft_telemetry::{AuditLog, GuestLogs, LogLine};
 use super::api::{Answer, Call, Info, Problem, Ran, RouteEntry, Run, routes};
 use super::server::{
     GatewayOperations, LogFilter, MeshOperations, MessagingOperations, Operations, ProjectionOperations,
-    SagaOperations, SchemaOperations, VersionOperations, problem,
+    SagaOperations, SchemaOperations, ServiceOperations, VersionOperations, problem,
 };
 use crate::api_keys::Keyring;
 use crate::commands::up::Edge;
@@ -92,6 +93,10 @@ impl Operations for Running {
     }
 
     fn mesh(&self) -> &dyn MeshOperations {
+        self
+    }
+
+    fn services(&self) -> &dyn ServiceOperations {
         self
     }
 

@@ -8,6 +8,7 @@ mod messaging;
 mod projections;
 mod sagas;
 mod schemas;
+mod services;
 mod versions;
 
 use std::convert::Infallible;
@@ -45,6 +46,7 @@ pub use messaging::{DeadLetterAct, MessagingOperations, SubscriptionAct, place};
 pub use projections::ProjectionOperations;
 pub use sagas::{Done, SagaOperations};
 pub use schemas::SchemaOperations;
+pub use services::{ServiceOperations, Since};
 pub use versions::VersionOperations;
 
 /// Connections at the same time; more wait.
@@ -83,6 +85,8 @@ pub trait Operations: Send + Sync + 'static {
     fn messaging(&self) -> &dyn MessagingOperations;
     /// Its breakers and faults.
     fn mesh(&self) -> &dyn MeshOperations;
+    /// The services that there are.
+    fn services(&self) -> &dyn ServiceOperations;
     /// Versions of its components.
     fn versions(&self) -> &dyn VersionOperations;
     /// What its events look like.
@@ -218,6 +222,7 @@ async fn route(operations: &dyn Operations, request: Request<Incoming>) -> Resul
                     messaging::route(operations.messaging(), &segments, &query, request).await
                 }
                 ["breakers" | "faults", ..] => mesh::route(operations.mesh(), &segments, request).await,
+                ["services", rest @ ..] => services::route(operations.services(), rest, &query, request).await,
                 ["versions", rest @ ..] => versions::route(operations.versions(), rest, request).await,
                 ["schemas" | "asyncapi", ..] => schemas::route(operations.schemas(), &segments, request).await,
                 ["limits" | "overload" | "api-keys" | "push", ..] => {

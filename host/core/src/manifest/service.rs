@@ -101,7 +101,11 @@ impl LoadBalance {
         let known = Self::ALL.into_iter().find(|one| one.as_str() == &*written.value);
         known.unwrap_or_else(|| {
             let message = format!("`{}`: there is no strategy {:?}", section.name("load_balance"), &*written.value);
-            section.report_with_help(written.line, message, format!("one of {}", Self::ALL.map(Self::as_str).join(", ")));
+            section.report_with_help(
+                written.line,
+                message,
+                format!("one of {}", Self::ALL.map(Self::as_str).join(", ")),
+            );
             Self::default()
         })
     }
@@ -209,7 +213,8 @@ impl DeclaredEndpoint {
             let message = format!("`{}`: {:?} is no version", section.name("version"), &*version.value);
             section.report_with_help(version.line, message, "letters, digits, `.`, `-`, `_` and `+`, at most 64");
         }
-        let tags = section.names("tags", is_instance_label, "a tag: letters, digits, `.`, `-`, `_` and `+`, at most 64");
+        let tags =
+            section.names("tags", is_instance_label, "a tag: letters, digits, `.`, `-`, `_` and `+`, at most 64");
         if tags.len() > MAX_TAGS {
             section.report(section.line, format!("an instance has at most {MAX_TAGS} tags"));
         }
@@ -244,7 +249,11 @@ impl Service {
         let is_lower = !name.value.chars().any(|c| c.is_ascii_uppercase());
         if !names::is_kebab(&name) || !is_lower || name.value.len() > MAX_NAME_BYTES {
             let message = format!("{:?} is no name of a service", &*name.value);
-            section.report_with_help(name.line, message, "words of lower-case letters and digits with `-` between them");
+            section.report_with_help(
+                name.line,
+                message,
+                "words of lower-case letters and digits with `-` between them",
+            );
         }
         let entries = section.get("endpoints").and_then(|entry| entry.items()).unwrap_or_default();
         if entries.len() > MAX_INSTANCES {
@@ -255,7 +264,8 @@ impl Service {
         for endpoint in &endpoints {
             if !seen.insert(endpoint.value.address.as_str()) {
                 let address = endpoint.value.address.as_str();
-                section.report(endpoint.line, format!("`{}`: {address:?} stands there twice", section.name("endpoints")));
+                section
+                    .report(endpoint.line, format!("`{}`: {address:?} stands there twice", section.name("endpoints")));
             }
         }
         let service = Self {

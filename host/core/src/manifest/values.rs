@@ -135,8 +135,8 @@ impl Variables {
         manifest: &Manifest,
         service: &'s Service,
     ) -> Result<Vec<(EndpointAddress, &'s DeclaredEndpoint)>, Vec<Diagnostic>> {
-        let (mut problems, mut endpoints) = (Vec::new(), Vec::new());
-        let name = &*service.name;
+        let mut endpoints: Vec<(EndpointAddress, &DeclaredEndpoint)> = Vec::new();
+        let (mut problems, name) = (Vec::new(), &*service.name);
         for endpoint in &service.endpoints {
             let template = &endpoint.value.address;
             let mut report = |message: String| {
@@ -146,7 +146,7 @@ impl Variables {
                 Err(missing) => report(format!("there is no variable `{missing}`")),
                 Ok(text) if text.is_empty() && !template.is_literal() => {}
                 Ok(text) => match text.parse::<EndpointAddress>() {
-                    Ok(address) if endpoints.iter().any(|(other, _)| *other == address) => {
+                    Ok(address) if endpoints.iter().any(|(other, _)| other.is_same_place(&address)) => {
                         report(format!("{:?} is the address of another instance too", template.as_str()));
                     }
                     Ok(address) => endpoints.push((address, &endpoint.value)),

@@ -45,6 +45,12 @@ impl EndpointAddress {
         self.port
     }
 
+    /// Whether both have the same host and port.
+    #[must_use]
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        (&self.host, self.port) == (&other.host, other.port)
+    }
+
     /// The host, if it is an address and no name.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {

@@ -47,6 +47,8 @@ pub struct AllowedHost {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Host {
     Any,
+    /// As any, private addresses included; no text says so.
+    Everything,
     /// Below this name, which opens with a dot.
     Below(Box<str>),
     /// The application itself, by relative addresses.
@@ -73,6 +75,20 @@ impl OutboundHosts {
     #[must_use]
     pub fn new(allowed: Vec<AllowedHost>) -> Self {
         Self { allowed }
+    }
+
+    /// Whatever host and address there is: for what an operator names, never for what a component does.
+    #[must_use]
+    pub fn everything() -> Self {
+        let entry = AllowedHost { text: "*".into(), scheme: None, host: Host::Everything, ports: Ports::Any };
+        Self { allowed: vec![entry] }
+    }
+
+    /// Whatever host there is at a public address.
+    #[must_use]
+    pub fn public() -> Self {
+        let entry = AllowedHost { text: "*://*:*".into(), scheme: None, host: Host::Any, ports: Ports::Any };
+        Self { allowed: vec![entry] }
     }
 
     /// Whether `scheme://host:port` may be asked for. `host` is a name, or an address with or without brackets; a
@@ -139,7 +155,7 @@ impl fmt::Display for AllowedHost {
 impl Host {
     fn allows(&self, host: &str) -> bool {
         match self {
-            Self::Any => true,
+            Self::Any | Self::Everything => true,
             Self::Below(suffix) => host.parse::<IpAddr>().is_err() && host.ends_with(&**suffix),
             Self::Itself => false,
             Self::Name(name) => **name == *host,
@@ -352,6 +368,11 @@ mod tests {
         assert!(to("http://169.254.0.0/16", "169.254.169.254", metadata));
         assert!(to("http://a.internal", "a.internal", metadata));
         assert!(!to("http://a.internal", "b.internal", public));
+        for (hosts, reaches_private) in [(OutboundHosts::everything(), true), (OutboundHosts::public(), false)] {
+            assert!(hosts.allows_address("http", "x.com", Some(81), public));
+            assert_eq!(hosts.allows_address("http", "x.com", Some(81), metadata), reaches_private);
+            assert_eq!(hosts.allows_address("https", "127.0.0.1", None, "127.0.0.1".parse().unwrap()), reaches_private);
+        }
         let names = |entry: &str| hosts(&[entry]).names("http", "pay.weft.internal", Some(80));
         assert!(names("http://pay.weft.internal") && names("*://PAY.weft.internal:*"));
         for entry in ["*://*:*", "http://*.weft.internal", "http://0.0.0.0/0", "https://pay.weft.internal"] {

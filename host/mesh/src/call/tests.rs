@@ -9,12 +9,12 @@ use futures::FutureExt as _;
 use weft_core::clock::ManualClock;
 use weft_core::manifest::access::AccessRule;
 use weft_core::manifest::mesh::{Breaker, CallPolicy, Hedge, Retry};
-use weft_core::{CallContext, StepScope, Target};
+use weft_core::{CallContext, Outcome, StepScope, Target};
 
 use super::*;
 use crate::breaker::BreakerState;
 use crate::mirror::MirrorView;
-use crate::policy::FailurePolicy;
+use crate::policy::{FailurePolicy, Kind};
 use crate::versions::{Share, WHOLE};
 
 type Answer = Result<Vec<u32>, Failure>;
@@ -81,6 +81,7 @@ impl Bench {
         let mesh = Mesh::new(script.clone(), clock.clone(), || 100);
         let policy = CalleePolicy {
             component: "seats".into(),
+            kind: Kind::Function,
             callers: ["enroll".into()].into(),
             rules: Vec::new(),
             deadline: Duration::from_secs(10),
@@ -89,7 +90,7 @@ impl Bench {
             durable: false,
             failures: FailurePolicy::of(policy, &CallPolicy::default()),
         };
-        mesh.configure(vec![policy], Vec::new());
+        mesh.configure(vec![policy], Vec::new(), Vec::new());
         Self { mesh, script, clock }
     }
 
@@ -294,9 +295,9 @@ fn a_callee_whose_policy_is_unchanged_keeps_its_breaker() {
     let bench = Bench::new(&CallPolicy::default());
     bench.mesh.order_breaker("seats", BreakerOrder::Open).unwrap();
     let same = bench.mesh.inner.callees.load()["seats"].policy.clone();
-    bench.mesh.configure(vec![same.clone()], Vec::new());
+    bench.mesh.configure(vec![same.clone()], Vec::new(), Vec::new());
     assert_eq!(bench.breaker(), BreakerState::Open);
-    bench.mesh.configure(vec![CalleePolicy { max_pending: 7, ..same }], Vec::new());
+    bench.mesh.configure(vec![CalleePolicy { max_pending: 7, ..same }], Vec::new(), Vec::new());
     assert_eq!(bench.breaker(), BreakerState::Closed);
 }
 
@@ -320,7 +321,7 @@ fn what_may_have_happened_once_is_told_at_the_end() {
 fn a_second_call_takes_a_place_of_its_own() {
     let bench = Bench::new(&CallPolicy { hedge: Some(Hedge { after_ms: 50 }), ..CallPolicy::default() });
     let policy = bench.mesh.inner.callees.load()["seats"].policy.clone();
-    bench.mesh.configure(vec![CalleePolicy { max_concurrent: 1, ..policy }], Vec::new());
+    bench.mesh.configure(vec![CalleePolicy { max_concurrent: 1, ..policy }], Vec::new(), Vec::new());
     bench.script([(5_000, Ok(vec![1]))]);
     assert_eq!(bench.call(invocation()), Ok(vec![1]));
     assert_eq!((bench.runs(), bench.mesh.callees()[0].hedges), (1, 0));

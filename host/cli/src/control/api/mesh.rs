@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use weft_core::manifest::mesh::{ABORTS, FaultRule, abort, is_function};
 use weft_mesh::CalleeView;
 
-/// One entry of `GET /v1/breakers`: a component that is called.
+/// One entry of `GET /v1/breakers`: a component or service that is called.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct BreakerEntry {
-    /// The component.
+    /// The component or service.
     pub component: String,
     /// `closed`, `open` or `half-open`; `none` if it has no breaker.
     pub state: String,
@@ -57,6 +57,19 @@ impl From<CalleeView> for BreakerEntry {
     }
 }
 
+/// One line of `GET /v1/breakers/watch`: a breaker changed its state.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct BreakerChange {
+    /// When, in milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// Whose breaker it is: a component or a service.
+    pub component: String,
+    /// `closed`, `open` or `half-open`.
+    pub from: String,
+    /// The same.
+    pub to: String,
+}
+
 /// `POST /v1/breakers/{component}/{order}`: by whom. The order is `open`, `close` or `reset`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -72,7 +85,7 @@ pub struct BreakerAct {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultEntry {
-    /// The component that is called; any without it.
+    /// The component or service that is called; any without it.
     #[serde(default)]
     pub callee: Option<Arc<str>>,
     /// The component that calls; anyone without it.

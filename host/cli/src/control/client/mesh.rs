@@ -2,7 +2,7 @@
 
 use hyper::Method;
 
-use super::super::api::{AddFault, BreakerAct, BreakerEntry, Cleared, FaultEntry};
+use super::super::api::{AddFault, BreakerAct, BreakerChange, BreakerEntry, Cleared, FaultEntry};
 use super::{ANSWER_TIMEOUT, Client, escaped_id};
 
 impl Client {
@@ -12,6 +12,14 @@ impl Client {
     /// If the host does not answer.
     pub async fn breakers(&self) -> anyhow::Result<Vec<BreakerEntry>> {
         self.get("/v1/breakers").await
+    }
+
+    /// Hands each change of a breaker to `each`, until the host goes away or `each` refuses.
+    ///
+    /// # Errors
+    /// If the host does not answer or stops in between, or what `each` says.
+    pub async fn watch_breakers(&self, each: impl FnMut(BreakerChange) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        self.lines("/v1/breakers/watch", each).await
     }
 
     /// Does something to a breaker: `open`, `close` or `reset`.

@@ -1,12 +1,15 @@
 //! How a running host answers what its control socket is asked about the mesh.
 
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream};
 use hyper::StatusCode;
+use tokio::sync::broadcast::error::RecvError;
 
 use weft_mesh::{BreakerOrder, OrderError};
 use weft_telemetry::audit::Action;
 
-use super::super::api::{AddFault, BreakerAct, BreakerEntry, Cleared, FaultEntry, Problem};
+use super::super::api::{AddFault, BreakerAct, BreakerChange, BreakerEntry, Cleared, FaultEntry, Problem};
 use super::super::server::{MeshOperations, problem};
 use super::Running;
 use super::audited::{audited, to_its_end};
@@ -14,6 +17,25 @@ use super::audited::{audited, to_its_end};
 impl MeshOperations for Running {
     fn breakers(&self) -> Vec<BreakerEntry> {
         self.host.parts().mesh.callees().into_iter().map(BreakerEntry::from).collect()
+    }
+
+    fn breaker_changes(&self) -> BoxStream<'static, BreakerChange> {
+        let parts = self.host.parts();
+        let begin = (parts.mesh.breaker_events(), parts.clock.clone());
+        let changes = stream::unfold(begin, |(mut events, clock)| async move {
+            loop {
+                match events.recv().await {
+                    Ok(event) => {
+                        let [from, to] = [event.from, event.to].map(|state| state.as_str().to_owned());
+                        let component = event.component.to_string();
+                        return Some((BreakerChange { time_ms: clock.now_ms(), component, from, to }, (events, clock)));
+                    }
+                    Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "a reader of breakers was too slow"),
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        });
+        changes.boxed()
     }
 
     fn order_breaker(
@@ -46,8 +68,8 @@ impl MeshOperations for Running {
     fn add_fault(&self, add: AddFault) -> BoxFuture<'_, Result<(), Problem>> {
         let (mesh, audit, manifest) = (self.host.parts().mesh.clone(), self.audit.clone(), self.host.manifest());
         to_its_end(async move {
-            let mut named = [&add.fault.callee, &add.fault.caller].into_iter().flatten();
-            let unknown = named.find(|id| !manifest.components.contains_key(*id));
+            let callee = add.fault.callee.iter().filter(|id| !manifest.mesh.services.contains_key(*id));
+            let unknown = callee.chain(&add.fault.caller).find(|id| !manifest.components.contains_key(*id));
             let rule = match unknown {
                 Some(id) => Err(problem(StatusCode::NOT_FOUND, format!("there is no component {id:?}"))),
                 None => add.fault.rule().map_err(|error| problem(StatusCode::BAD_REQUEST, error)),

@@ -1,18 +1,21 @@
 //! What the control socket is asked about the mesh: breakers, and faults on purpose.
 
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 
 use weft_mesh::BreakerOrder;
 
-use super::super::api::{AddFault, BreakerAct, BreakerEntry, Cleared, FaultEntry, Problem};
-use super::{Body, bad, body, decoded, json, named, nothing_at, parsed, problem};
+use super::super::api::{AddFault, BreakerAct, BreakerChange, BreakerEntry, Cleared, FaultEntry, Problem};
+use super::{Body, bad, body, decoded, json, lines, named, nothing_at, parsed, problem};
 
 /// What a host can be asked about its mesh.
 pub trait MeshOperations: Send + Sync + 'static {
-    /// All components that are called, by name.
+    /// All components and services that are called, by name.
     fn breakers(&self) -> Vec<BreakerEntry>;
+    /// What breakers do from now on. A reader that is too slow misses some.
+    fn breaker_changes(&self) -> BoxStream<'static, BreakerChange>;
     /// Does something to a breaker. It is in the audit log when this answers. 404 if there is no such component, 409 if it has no
     /// breaker.
     fn order_breaker(
@@ -37,6 +40,7 @@ pub(super) async fn route(
 ) -> Result<Response<Body>, Problem> {
     match (request.method(), segments) {
         (&Method::GET, ["breakers"]) => Ok(json(&mesh.breakers())),
+        (&Method::GET, ["breakers", "watch"]) => Ok(lines(mesh.breaker_changes())),
         (&Method::POST, ["breakers", component, order]) => {
             let component = decoded(component)?;
             let order = match *order {

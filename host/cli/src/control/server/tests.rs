@@ -3,6 +3,7 @@
 mod gateway;
 mod mesh;
 mod messaging;
+mod services;
 
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Mutex;
@@ -57,6 +58,10 @@ impl Operations for Fake {
     }
 
     fn mesh(&self) -> &dyn MeshOperations {
+        self
+    }
+
+    fn services(&self) -> &dyn ServiceOperations {
         self
     }
 

@@ -3,11 +3,18 @@
 use weft_mesh::BreakerOrder;
 
 use super::*;
-use crate::control::api::{AddFault, BreakerAct, BreakerEntry, Cleared, FaultEntry};
+use crate::control::api::{AddFault, BreakerAct, BreakerChange, BreakerEntry, Cleared, FaultEntry};
 
 impl MeshOperations for Fake {
     fn breakers(&self) -> Vec<BreakerEntry> {
         Vec::new()
+    }
+
+    fn breaker_changes(&self) -> BoxStream<'static, BreakerChange> {
+        let text = |text: &str| text.to_owned();
+        let change =
+            BreakerChange { time_ms: 1, component: text("courses-seats"), from: text("closed"), to: text("open") };
+        futures::stream::iter([change]).boxed()
     }
 
     fn order_breaker(
@@ -40,6 +47,13 @@ async fn breakers_are_ordered_by_component() {
     let server = Server::start().await;
     let client = server.client().await;
     assert!(client.breakers().await.unwrap().is_empty());
+    let mut changes = Vec::new();
+    let take = |change: BreakerChange| {
+        changes.push(change.to);
+        Ok(())
+    };
+    client.watch_breakers(take).await.unwrap();
+    assert_eq!(changes, ["open"]);
     let act = BreakerAct { actor: "ada@local".to_owned(), reason: String::new() };
     client.order_breaker("courses-seats", "open", &act).await.unwrap();
     assert_eq!(*server.asked(), ["Open courses-seats by ada@local"]);

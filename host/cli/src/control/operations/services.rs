@@ -1,0 +1,155 @@
+//! How a running host answers what its control socket is asked about the registry.
+
+use futures::future::BoxFuture;
+use hyper::StatusCode;
+
+use weft_mesh::{InstanceFilter, RegistryError, WHOLE};
+use weft_telemetry::audit::Action;
+
+use super::super::api::{
+    DeregisterInstance, InstanceEntry, Problem, RegisterInstance, ServiceDetail, ServiceEntry, ServiceList,
+};
+use super::super::server::{ServiceOperations, Since, problem};
+use super::Running;
+use super::audited::{audited, to_its_end};
+use crate::host::Host;
+use crate::services::KeepError;
+
+/// Digits of a digest that name the version of the manifest's component, as they do for those beside it.
+const VERSION_DIGITS: usize = 12;
+
+impl ServiceOperations for Running {
+    fn list(&self, since: Option<Since>) -> BoxFuture<'_, Result<ServiceList, Problem>> {
+        Box::pin(async move {
+            let registry = self.host.parts().mesh.registry();
+            if let Some(Since { index, wait }) = since {
+                registry.changed(None, index, wait).await.map_err(explained)?;
+            }
+            // Before the services: what changes in between is told again.
+            let index = registry.index();
+            let services = registry.services().into_iter().map(ServiceDetail::from);
+            let services = services.chain(functions(&self.host)).map(ServiceEntry::from).collect();
+            Ok(ServiceList { index, services })
+        })
+    }
+
+    fn discover(
+        &self,
+        name: String,
+        filter: InstanceFilter,
+        since: Option<Since>,
+    ) -> BoxFuture<'_, Result<ServiceDetail, Problem>> {
+        Box::pin(async move {
+            if let Some(function) = functions(&self.host).into_iter().find(|one| one.name == name) {
+                return Ok(filtered(function, &filter));
+            }
+            let registry = self.host.parts().mesh.registry();
+            if let Some(Since { index, wait }) = since {
+                registry.changed(Some(&name), index, wait).await.map_err(explained)?;
+            }
+            Ok(registry.discover(&name, &filter).map_err(explained)?.into())
+        })
+    }
+
+    fn register(&self, name: String, register: RegisterInstance) -> BoxFuture<'_, Result<InstanceEntry, Problem>> {
+        let (host, audit) = (self.host.clone(), self.audit.clone());
+        to_its_end(async move {
+            let detail = format!("{name} {}", register.address);
+            let (actor, reason) = (register.actor.clone(), register.reason.clone());
+            let action = Action { actor, action: "register instance".to_owned(), detail, reason, ..Action::default() };
+            let done = registered(&host, &name, &register).await;
+            audited(&audit, action, done).await
+        })
+    }
+
+    fn deregister(&self, name: String, id: String, act: DeregisterInstance) -> BoxFuture<'_, Result<(), Problem>> {
+        let (host, audit) = (self.host.clone(), self.audit.clone());
+        to_its_end(async move {
+            let done = match not_a_function(&host, &name) {
+                Ok(()) => host.parts().external.deregister(&name, &id).await.map(drop).map_err(not_kept),
+                Err(problem) => Err(problem),
+            };
+            let DeregisterInstance { actor, reason } = act;
+            let (action, detail) = ("deregister instance".to_owned(), format!("{name} {id}"));
+            audited(&audit, Action { actor, action, detail, reason, ..Action::default() }, done).await
+        })
+    }
+
+    fn renew(&self, name: String, id: String) -> BoxFuture<'_, Result<(), Problem>> {
+        Box::pin(async move { self.host.parts().mesh.registry().renew(&name, &id).map_err(explained) })
+    }
+}
+
+async fn registered(host: &Host, name: &str, register: &RegisterInstance) -> Result<InstanceEntry, Problem> {
+    not_a_function(host, name)?;
+    let instance = register.instance().map_err(|error| problem(StatusCode::BAD_REQUEST, error))?;
+    let id = instance.id.clone();
+    host.parts().external.register(name, instance).await.map_err(not_kept)?;
+    let service = host.parts().mesh.registry().discover(name, &InstanceFilter::default()).map_err(explained)?;
+    let view = service.instances.into_iter().find(|view| view.instance.id == id);
+    let gone = || problem(StatusCode::CONFLICT, "the instance was taken out at once by somebody else");
+    view.map(InstanceEntry::from).ok_or_else(gone)
+}
+
+fn not_a_function(host: &Host, name: &str) -> Result<(), Problem> {
+    if !host.manifest().components.contains_key(name) {
+        return Ok(());
+    }
+    let text =
+        format!("{name:?} is a function of the application: the manifest says what it is, and versions are deployed");
+    Err(problem(StatusCode::CONFLICT, text))
+}
+
+/// The application's functions, each with its versions.
+fn functions(host: &Host) -> Vec<ServiceDetail> {
+    let (manifest, versions) = (host.manifest(), host.versions().all());
+    let engine = &host.parts().engine;
+    let of = |component: &weft_core::manifest::Component| {
+        let id = &component.id;
+        let beside = || versions.iter().filter(|version| version.component == *id);
+        let left = WHOLE.saturating_sub(beside().map(|version| version.weight).sum());
+        let digest = engine.digest(id);
+        let name = digest.as_deref().and_then(|digest| digest.get(..VERSION_DIGITS)).unwrap_or_default();
+        let entry = |version: &str, weight: u32, declared| InstanceEntry {
+            id: if declared { id.to_string() } else { format!("{id}@{version}") },
+            version: Some(version.to_owned()),
+            weight,
+            declared,
+            // An optional component may have no file.
+            healthy: digest.is_some(),
+            status: if digest.is_some() { "passing" } else { "critical" }.to_owned(),
+            ..InstanceEntry::default()
+        };
+        let own = entry(name, left, true);
+        let instances = std::iter::once(own).chain(beside().map(|one| entry(one.name(), one.weight, false))).collect();
+        ServiceDetail { name: id.to_string(), kind: "function".to_owned(), index: 0, instances }
+    };
+    manifest.running().map(of).collect()
+}
+
+fn filtered(mut function: ServiceDetail, filter: &InstanceFilter) -> ServiceDetail {
+    function.instances.retain(|instance| {
+        (filter.version.is_none() || filter.version == instance.version)
+            && filter.tags.is_empty()
+            && (!filter.healthy || instance.healthy)
+    });
+    function
+}
+
+fn not_kept(error: KeepError) -> Problem {
+    match error {
+        KeepError::Refused(error) => explained(error),
+        KeepError::Kept { .. } => problem(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+    }
+}
+
+fn explained(error: RegistryError) -> Problem {
+    let status = match error {
+        RegistryError::NoService(_) | RegistryError::NoInstance(..) => StatusCode::NOT_FOUND,
+        RegistryError::Declared(..)
+        | RegistryError::NoTtl(..)
+        | RegistryError::Private(..)
+        | RegistryError::TooMany(_) => StatusCode::CONFLICT,
+    };
+    problem(status, error.to_string())
+}
