@@ -326,3 +326,76 @@ fn an_instance_with_a_time_to_live_has_to_be_renewed() {
     });
     bench.refused(&["services", "renew", "found", "short"], "no instance");
 }
+
+#[test]
+fn a_deployment_keeps_the_services_that_it_does_not_change() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let manifest = folder.path().join("spin.toml");
+    let root = repository::root();
+    let text = std::fs::read_to_string(root.join("tests/applications/services/spin.toml")).expect("the manifest");
+    let text = text.replace("../../../components", &root.join("components").display().to_string());
+    std::fs::write(&manifest, &text).expect("room");
+    let (one, registered) = (Origin::start("one"), Origin::start("registered"));
+    let options = Options { manifest: manifest.clone(), options: vec!["--watch".to_owned()], ..Options::default() };
+    let platform = Platform::start_with(&options.env("SPIN_VARIABLE_ONE", &one.url()));
+    let bench = Bench { platform, origins: Vec::new() };
+    bench.weft(&["services", "register", "found", &registered.url()]);
+    one.answer_always(Some(500));
+    for _ in 0..10 {
+        assert_eq!(bench.get("once").0, 500);
+    }
+    let index = |bench: &Bench| bench.json(&["services", "health", "once"])["index"].clone();
+    let before = index(&bench);
+    let added = "[application.tool.weft.mesh.services.added]\nendpoints = [\"http://added.example\"]\n";
+    let changed = text
+        .replace("deadline_ms = 2000", "deadline_ms = 2001")
+        .replace("remove_after_ms = 300", "remove_after_ms = 301");
+    assert_ne!(changed, text);
+    std::fs::write(&manifest, format!("{text}\n{added}")).expect("room");
+    eventually("it is deployed", || if bench.weft(&["services", "list"]).contains("added") { Ok(()) } else { Err(()) });
+    assert_eq!((bench.get("once").0, index(&bench)), (503, before), "its breaker is open still, and nobody is told");
+    assert_eq!(bench.get("found"), ok("registered"));
+    // A policy that changes begins anew; instances and what is registered stay.
+    std::fs::write(&manifest, changed).expect("room");
+    eventually("it is deployed", || match bench.get("once").0 {
+        500 => Ok(()),
+        other => Err(other),
+    });
+    let instance = bench.json(&["services", "health", "once"])["instances"][0].take();
+    assert!(instance["requests"].as_u64().is_some_and(|requests| requests > 10), "{instance}");
+    assert_eq!(bench.get("found"), ok("registered"));
+}
+
+#[test]
+fn what_breakers_do_is_told_as_it_happens() {
+    let bench = Bench::start(1);
+    let data = bench.platform.data();
+    let mut watching = std::process::Command::new(repository::weft())
+        .args(["--data".as_ref(), data.as_os_str()])
+        .args(["breakers", "watch", "--json"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("weft can be started");
+    let mut told = std::io::BufReader::new(watching.stdout.take().expect("its output"));
+    // Until it listens, nobody knows that it does: so both are done until the first is told.
+    let first = {
+        let (done, is_done) = std::sync::mpsc::channel();
+        let reading = thread::spawn(move || {
+            let mut line = String::new();
+            std::io::BufRead::read_line(&mut told, &mut line).expect("a line");
+            done.send(()).expect("the test waits");
+            line
+        });
+        eventually("a change is told", || {
+            bench.weft(&["breakers", "open", "once"]);
+            bench.weft(&["breakers", "reset", "once"]);
+            is_done.try_recv()
+        });
+        reading.join().expect("a line")
+    };
+    watching.kill().expect("it runs");
+    watching.wait().expect("it ends");
+    let change: Value = serde_json::from_str(&first).expect("JSON");
+    assert_eq!(change["component"], "once", "{change}");
+    assert!(change["to"] == "open" || change["to"] == "closed", "{change}");
+}

@@ -15,7 +15,7 @@ use crate::control::api::{Call, Info, Problem, Ran, RouteEntry, Run};
 use crate::control::client::Client;
 use crate::control::server::{
     GatewayOperations, LogFilter, MeshOperations, MessagingOperations, Operations, ProjectionOperations,
-    SagaOperations, SchemaOperations, VersionOperations, serve,
+    SagaOperations, SchemaOperations, ServiceOperations, VersionOperations, serve,
 };
 use crate::import::oulad::{Course, Row};
 
@@ -91,6 +91,9 @@ impl Operations for Application {
         unreachable!("an import does not ask")
     }
     fn versions(&self) -> &dyn VersionOperations {
+        unreachable!("an import does not ask")
+    }
+    fn services(&self) -> &dyn ServiceOperations {
         unreachable!("an import does not ask")
     }
     fn schemas(&self) -> &dyn SchemaOperations {
