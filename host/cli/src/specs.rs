@@ -263,6 +263,7 @@ pub fn services(
             component: service.name.clone(),
             kind: Kind::Service,
             callers: BTreeSet::new(),
+            rules: service.calls.rules.clone(),
             deadline: Duration::from_millis(service.deadline_ms.into()),
             max_concurrent: to_usize(service.max_concurrent),
             max_pending: to_usize(service.max_pending),

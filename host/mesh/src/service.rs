@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use weft_core::manifest::access::Operation;
 use weft_core::{Clock, Failure, Fault, Outcome, Reason};
 
 use crate::attempts::{Attempts, Failing, within};
@@ -18,7 +19,7 @@ use crate::registry::{Registry, Service};
 use crate::retry;
 
 /// A request, as far as policy cares.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Ask<'a> {
     /// Of which service.
     pub service: &'a str,
@@ -28,6 +29,8 @@ pub struct Ask<'a> {
     pub deadline: Duration,
     /// Its method.
     pub method: &'a str,
+    /// The value of one of its headers.
+    pub header: &'a (dyn Fn(&str) -> Option<&'a str> + Sync),
     /// Whether it has its effect once however often it is made.
     pub is_idempotent: bool,
     /// Whether it can be made more than once at all: a body that streams cannot be sent again, and a step of a saga says itself when
@@ -94,6 +97,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         M: Future<Output = Result<T, E>> + Send,
     {
         let callee = &service.callee;
+        callee.authorise(ask.caller, Operation::Request { method: ask.method, header: ask.header })?;
         let deadline = ask.deadline.min(self.clock.monotonic() + callee.policy.deadline);
         let permit = callee.bulkhead.enter(self.until(deadline)).await?;
         let passage = callee.pass(&self.clock, deadline)?;

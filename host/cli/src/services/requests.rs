@@ -83,11 +83,13 @@ impl Inner {
         let is_idempotent = is_idempotent(&head);
         // Before it takes a place: a component that writes its body slowly must not keep others out.
         let body = Outgoing::of(&head, body, is_idempotent).await?;
+        let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
         let ask = Ask {
             service,
             caller: context.caller.as_deref(),
             deadline: context.deadline,
             method: head.method.as_str(),
+            header: &header,
             is_idempotent,
             again: body.is_kept() && context.step.is_none(),
         };
@@ -105,6 +107,8 @@ impl Inner {
         match came {
             Came::Response(response) => Ok(response.map(|body| body.map_err(to_wasi).boxed_unsync())),
             Came::Error(error) => Err(to_wasi(error)),
+            // As if it were not granted.
+            Came::Nothing if failure.reason == Reason::Denied => Err(FunctionBodyError::HttpRequestDenied),
             Came::Nothing => Ok(refused(failure)),
         }
     }

@@ -380,7 +380,7 @@ fn what_a_copy_calls_is_not_copied_nor_made_again_nor_counted() {
     assert_eq!((bench.runs(), bench.mesh.callees()[0].breaker.unwrap().failures), (1, 0));
     assert_eq!(bench.mesh.mirrored("seats")[0].1, MirrorView::default());
     let policy = bench.mesh.inner.callees.load()["seats"].policy.clone();
-    bench.mesh.configure(vec![CalleePolicy { durable: true, ..policy }], Vec::new());
+    bench.mesh.configure(vec![CalleePolicy { durable: true, ..policy }], Vec::new(), Vec::new());
     assert_eq!(bench.call(of_copy).unwrap_err().reason, Reason::Denied);
     assert_eq!(bench.runs(), 0);
 }
@@ -411,7 +411,7 @@ fn a_rule_refuses_what_a_declared_caller_may_not() {
         headers: Vec::new(),
     };
     let policy = bench.mesh.inner.callees.load()["seats"].policy.clone();
-    bench.mesh.configure(vec![CalleePolicy { rules: vec![rule], ..policy }], Vec::new());
+    bench.mesh.configure(vec![CalleePolicy { rules: vec![rule], ..policy }], Vec::new(), Vec::new());
     let refused = bench.call(invocation()).unwrap_err();
     assert_eq!((refused.reason, refused.outcome), (Reason::Denied, Outcome::NotAttempted));
     assert!(refused.message.contains("enroll may not call a:b/c@1.0.0#reserve of seats"), "{refused}");

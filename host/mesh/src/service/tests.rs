@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use weft_core::clock::ManualClock;
+use weft_core::manifest::access::AccessRule;
 use weft_core::manifest::mesh::{Breaker, CallPolicy, Hedge, Retry};
 use weft_core::manifest::service::{Ejection, HealthCheck, LoadBalance};
 use weft_core::{Invocation, Runner};
@@ -67,6 +68,7 @@ fn policies(calls: &CallPolicy, ids: &[&str]) -> (CalleePolicy, ServicePolicy) {
         component: "pay".into(),
         kind: Kind::Service,
         callers: BTreeSet::new(),
+        rules: calls.rules.clone(),
         deadline: ms(30_000),
         max_concurrent: 100,
         max_pending: 100,
@@ -97,7 +99,8 @@ impl Bench {
 
     fn ask(is_idempotent: bool) -> Ask<'static> {
         let (service, method) = ("pay", if is_idempotent { "GET" } else { "POST" });
-        Ask { service, caller: Some("shop"), deadline: ms(1_000_000), method, is_idempotent, again: true }
+        let header = &|name: &str| (name == "x-tenant").then_some("a");
+        Ask { service, caller: Some("shop"), deadline: ms(1_000_000), method, header, is_idempotent, again: true }
     }
 
     async fn send(&self, to: Destination) -> Answer {
@@ -167,6 +170,28 @@ fn what_may_have_had_its_effect_is_made_again_only_if_it_has_it_once() {
         bench.script([(0, Err(failure.clone()))]);
         let _ = bench.request(&Ask { again, ..Bench::ask(is_idempotent) });
         assert_eq!(bench.sent().len(), attempts, "{is_idempotent} {again} {failure:?}");
+    }
+}
+
+#[test]
+fn a_request_that_a_rule_is_against_is_refused_and_counts_nowhere() {
+    let rule = |tenant: &str| AccessRule {
+        allows: true,
+        callers: vec!["shop".into()],
+        functions: Vec::new(),
+        methods: vec!["GET".into()],
+        headers: vec![("x-tenant".into(), tenant.into())],
+    };
+    for (rules, is_idempotent, may) in [
+        (vec![], false, true),
+        (vec![rule("a")], true, true),
+        (vec![rule("a")], false, false),
+        (vec![rule("b")], true, false),
+    ] {
+        let bench = Bench::new(&CallPolicy { rules, ..CallPolicy::default() }, &["a"]);
+        let answer = bench.request(&Bench::ask(is_idempotent));
+        assert_eq!(answer.map_err(|failure| failure.reason), if may { Ok(7) } else { Err(Reason::Denied) });
+        assert_eq!(bench.sent().len(), usize::from(may));
     }
 }
 

@@ -102,7 +102,9 @@ fn not_a_function(host: &Host, name: &str) -> Result<(), Problem> {
 
 /// The application's functions, each with its versions.
 fn functions(host: &Host) -> Vec<ServiceDetail> {
-    let (manifest, versions) = (host.manifest(), host.versions().all());
+    let manifest = host.manifest();
+    let mut versions = Vec::clone(&host.versions().all());
+    versions.extend(host.declared_versions());
     let engine = &host.parts().engine;
     let of = |component: &weft_core::manifest::Component| {
         let id = &component.id;
@@ -110,8 +112,8 @@ fn functions(host: &Host) -> Vec<ServiceDetail> {
         let left = WHOLE.saturating_sub(beside().map(|version| version.weight).sum());
         let digest = engine.digest(id);
         let name = digest.as_deref().and_then(|digest| digest.get(..VERSION_DIGITS)).unwrap_or_default();
-        let entry = |version: &str, weight: u32, declared| InstanceEntry {
-            id: if declared { id.to_string() } else { format!("{id}@{version}") },
+        let entry = |called: &str, version: &str, weight: u32, declared| InstanceEntry {
+            id: called.to_owned(),
             version: Some(version.to_owned()),
             weight,
             declared,
@@ -120,8 +122,9 @@ fn functions(host: &Host) -> Vec<ServiceDetail> {
             status: if digest.is_some() { "passing" } else { "critical" }.to_owned(),
             ..InstanceEntry::default()
         };
-        let own = entry(name, left, true);
-        let instances = std::iter::once(own).chain(beside().map(|one| entry(one.name(), one.weight, false))).collect();
+        let own = entry(id, name, left, true);
+        let beside = beside().map(|one| entry(&one.function(), one.name(), one.weight, one.declared.is_some()));
+        let instances = std::iter::once(own).chain(beside).collect();
         ServiceDetail { name: id.to_string(), kind: "function".to_owned(), index: 0, instances }
     };
     manifest.running().map(of).collect()
