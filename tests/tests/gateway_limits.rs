@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use weft_tests::http::Response;
 use weft_tests::platform::{Options, Platform};
 use weft_tests::repository;
+use weft_tests::servers;
 use weft_tests::tokens::Token;
 use weft_tests::wait::eventually;
 
@@ -224,4 +225,36 @@ fn the_education_platform_has_the_limits_of_its_services() {
     assert!(admitted.iter().all(|status| *status == 200) && *last == 429, "{statuses:?}");
     assert_eq!(violated(&as_user(&platform, "/api/payments", "ada")), ["payments"]);
     assert_eq!(as_user(&platform, "/api/payments", "bob").status, 200);
+}
+
+#[test]
+fn hosts_count_together_in_a_redis_server() {
+    let Some(redis) = servers::redis() else { return };
+    let shared = options().env("SPIN_VARIABLE_LIMITS_REDIS", &format!("{redis}/6"));
+    let hosts = [Platform::start_with(&shared), Platform::start_with(&shared)];
+    // What an earlier run has counted is still there.
+    let user = uuid::Uuid::new_v4().to_string();
+    for (host, left) in [(0, "2"), (1, "1"), (0, "0")] {
+        let answer = as_user(&hosts[host], "/mine", &user);
+        assert_eq!((answer.status, answer.header("x-ratelimit-remaining")), (200, Some(left)), "{host}");
+    }
+    for host in &hosts {
+        let refused = as_user(host, "/mine", &user);
+        assert_eq!(violated(&refused), ["default"]);
+        assert!(
+            refused.header("retry-after").is_some_and(|after| after.parse::<u32>().is_ok_and(|s| s > 0 && s <= 916))
+        );
+    }
+    assert_eq!(as_user(&hosts[1], "/mine", &format!("{user}-other")).status, 200);
+}
+
+#[test]
+fn a_host_counts_for_itself_where_nobody_else_answers() {
+    let alone = options().env("SPIN_VARIABLE_LIMITS_REDIS", "redis://127.0.0.1:1");
+    let platform = Platform::start_with(&alone);
+    for _ in 0..3 {
+        assert_eq!(as_user(&platform, "/mine", "ada").status, 200);
+    }
+    assert_eq!(violated(&as_user(&platform, "/mine", "ada")), ["default"]);
+    assert!(platform.log().contains("shared limits cannot be asked"));
 }

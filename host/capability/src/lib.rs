@@ -15,6 +15,7 @@ pub mod projection;
 pub mod push;
 pub mod redis;
 pub mod schema;
+pub mod shared_limits;
 pub mod spin_sqlite;
 pub mod sql;
 mod sqlite_file;

@@ -17,10 +17,12 @@ use weft_capability::projection::Projections;
 use weft_capability::push::PushHub;
 use weft_capability::push::embedded::{Embedded as EmbeddedHub, PushOptions};
 use weft_capability::schema::{Registry, SchemaCheck};
+use weft_capability::shared_limits::redis::RedisLimits;
 use weft_capability::spin_sqlite::Databases;
 use weft_capability::sql::{ContextSettings, KeptSince, SqlHost, SqlSettings};
 use weft_core::disk::{Disk, DiskLock, RealDisk};
 use weft_core::manifest::{Diagnostic, KeyValueStore, Manifest, RuntimeConfig, Variables};
+use weft_core::shared_limits::SharedLimits;
 use weft_core::{Clock, Failpoints, SystemClock};
 use weft_durable::Sagas;
 use weft_engine::{Engine, EngineError, EngineOptions, Services};
@@ -152,9 +154,11 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
     let inside = Arc::new(Inside::new(engine.clone(), mesh.clone(), external.clone()));
     engine.connect_inside(inside.clone());
     let projections = Projections::open(data, clock.clone())?;
+    let shared_limits = shared_limits(&manifest, &variables, &resolver, &clock)?;
     let parts = Parts {
         place: place.clone(),
         clock,
+        shared_limits,
         resolver,
         engine,
         mesh,
@@ -210,6 +214,21 @@ fn application(manifest: Manifest, place: &Place, dialect: Dialect) -> anyhow::R
             Ok((manifest, variables))
         }
     }
+}
+
+/// Where several hosts count together, if the manifest names a variable for that and it has a value.
+fn shared_limits(
+    manifest: &Manifest,
+    variables: &Variables,
+    resolver: &Arc<dyn Resolve>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Option<Arc<dyn SharedLimits>>> {
+    let Some(variable) = &manifest.gateway.shared_limits else { return Ok(None) };
+    let Some(url) = variables.get(variable).filter(|url| !url.is_empty()) else { return Ok(None) };
+    let limits = RedisLimits::new(url, &manifest.application.name, resolver, clock);
+    // The URL may hold a password.
+    let problem = |why| refused(vec![manifest.problem(variable.line, format!("variable `{}`: {why}", variable.value))]);
+    Ok(Some(Arc::new(limits.map_err(problem)?)))
 }
 
 /// The embedded store, with labels elsewhere where the runtime configuration says so.

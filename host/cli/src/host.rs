@@ -23,6 +23,7 @@ use weft_capability::schema::Registry;
 use weft_capability::spin_sqlite::Databases;
 use weft_core::disk::DiskLock;
 use weft_core::manifest::{Diagnostic, Manifest, ProjectionSource, Variables};
+use weft_core::shared_limits::SharedLimits;
 use weft_core::{Call as _, CallContext, Clock, Failure, Invocation, Target};
 use weft_durable::Sagas;
 use weft_engine::{Engine, FunctionSpec, Value};
@@ -52,6 +53,8 @@ pub struct Parts {
     pub place: Place,
     /// The machine's time.
     pub clock: Arc<dyn Clock>,
+    /// Where rate limits are counted for several hosts together.
+    pub shared_limits: Option<Arc<dyn SharedLimits>>,
     /// Resolves the names of other hosts.
     pub resolver: Arc<dyn Resolve>,
     /// Runs functions.

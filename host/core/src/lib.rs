@@ -13,6 +13,7 @@ pub mod id;
 pub mod manifest;
 pub mod outbound;
 pub mod push;
+pub mod shared_limits;
 pub mod topic;
 pub mod whole;
 

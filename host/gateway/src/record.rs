@@ -158,7 +158,7 @@ impl Record {
 
     /// The rate limit to tell the client of.
     pub fn limit(&self) -> Option<&Shown> {
-        let admitted = self.admitted.iter().filter_map(|admission| admission.get()?.nearest.as_ref());
+        let admitted = self.admitted.iter().filter_map(|admission| admission.get()?.nearest());
         self.refused.get().or_else(|| admitted.reduce(Shown::nearer))
     }
 

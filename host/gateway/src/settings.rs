@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use weft_core::manifest;
 use weft_core::push::PushHub;
+use weft_core::shared_limits::SharedLimits;
 
 use crate::policy::Policy;
 
@@ -77,6 +78,8 @@ pub struct Settings {
     pub rate_limits: manifest::RateLimits,
     /// How many of them run at a time.
     pub overload: manifest::Overload,
+    /// Who counts for several hosts together; without it each counts for itself.
+    pub shared_limits: Option<Arc<dyn SharedLimits>>,
     /// What `/.well-known/spin/info` tells.
     pub application: About,
 }

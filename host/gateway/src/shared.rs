@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore};
 use weft_core::Clock;
 use weft_core::manifest::{self, RateLimits};
+use weft_core::shared_limits::SharedLimits;
 
 use crate::auth::Authenticator;
 use crate::compressed;
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     rate_limits: RwLock<Arc<LimitSet>>,
     /// How many may run at a time.
     pub overload: Arc<Overload>,
+    /// Who counts for several hosts together.
+    pub shared_limits: Option<Arc<dyn SharedLimits>>,
     /// Requests in work.
     pub in_flight: AtomicUsize,
     /// Set once the gateway takes no more connections.
@@ -74,6 +77,7 @@ impl Shared {
             served: RwLock::default(),
             auth_changed: Notify::new(),
             rate_limits: RwLock::new(Arc::new(LimitSet::new(&settings.rate_limits, &LimitSet::default()))),
+            shared_limits: settings.shared_limits,
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             compressing: Arc::new(Semaphore::new(compressed::AT_ONCE)),

@@ -5,17 +5,21 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Got, Server, Setup, protected, public};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use futures::future::BoxFuture;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::json;
+use tokio::sync::Notify;
+use weft_core::Failure;
 use weft_core::clock::ManualClock;
 use weft_core::manifest::{self, RateLimit, RateLimits, RateScope, RateStrategy, Route, Tier};
+use weft_core::shared_limits::{SharedAnswer, SharedAsk, SharedLimits, SharedStanding};
 use weft_gateway::{ApiKey, ApiKeys, AuthSettings, ClaimNames, Identity, KeySet, Policy, Settings, api_key_hash};
 
 const NOW_S: u64 = 1_800_000_000;
@@ -336,4 +340,47 @@ async fn from_anybody_else_what_is_forwarded_means_nothing() {
         let got = server.send("GET", "/public", &[("x-forwarded-for", &forwarded)], "").await;
         assert_eq!(got.status, status, "{number}");
     }
+}
+
+/// Admits what asks for one count, and refuses what asks for two.
+#[derive(Debug, Default)]
+struct Others {
+    asked: Mutex<Vec<Vec<String>>>,
+    given_back: Mutex<Vec<String>>,
+    gave_back: Notify,
+}
+
+impl SharedLimits for Others {
+    fn admit(&self, asks: Vec<SharedAsk>) -> BoxFuture<'_, Result<SharedAnswer, Failure>> {
+        let is_admitted = asks.len() < 2;
+        let standing = SharedStanding { remaining: 0, reset: Duration::from_secs(7), mark: 5 };
+        let standings = vec![standing; asks.len()];
+        self.asked.lock().unwrap().push(asks.into_iter().map(|ask| ask.key).collect());
+        Box::pin(async move { Ok(SharedAnswer { is_admitted, standings }) })
+    }
+
+    fn give_back(&self, asks: Vec<(SharedAsk, u64)>) -> BoxFuture<'_, Result<(), Failure>> {
+        assert!(asks.iter().all(|(_, mark)| *mark == 5));
+        self.given_back.lock().unwrap().extend(asks.into_iter().map(|(ask, _)| ask.key));
+        self.gave_back.notify_one();
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[tokio::test]
+async fn what_the_counts_of_several_hosts_refuse_is_given_back_to_all() {
+    let (mut setup, _) = setup();
+    let others = Arc::new(Others::default());
+    setup.settings.shared_limits = Some(others.clone());
+    let server = setup.start().await;
+    let admitted = server.with_token("/public", "ada").await;
+    assert_eq!((admitted.status, headers(&admitted, ["x-ratelimit-remaining"])), (200, [Some("0".to_owned())]));
+    let refused = server.with_token("/any", "ada").await;
+    assert_eq!((refused.status, headers(&refused, ["retry-after"])), (429, [Some("7".to_owned())]));
+    others.gave_back.notified().await;
+    let asked = std::mem::take(&mut *others.asked.lock().unwrap());
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    assert_eq!(*others.given_back.lock().unwrap(), asked[1], "what was admitted before");
+    assert!(asked[0][0].starts_with("user:sliding-"), "{asked:?}");
+    assert_eq!(server.with_token("/unlimited", "ada").await.status, 200);
 }

@@ -10,16 +10,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use redis::aio::MultiplexedConnection;
-use redis::{ErrorKind, FromRedisValue, Script, ScriptInvocation};
-use tokio::sync::Mutex;
+use redis::{FromRedisValue, Script, ScriptInvocation};
 
-use weft_core::outbound::OutboundHosts;
 use weft_core::{Clock, Failure, Fault, Reason};
 
 use super::{Entry, Error, Store, Swap, Write, check_batch, check_key, check_value};
-use crate::outbound::{Budget, Dialer, Resolve};
-use crate::redis::{destination, dial};
+use crate::outbound::Resolve;
+use crate::redis::server::{Server, ServerError};
 use blocking::Blocking;
 
 /// The largest answer, in bytes. A batch may ask for more than fits; it gets an error.
@@ -28,23 +25,9 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// Key-value stores in one database of a Redis server.
 #[derive(Debug)]
 pub struct RedisStore {
-    server: Arc<Server>,
+    server: Arc<Stores>,
     clock: Arc<dyn Clock>,
     blocking: Blocking,
-}
-
-/// The server, with a connection that is made when it is needed and made anew when it broke.
-struct Server {
-    url: String,
-    dialer: Dialer,
-    line: Mutex<Option<(MultiplexedConnection, Budget)>>,
-}
-
-impl std::fmt::Debug for Server {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The URL may hold a password.
-        f.debug_struct("Server").finish_non_exhaustive()
-    }
 }
 
 impl RedisStore {
@@ -54,7 +37,7 @@ impl RedisStore {
     /// If it is no such URL.
     pub fn new(url: &str, resolver: &Arc<dyn Resolve>, clock: &Arc<dyn Clock>) -> Result<Self, Failure> {
         let bad = |message: String| Failure::not_attempted(Fault::Host, Reason::Internal, message);
-        let server = || Server::new(url, resolver.clone(), clock.clone()).map_err(bad);
+        let server = || Server::new(url, MAX_ANSWER_BYTES, resolver.clone(), clock.clone()).map(Stores).map_err(bad);
         let blocking = Blocking::new(server()?, clock.clone());
         Ok(Self { server: Arc::new(server()?), clock: clock.clone(), blocking })
     }
@@ -66,48 +49,20 @@ impl RedisStore {
     }
 }
 
-impl Server {
-    fn new(url: &str, resolver: Arc<dyn Resolve>, clock: Arc<dyn Clock>) -> Result<Self, String> {
-        let to =
-            destination(url).map_err(|_| "the URL is none of a Redis server: redis://host[:port][/db]".to_owned())?;
-        let host = if to.host.contains(':') { format!("[{}]", to.host) } else { to.host };
-        let allowed = format!("{}://{host}:{}", to.scheme, to.port).parse().map_err(|error| format!("{error}"))?;
-        let hosts = OutboundHosts::new(vec![allowed]);
-        let dialer = Dialer::new(hosts, resolver, clock).map_err(|error| error.to_string())?;
-        Ok(Self { url: url.to_owned(), dialer, line: Mutex::new(None) })
-    }
+/// The server of the stores.
+#[derive(Debug)]
+struct Stores(Server);
 
-    async fn line(&self) -> Result<(MultiplexedConnection, Budget), Error> {
-        let mut line = self.line.lock().await;
-        if let Some(line) = &*line {
-            return Ok(line.clone());
-        }
-        let budget = Budget::new(MAX_ANSWER_BYTES);
-        let connection = dial(&self.dialer, &self.url, budget.clone()).await.map_err(|error| {
-            let message = format!("the key-value store's Redis server: {error}");
-            Failure::not_attempted(Fault::Backend, Reason::Unavailable, message)
-        })?;
-        Ok(line.insert((connection, budget)).clone())
-    }
-
+impl Stores {
     async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, Error> {
-        let (mut connection, budget) = self.line().await?;
-        budget.renew();
-        let answer: Result<T, redis::RedisError> = script.invoke_async(&mut connection).await;
-        match answer {
-            Ok(answer) => Ok(answer),
-            Err(_) if budget.is_spent() => {
-                *self.line.lock().await = None;
-                Err(Error::TooLarge(format!("the answer has more than {MAX_ANSWER_BYTES} bytes; ask for fewer keys")))
-            }
-            Err(error) => {
-                if matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse) || error.is_timeout() {
-                    *self.line.lock().await = None;
-                }
-                let message = format!("the key-value store's Redis server: {error}");
-                Err(Failure::unknown(Fault::Backend, Reason::Unavailable, message).into())
-            }
-        }
+        let unavailable = |of: fn(Fault, Reason, String) -> Failure, error: &ServerError| {
+            of(Fault::Backend, Reason::Unavailable, format!("the key-value store's Redis server: {error}")).into()
+        };
+        self.0.run(script).await.map_err(|error| match error {
+            ServerError::Unreached(_) => unavailable(Failure::not_attempted, &error),
+            ServerError::TooLarge(_) => Error::TooLarge(format!("{error}; ask for fewer keys")),
+            ServerError::Failed(_) => unavailable(Failure::unknown, &error),
+        })
     }
 
     async fn get_many(&self, label: &str, keys: &[String], now_ms: u64) -> Result<Vec<Option<Entry>>, Error> {
@@ -309,7 +264,7 @@ mod tests {
         }
         clock.advance(Duration::from_secs(2));
         kv.set(&label, "last", Bytes::from("x"), None).await.unwrap();
-        let (mut connection, _) = store.server.line().await.unwrap();
+        let (mut connection, _) = store.server.0.line().await.unwrap();
         let key = format!("weft:kv:{{{label}}}:values");
         let left: usize = redis::cmd("HLEN").arg(key).query_async(&mut connection).await.unwrap();
         assert_eq!(left, 1);

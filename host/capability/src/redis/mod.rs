@@ -1,8 +1,9 @@
 //! Outbound Redis: a component reaches the servers that its manifest allows, by the rule of outbound HTTP. Here is the
 //! client; the WIT interfaces are in [`glue`]. That the host itself may keep key-value stores in Redis is
-//! [`crate::kv::redis`]'s business.
+//! [`crate::kv::redis`]'s business, and that hosts may share counts there [`crate::shared_limits`]'.
 
 pub mod glue;
+pub(crate) mod server;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -119,6 +119,9 @@ impl<'m> Check<'m> {
                 self.variable("spin.public_key", variable.line, variable);
             }
         }
+        if let Some(variable) = &self.manifest.gateway.shared_limits {
+            self.variable("gateway.shared_limits", variable.line, variable);
+        }
         let keys = self.manifest.auth.iter().flat_map(|auth| &auth.keys);
         for key in keys {
             if let KeySource::Variable(name) = &key.value {

@@ -11,9 +11,11 @@ mod push;
 mod tls;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::diagnostic::Located;
 use super::limits::DEADLINE_MS;
 use super::rate_limit::RateLimits;
 use super::section::Section;
@@ -72,6 +74,9 @@ pub struct Gateway {
     pub overload: Overload,
     /// What is told of the routes in OpenAPI, if anything is.
     pub openapi: Option<OpenApi>,
+    /// The variable with the URL of the Redis server in which hosts share the counts of rate limits; they are shared unless its value is
+    /// empty.
+    pub shared_limits: Option<Located<Arc<str>>>,
 }
 
 impl Default for Gateway {
@@ -95,6 +100,7 @@ impl Default for Gateway {
             rate_limits: RateLimits::default(),
             overload: Overload::default(),
             openapi: None,
+            shared_limits: None,
         }
     }
 }
@@ -124,6 +130,7 @@ impl Gateway {
             rate_limits: RateLimits::read(&section),
             overload: overload.unwrap_or_default(),
             openapi: section.section("openapi").map(|table| OpenApi::read(table, files)),
+            shared_limits: section.string("shared_limits"),
         };
         if gateway.proxy_protocol && gateway.trusted_proxies.is_empty() {
             section.report_with_help(

@@ -3,14 +3,16 @@
 //! comes between the questions and the counting and no two requests wait for each other.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, MutexGuard};
+use std::sync::{Arc, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use weft_core::manifest::{MAX_ROUTE_LIMITS, RateScope, RateStrategy};
+use weft_core::shared_limits::Window;
 
 use super::key::Hashed;
 use super::rule::Rule;
+use super::shared::{self, Shared};
 use super::table::{Shard, Table, Taken};
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -31,6 +33,8 @@ pub(crate) struct Limit {
     pub scope: Scope,
     pub(super) table: Table,
     pub(super) max_keys: u32,
+    /// How hosts count it together, and what its keys begin with then; each counts for itself what runs at a time.
+    pub(super) shared: Option<(Window, Box<str>)>,
     /// Of the draft's `RateLimit-Policy`.
     pub policy: HeaderValue,
     pub quota: HeaderValue,
@@ -65,9 +69,11 @@ pub(crate) struct Shown {
 /// A request that all its limits have admitted. What it holds is given back by [`Admission::end`].
 #[derive(Debug)]
 pub(crate) struct Admission {
-    asks: Vec<Ask>,
+    pub(super) asks: Vec<Ask>,
     /// The limit that is nearest to being used up.
-    pub nearest: Option<Shown>,
+    nearest: Option<Shown>,
+    /// What hosts that count together said to it.
+    pub(super) shared: OnceLock<Shared>,
 }
 
 /// A request that some of its limits have refused.
@@ -95,6 +101,7 @@ impl Limit {
             scope,
             table: Table::new(rule, max_keys),
             max_keys,
+            shared: shared::window(strategy).map(|window| (window, shared::prefix(&name, strategy))),
             // Names are letters, digits, `-` and `_`.
             policy: HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("")),
             quota: HeaderValue::from(quota),
@@ -156,10 +163,10 @@ pub(super) fn admit(mut asks: Vec<Ask>, now_ns: impl FnOnce() -> u64) -> Result<
     for (ask, taken) in asks.iter_mut().zip(taken) {
         ask.taken = taken;
     }
-    Ok(Admission { asks, nearest })
+    Ok(Admission { asks, nearest, shared: OnceLock::new() })
 }
 
-fn refuse(refused: &mut Option<Refusal>, shown: Shown) {
+pub(super) fn refuse(refused: &mut Option<Refusal>, shown: Shown) {
     let name = shown.limit.name.clone();
     match refused {
         None => *refused = Some(Refusal { longest: shown, names: vec![name] }),
@@ -174,7 +181,7 @@ fn refuse(refused: &mut Option<Refusal>, shown: Shown) {
 
 /// Whether a limit with so many requests left is used up before the one found so far. Requests at a time end by
 /// themselves, so that they are told of only where there is nothing else to tell.
-fn is_nearer(rule: Rule, remaining: u32, nearest: Option<&Shown>) -> bool {
+pub(super) fn is_nearer(rule: Rule, remaining: u32, nearest: Option<&Shown>) -> bool {
     nearest.is_none_or(|nearest| match (rule.is_concurrency(), nearest.limit.table.rule.is_concurrency()) {
         (false, true) => true,
         (true, false) => false,
@@ -183,6 +190,12 @@ fn is_nearer(rule: Rule, remaining: u32, nearest: Option<&Shown>) -> bool {
 }
 
 impl Admission {
+    /// The limit that is nearest to being used up.
+    pub fn nearest(&self) -> Option<&Shown> {
+        let shared = self.shared.get().and_then(|shared| shared.nearest.as_ref());
+        [self.nearest.as_ref(), shared].into_iter().flatten().reduce(Shown::nearer)
+    }
+
     /// Undoes it, for a request that is refused after all; what it holds at a time it holds until its end.
     pub fn give_back(&self) {
         self.release(|rule| !rule.is_concurrency());

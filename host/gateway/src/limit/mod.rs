@@ -1,6 +1,6 @@
 //! Rate limits: what the manifest says becomes limits that count, kept over a new manifest as long as they are defined
 //! as before. How one caller is counted is in [`rule`], whose places they have in [`table`], how several limits are
-//! asked at once in [`admission`]. When a request is asked is the stack's business (`stack/limit.rs`).
+//! asked at once in [`admission`], how hosts count together in [`shared`]. When a request is asked is the stack's business (`stack/limit.rs`).
 //!
 //! Own code rather than a library's: several limits have to be asked at once without one counting what another refuses,
 //! and none of the known ones (governor among them) can look before it takes, or counts a sliding window without letting
@@ -10,6 +10,7 @@ mod admission;
 mod key;
 mod report;
 mod rule;
+mod shared;
 mod table;
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,15 +1,18 @@
 //! Rate limits, asked twice: before the token those for which it does not matter who calls, so that guessing tokens is
-//! limited as well, and after it the others. Who is refused by the second is not counted by the first.
+//! limited as well, and after it the others. Who is refused by the second is not counted by the first. Where hosts count together, these are
+//! asked after the host's own counts have admitted the request.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures::future::Either;
+use futures::future::{BoxFuture, Either};
 use http::Response;
 use tower::Service;
+use weft_core::shared_limits::SharedLimits;
 
-use super::{Or, Routed, always_ready, answer};
+use super::{Answered, Or, Routed, always_ready, answer};
 use crate::body::ResponseBody;
-use crate::limit::{Admission, Refusal};
+use crate::limit::Refusal;
 use crate::problem::Problem;
 use crate::record::Record;
 
@@ -28,11 +31,12 @@ pub(crate) struct Limited<S> {
 
 impl<S> Service<Routed> for Limited<S>
 where
-    S: Service<Routed, Response = Response<ResponseBody>, Error = Problem>,
+    S: Service<Routed, Response = Response<ResponseBody>, Error = Problem, Future: Send> + Clone + Send + 'static,
 {
     type Response = Response<ResponseBody>;
     type Error = Problem;
-    type Future = Or<S::Future>;
+    // A box only where others are waited for.
+    type Future = Either<Or<S::Future>, BoxFuture<'static, Answered>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Problem>> {
         always_ready(context)
@@ -40,14 +44,42 @@ where
 
     fn call(&mut self, routed: Routed) -> Self::Future {
         match limit(&routed, self.when) {
-            Ok(()) => Either::Right(self.inner.call(routed)),
-            Err(problem) => answer(Err(problem)),
+            Err(problem) => Either::Left(answer(Err(problem))),
+            Ok(false) => Either::Left(Either::Right(self.inner.call(routed))),
+            Ok(true) => match routed.exchange.record.shared.shared_limits.clone() {
+                None => Either::Left(Either::Right(self.inner.call(routed))),
+                Some(shared) => Either::Right(Box::pin(together(shared, self.when, self.inner.clone(), routed))),
+            },
         }
     }
 }
 
-fn limit(routed: &Routed, when: When) -> Result<(), Problem> {
-    let Some(limits) = routed.route.limits.get() else { return Ok(()) };
+/// Asks those who count for several hosts.
+async fn together<S>(shared: Arc<dyn SharedLimits>, when: When, mut inner: S, routed: Routed) -> Answered
+where
+    S: Service<Routed, Response = Response<ResponseBody>, Error = Problem>,
+{
+    let record = &routed.exchange.record;
+    let [before, after] = &record.admitted;
+    let place = match when {
+        When::BeforeToken => before,
+        When::AfterToken => after,
+    };
+    if let Some(admission) = place.get()
+        && let Err(refusal) = admission.share(&*shared).await
+    {
+        for admitted in [before, after].into_iter().filter_map(|place| place.get()) {
+            admitted.give_back();
+            admitted.unshare(&shared);
+        }
+        return Err(refused(record, refusal));
+    }
+    inner.call(routed).await
+}
+
+/// Asks the host's own counts; answers whether there were any.
+fn limit(routed: &Routed, when: When) -> Result<bool, Problem> {
+    let Some(limits) = routed.route.limits.get() else { return Ok(false) };
     let record = &routed.exchange.record;
     let clock = &record.shared.clock;
     let now_ns = || u64::try_from(clock.monotonic().as_nanos()).unwrap_or(u64::MAX);
@@ -61,11 +93,14 @@ fn limit(routed: &Routed, when: When) -> Result<(), Problem> {
         Ok(Some(admission)) => {
             // Each is asked once in the life of a request.
             drop(place.set(admission));
-            Ok(())
+            Ok(true)
         }
-        Ok(None) => Ok(()),
+        Ok(None) => Ok(false),
         Err(refusal) => {
-            before.get().into_iter().for_each(Admission::give_back);
+            if let Some(admitted) = before.get() {
+                admitted.give_back();
+                record.shared.shared_limits.iter().for_each(|shared| admitted.unshare(shared));
+            }
             Err(refused(record, refusal))
         }
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use weft_core::{Clock, Failure, Fault, Reason};
 
 use super::super::Error;
-use super::Server;
+use super::Stores;
 
 /// How long a caller is blocked at most.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ struct Question {
 /// Asks the thread, which is started by the first question.
 #[derive(Debug)]
 pub(super) struct Blocking {
-    server: Arc<Server>,
+    server: Arc<Stores>,
     clock: Arc<dyn Clock>,
     thread: OnceLock<Sender<Question>>,
     /// Until when nobody asks, in milliseconds since the Unix epoch.
@@ -38,7 +38,7 @@ pub(super) struct Blocking {
 }
 
 impl Blocking {
-    pub(super) fn new(server: Server, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(server: Stores, clock: Arc<dyn Clock>) -> Self {
         Self { server: Arc::new(server), clock, thread: OnceLock::new(), silent_until_ms: AtomicU64::new(0) }
     }
 
@@ -66,7 +66,7 @@ fn unavailable() -> Error {
     Failure::not_attempted(Fault::Backend, Reason::Unavailable, message).into()
 }
 
-fn start(server: Arc<Server>) -> Sender<Question> {
+fn start(server: Arc<Stores>) -> Sender<Question> {
     let (sender, questions) = channel();
     // Without the thread its end of the channel is gone, and everybody is told that nothing answers.
     if let Err(error) =
@@ -77,7 +77,7 @@ fn start(server: Arc<Server>) -> Sender<Question> {
     sender
 }
 
-fn run(server: &Server, questions: &Receiver<Question>) {
+fn run(server: &Stores, questions: &Receiver<Question>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
