@@ -46,7 +46,7 @@ async fn so_many_are_admitted_and_no_more(hosts: [&dyn SharedLimits; 2]) {
             assert!(standing.reset > Duration::ZERO && standing.reset <= most, "{name}: {standing:?}");
         }
         assert!(
-            hosts[0].admit(vec![ask("another", window)]).await.unwrap().is_admitted,
+            hosts[0].admit(vec![ask(&format!("another-{name}"), window)]).await.unwrap().is_admitted,
             "{name}: keys are counted apart"
         );
     }
