@@ -45,6 +45,41 @@ fn the_manifest_switches_it_on() {
     assert!(!platform.log().contains("198.51.100.1"), "and not what the client says of itself");
 }
 
+#[test]
+fn rules_change_requests_and_answers_and_middleware_stands_before_a_route() {
+    let manifest = repository::root().join("tests/applications/edge/spin.toml");
+    let platform = Platform::start_with(&Options { manifest, ..Options::default() });
+    let changed = platform.get("/v2/hello?name=ada").send();
+    assert_eq!((changed.status, changed.header("x-version")), (200, Some("2")));
+    assert_eq!(changed.json(), json!({ "greeting": "Hello, rules!", "version": 2 }));
+    let plain = platform.get("/hello?name=ada").send();
+    assert_eq!((plain.json(), plain.header("x-version")), (json!({ "message": "Hello, ada!" }), None));
+    let refused = platform.get("/v2/guarded").send();
+    assert_eq!(refused.status, 403, "{refused:?}");
+    let guarded = platform.get("/v2/guarded").header("x-word", "sesame").send();
+    assert_eq!((guarded.status, guarded.json()), (200, json!({ "greeting": "Hello, rules!", "version": 2 })));
+    // One way to a component is guarded, and no other.
+    assert_eq!(platform.get("/hello").send().status, 200);
+    let (_, routes, _) = platform.weft(&["routes"]);
+    assert!(routes.contains("hello-behind-1"), "{routes}");
+}
+
+#[test]
+fn bodies_are_held_against_their_schemas() {
+    let manifest = repository::root().join("tests/applications/edge/spin.toml");
+    let platform = Platform::start_with(&Options { manifest, ..Options::default() });
+    let send = |body: &str| platform.request("POST", "/v2/hello").body(body).send();
+    for good in ["", "{\"name\": \"ada\"}"] {
+        assert_eq!(send(good).status, 200, "{good}");
+    }
+    assert_problem(&send("{"), 400, "malformed-json");
+    let wrong = send("{\"name\": 7, \"colours\": [\"red\", {}]}");
+    assert_problem(&wrong, 422, "invalid-body");
+    let errors = wrong.json()["errors"].as_array().cloned().unwrap_or_default();
+    let pointers: Vec<_> = errors.iter().map(|error| error["pointer"].as_str().unwrap_or_default()).collect();
+    assert_eq!(pointers, ["/colours/1", "/name"], "{errors:?}");
+}
+
 /// An issuer of tokens that publishes its keys.
 struct Issuer {
     address: SocketAddr,

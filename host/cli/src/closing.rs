@@ -147,6 +147,14 @@ fn role(manifest: &Manifest, forms: &ClosedForms, component: &Component) -> anyh
     for method in METHODS {
         let of = |wanted: Method| routes.iter().find(|route| route.method == wanted);
         let Some(route) = of(method).or_else(|| of(Method::Any)) else { continue };
+        let layer = manifest.components.get(&route.component).and_then(|component| component.middleware.first());
+        if let Some(layer) = layer {
+            bail!(
+                "{}:{}: closed forms have no middleware of routes; Spin takes it at the trigger, as dependencies.middleware",
+                manifest.path.display(),
+                layer.line
+            );
+        }
         methods.insert(method.to_string(), front_access(route));
         functions.insert(method.to_string(), route.component.to_string());
     }

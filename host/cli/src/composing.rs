@@ -40,7 +40,8 @@ pub fn composed(manifest: &Manifest) -> Result<Composed, Vec<Diagnostic>> {
 fn middleware<'m>(manifest: &'m Manifest, component: &Component) -> Vec<&'m Middleware> {
     let own = manifest.triggers.iter().filter(|trigger| trigger.is_of(&component.id));
     let is_there = |layer: &&Middleware| !manifest.replaced_by_host.iter().any(|id| layer.is(&id.value));
-    own.flat_map(|trigger| &trigger.middleware).filter(is_there).collect()
+    let of_triggers = own.flat_map(|trigger| &trigger.middleware);
+    component.middleware.iter().chain(of_triggers).filter(is_there).collect()
 }
 
 fn compose(manifest: &Manifest, component: &Component, middleware: &[&Middleware]) -> Result<Vec<u8>, Diagnostic> {

@@ -111,6 +111,7 @@ fn route(pattern: &str) -> Route {
         is_tiered: false,
         priority: weft_core::manifest::Priority::Normal,
         waits: false,
+        transforms: Vec::new(),
         line: 1,
     }
 }

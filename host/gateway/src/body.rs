@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
@@ -55,6 +55,8 @@ pub struct RequestBody {
     deadline: Deadline,
     /// The client waits for a sign before it sends the body, so that a body nobody asked for never comes.
     expects_sign: bool,
+    /// What stands in the place of what was sent, once that was read.
+    replaced: Option<Bytes>,
 }
 
 impl RequestBody {
@@ -62,7 +64,12 @@ impl RequestBody {
         let limits = &record.limits;
         let (left, until) = (limits.body_bytes, record.started + limits.body_timeout);
         let deadline = Deadline::at(Arc::clone(&record.shared.clock), until);
-        Self { inner: Some(inner), record, left, deadline, expects_sign }
+        Self { inner: Some(inner), record, left, deadline, expects_sign, replaced: None }
+    }
+
+    /// Puts `bytes` in the place of what was sent, which was read to its end.
+    pub(crate) fn replace(&mut self, bytes: Bytes) {
+        self.replaced = Some(bytes).filter(|bytes| !bytes.is_empty());
     }
 
     /// Ends the body with `error` for the function and `problem` for the client.
@@ -83,6 +90,9 @@ impl Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = &mut *self;
+        if let Some(bytes) = this.replaced.take() {
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
         let Some(inner) = &mut this.inner else {
             return Poll::Ready(None);
         };
@@ -116,10 +126,13 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.replaced.is_none() && self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
+        if let Some(bytes) = &self.replaced {
+            return SizeHint::with_exact(bytes.len() as u64);
+        }
         self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
@@ -253,4 +266,30 @@ impl Body for Answer {
 #[must_use]
 pub fn full(bytes: impl Into<Bytes>) -> ResponseBody {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// Why there is no whole body.
+pub(crate) enum Unread {
+    /// It is larger than it may be.
+    TooLarge,
+    /// It failed on the way.
+    Broken(BoxError),
+}
+
+/// Reads a body to its end, unless it is larger than so many bytes.
+pub(crate) async fn whole<B>(body: &mut B, max_bytes: usize) -> Result<Bytes, Unread>
+where
+    B: Body<Data = Bytes, Error = BoxError> + Unpin,
+{
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        // Trailers are nothing of the body.
+        if let Ok(data) = frame.map_err(Unread::Broken)?.into_data() {
+            if read.len() + data.len() > max_bytes {
+                return Err(Unread::TooLarge);
+            }
+            read.extend_from_slice(&data);
+        }
+    }
+    Ok(read.freeze())
 }

@@ -26,6 +26,7 @@ mod settings;
 mod shared;
 mod stack;
 mod tls;
+mod transform;
 
 pub use auth::{
     ApiKey, ApiKeys, AuthError, AuthSettings, ClaimNames, FetchKeys, Identity, KeyError, KeySet, RemoteKeys,

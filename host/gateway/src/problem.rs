@@ -14,6 +14,7 @@ use weft_core::push::PushError;
 use weft_core::{Failure, Reason};
 
 use crate::limit::Refusal;
+use crate::openapi::BodyFault;
 
 /// Seconds in `Retry-After` where nothing better is known.
 const RETRY_AFTER_S: u32 = 1;
@@ -28,6 +29,8 @@ pub struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
     /// The rate limits that are used up.
     violated: Vec<Arc<str>>,
+    /// What is wrong with the body.
+    faults: Vec<BodyFault>,
 }
 
 #[derive(Serialize)]
@@ -40,11 +43,21 @@ struct Document<'a> {
     request_id: &'a str,
     #[serde(rename = "violated-policies", skip_serializing_if = "<[_]>::is_empty")]
     violated: &'a [Arc<str>],
+    #[serde(rename = "errors", skip_serializing_if = "<[_]>::is_empty")]
+    faults: &'a [BodyFault],
 }
 
 impl Problem {
     fn new(status: StatusCode, name: &'static str, title: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { name, title, status, detail: detail.into(), headers: Vec::new(), violated: Vec::new() }
+        Self {
+            name,
+            title,
+            status,
+            detail: detail.into(),
+            headers: Vec::new(),
+            violated: Vec::new(),
+            faults: Vec::new(),
+        }
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -125,6 +138,29 @@ impl Problem {
             .with(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
     }
 
+    pub(crate) fn malformed_json() -> Self {
+        let detail = "The body says that it is JSON, and is not.";
+        Self::new(StatusCode::BAD_REQUEST, "malformed-json", "The body is not JSON", detail)
+    }
+
+    /// A body that its schema forbids.
+    pub(crate) fn invalid_body(faults: Vec<BodyFault>) -> Self {
+        let detail = "The body is not what this route takes; see `errors`.";
+        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", "The body is not valid", detail);
+        Self { faults, ..problem }
+    }
+
+    pub(crate) fn encoded_json() -> Self {
+        let detail = "This route takes JSON without a Content-Encoding.";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoded-json", "Unsupported media type", detail)
+    }
+
+    /// What may not be passed on as it is cannot be made what may.
+    pub(crate) fn unchangeable() -> Self {
+        let detail = "The function's answer cannot be put into the form that this route gives.";
+        Self::new(StatusCode::BAD_GATEWAY, "answer-unchangeable", "Bad gateway", detail)
+    }
+
     pub(crate) fn body_too_large(limit_bytes: u64) -> Self {
         let detail = format!("The request body is larger than {limit_bytes} bytes.");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Content too large", detail)
@@ -191,6 +227,7 @@ impl Problem {
             instance,
             request_id,
             violated: &self.violated,
+            faults: &self.faults,
         };
         // Strings and a number always serialise; an empty body would still carry the right status.
         let body = serde_json::to_vec(&document).unwrap_or_default();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use toml_edit::Document;
 
 use super::auth::Auth;
+use super::behind;
 use super::build::Build;
 use super::check;
 use super::component::Component;
@@ -68,7 +69,9 @@ pub(super) fn read(path: &Path, text: &str, mode: Mode<'_>) -> Result<Manifest, 
     let is_there = |layer: &Middleware| !replaced.iter().any(|one| layer.is(&one.value));
     split::split(&mut manifest.triggers, &mut manifest.components, is_there);
     manifest.replaced_by_host = replaced;
-    let routes = route::assemble(&manifest, rules, &problems);
+    let layers = behind::of_rules(&rules, &manifest.base);
+    let mut routes = route::assemble(&manifest, rules, &problems);
+    behind::place(&mut routes, &layers, &manifest.gateway.middleware, &manifest.triggers, &mut manifest.components);
     rate_limit::check_number(&routes, &problems);
     if let Some(openapi) = &manifest.gateway.openapi {
         openapi.check(&manifest, &routes, &problems);
@@ -224,7 +227,7 @@ fn tool(section: Section<'_>, manifest: &mut Manifest, files: &Files) -> Vec<Rul
     manifest.choreographies = named(section.section("choreographies"), |name, entry| {
         Choreography::read(name, entry).map(|choreography| (choreography.name.clone(), choreography))
     });
-    let rules = section.section("routes").map(|table| route::read(&table)).unwrap_or_default();
+    let rules = section.section("routes").map(|table| route::read(&table, files)).unwrap_or_default();
     section.finish();
     rules
 }

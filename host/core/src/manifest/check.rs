@@ -20,6 +20,7 @@ pub(super) fn references(manifest: &Manifest, rules: &[Rule], problems: &Problem
     check.application();
     check.triggers();
     check.rules(rules);
+    check.transforms(rules);
     for component in manifest.components.values() {
         check.component(component);
     }
@@ -173,9 +174,52 @@ impl<'m> Check<'m> {
         }
     }
 
+    /// Sets of rules are for components and routes that there are.
+    fn transforms(&self, rules: &[Rule]) {
+        let transforms = &self.manifest.gateway.transforms;
+        for transform in transforms {
+            for pattern in transform.components.iter().flatten() {
+                if !self.manifest.components.keys().any(|id| names::covers(pattern, id)) {
+                    let message = format!("transform {:?}: no component is called {:?}", &*transform.name, &**pattern);
+                    let near = names::nearest(pattern, self.manifest.components.keys().map(|id| &**id));
+                    let help = near.map_or_else(|| "remove it".to_owned(), |near| format!("did you mean {near:?}?"));
+                    self.problems.report_with_help(pattern.line, message, help);
+                }
+            }
+        }
+        for rule in rules {
+            for name in rule.transforms.iter().flatten() {
+                let Some(transform) = transforms.iter().find(|one| one.name == name.value) else {
+                    let near = names::nearest(name, transforms.iter().map(|one| &*one.name));
+                    let help = near.map_or_else(
+                        || format!("add [application.tool.weft.gateway.transforms.{name}]"),
+                        |near| format!("did you mean {near:?}?"),
+                    );
+                    let message = format!("route: there are no transforms {:?}", &*name.value);
+                    self.problems.report_with_help(name.line, message, help);
+                    continue;
+                };
+                let path = rule.served(&self.manifest.base).1.to_string();
+                if let Some(prefix) = transform.path.strip_prefix.as_ref().filter(|prefix| {
+                    path.strip_prefix(&*prefix.value).is_none_or(|rest| !(rest.is_empty() || rest.starts_with('/')))
+                }) {
+                    let message =
+                        format!("route: {path} does not begin with {:?}, which {name} takes away", &*prefix.value);
+                    self.problems.report_with_help(name.line, message, "name other transforms, or change their `path`");
+                }
+            }
+        }
+    }
+
     fn rules(&self, rules: &[Rule]) {
         for rule in rules {
             self.always("route", &rule.component);
+            for layer in rule.middleware.iter().flatten() {
+                self.part("route: middleware", &layer.source);
+            }
+        }
+        for layer in &self.manifest.gateway.middleware {
+            self.part("gateway: middleware", &layer.source);
         }
         let guarded = rules.iter().find(|rule| rule.access != Access::Public);
         if let Some(rule) = guarded.filter(|_| self.manifest.auth.is_none()) {

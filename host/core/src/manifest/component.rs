@@ -17,6 +17,7 @@ use super::section::{Entry, Section};
 use super::source::{self, Files, SourceFile};
 use super::subscription::Subscription;
 use super::target;
+use super::trigger::Middleware;
 use super::version::{self, Version};
 use super::{Dialect, Mode};
 
@@ -52,6 +53,8 @@ pub struct Component {
     pub digest: Option<Arc<str>>,
     /// The component whose other half this is: a trigger with middleware of its own runs it apart from other triggers.
     pub split_from: Option<Arc<str>>,
+    /// What stands in front of it on the routes that it serves, the outermost first, besides what their trigger has there.
+    pub middleware: Vec<Middleware>,
     /// The names of its profiles.
     pub profiles: Vec<Arc<str>>,
     /// What Spin runs, where there is a `tool.weft` table: the component composed with its providers. It is `source`
@@ -163,6 +166,7 @@ impl Component {
             source: Located::new(PathBuf::new(), id.line),
             digest: None,
             split_from: None,
+            middleware: Vec::new(),
             profiles: names,
             closed_form: None,
             build,

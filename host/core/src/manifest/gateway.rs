@@ -15,11 +15,14 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::behind;
 use super::diagnostic::Located;
 use super::limits::DEADLINE_MS;
 use super::rate_limit::RateLimits;
 use super::section::Section;
 use super::source::Files;
+use super::transform::{self, Transform};
+use super::trigger::Middleware;
 
 pub use compression::Compression;
 pub use cors::{Cors, Origin};
@@ -72,6 +75,10 @@ pub struct Gateway {
     pub rate_limits: RateLimits,
     /// How many of them run at a time.
     pub overload: Overload,
+    /// What stands in front of the functions of all routes that do not say otherwise, the outermost first.
+    pub middleware: Vec<Middleware>,
+    /// Rules that change requests and answers, in the order in which they are applied.
+    pub transforms: Vec<Arc<Transform>>,
     /// What is told of the routes in OpenAPI, if anything is.
     pub openapi: Option<OpenApi>,
     /// The variable with the URL of the Redis server in which hosts share the counts of rate limits; they are shared unless its value is
@@ -99,6 +106,8 @@ impl Default for Gateway {
             push: None,
             rate_limits: RateLimits::default(),
             overload: Overload::default(),
+            middleware: Vec::new(),
+            transforms: Vec::new(),
             openapi: None,
             shared_limits: None,
         }
@@ -129,6 +138,8 @@ impl Gateway {
             push: section.section("push").map(Push::read),
             rate_limits: RateLimits::read(&section),
             overload: overload.unwrap_or_default(),
+            middleware: behind::read(&section, files).unwrap_or_default(),
+            transforms: transform::read(&section),
             openapi: section.section("openapi").map(|table| OpenApi::read(table, files)),
             shared_limits: section.string("shared_limits"),
         };

@@ -6,6 +6,7 @@
 pub mod access;
 mod application;
 mod auth;
+mod behind;
 mod build;
 mod check;
 mod closed_form;
@@ -38,6 +39,7 @@ mod static_response;
 mod subscription;
 mod target;
 mod template;
+mod transform;
 mod trigger;
 mod values;
 mod variable;
@@ -74,6 +76,7 @@ pub use spin::ClosedForms;
 pub use static_response::StaticResponse;
 pub use subscription::{MessagingSettings, Order, Overflow, Start, Subscription, WhenDead, WorkQueue};
 pub use template::{Template, TemplateError};
+pub use transform::{Headers, Json, Pairs, PathChange, Pointer, Transform};
 pub use trigger::{HttpTrigger, Middleware, TriggerTarget};
 pub use values::{ComponentVariables, Variables};
 pub use variable::Variable;
@@ -243,6 +246,7 @@ impl Manifest {
             && !self.triggers.iter().any(|trigger| trigger.is_of(id))
             && !self.components.values().any(is_half)
             && (self.triggers.iter().flat_map(|trigger| &trigger.middleware).any(|layer| layer.is(id))
+                || self.components.values().flat_map(|component| &component.middleware).any(|layer| layer.is(id))
                 || self.components.values().flat_map(|component| &component.dependencies).any(is_dependency))
     }
 

@@ -80,6 +80,19 @@ fn distance(from: &str, to: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
+/// A component's id, or the beginning of ids and a `*`.
+pub(super) fn is_pattern(text: &str) -> bool {
+    is_kebab(text.strip_suffix('*').unwrap_or(text).trim_end_matches('-'))
+}
+
+/// Whether a pattern of [`is_pattern`] covers the component.
+pub(super) fn covers(pattern: &str, component: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => component.starts_with(start),
+        None => component == pattern,
+    }
+}
+
 /// RFC 9110's token: a header's name, a method.
 pub(super) fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))

@@ -142,14 +142,7 @@ impl RateLimit {
     /// Whether it holds for the routes of this component, if they do not say otherwise.
     #[must_use]
     pub fn covers(&self, component: &str) -> bool {
-        self.components.as_ref().is_none_or(|covered| covered.iter().any(|pattern| matches(pattern, component)))
-    }
-}
-
-fn matches(pattern: &str, component: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(start) => component.starts_with(start),
-        None => component == pattern,
+        self.components.as_ref().is_none_or(|covered| covered.iter().any(|pattern| names::covers(pattern, component)))
     }
 }
 
@@ -194,11 +187,10 @@ fn limit(name: &Located<Arc<str>>, entry: Entry<'_>) -> Option<RateLimit> {
         }
         found
     });
-    let is_pattern = |text: &str| names::is_kebab(text.strip_suffix('*').unwrap_or(text).trim_end_matches('-'));
     let components = section
         .get("components")
         .is_some()
-        .then(|| section.names("components", is_pattern, "a component's id, or the beginning of ids and a `*`"));
+        .then(|| section.names("components", names::is_pattern, "a component's id, or the beginning of ids and a `*`"));
     let line = section.line;
     section.finish();
     Some(RateLimit { name: name.value.clone(), strategy: strategy?, scope: scope?, components, line })
@@ -274,7 +266,7 @@ pub(super) fn check(manifest: &Manifest, rules: &[Rule], problems: &Problems) {
     let limits = &manifest.gateway.rate_limits;
     for limit in &limits.limits {
         for pattern in limit.components.iter().flatten() {
-            if !manifest.components.keys().any(|id| matches(pattern, id)) {
+            if !manifest.components.keys().any(|id| names::covers(pattern, id)) {
                 let message = format!("rate limit {:?}: no component is called {:?}", &*limit.name, &**pattern);
                 let near = names::nearest(pattern, manifest.components.keys().map(|id| &**id));
                 let help = near.map_or_else(|| "remove it".to_owned(), |near| format!("did you mean {near:?}?"));

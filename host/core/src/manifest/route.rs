@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::Manifest;
+use super::behind;
 use super::diagnostic::Located;
 use super::gateway::Priority;
 use super::limits::DEADLINE_MS;
@@ -13,8 +14,10 @@ use super::names;
 use super::pattern::{Captures, RoutePattern};
 use super::rate_limit;
 use super::section::{Entry, Section};
+use super::source::Files;
 use super::static_response::StaticResponse;
-use super::trigger::{HttpTrigger, TriggerTarget};
+use super::transform::Transform;
+use super::trigger::{HttpTrigger, Middleware, TriggerTarget};
 
 /// A method of HTTP, or any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,6 +86,8 @@ pub struct Route {
     /// Whether its function waits long on purpose: how long it takes then says nothing of how busy the host is, and while it
     /// waits it keeps nobody from running.
     pub waits: bool,
+    /// The rules that change its requests and answers, in the order in which they are applied.
+    pub transforms: Vec<Arc<Transform>>,
     /// The line it stands on: in the routes table, or that of the trigger.
     pub line: usize,
 }
@@ -160,15 +165,26 @@ pub(super) struct Rule {
     pub(super) limits: Option<Vec<Located<Arc<str>>>>,
     priority: Priority,
     waits: bool,
+    /// The sets of rules that change it, in place of those that cover its component.
+    pub(super) transforms: Option<Vec<Located<Arc<str>>>>,
+    /// What stands in front of it, in the place of what stands in front of all.
+    pub(super) middleware: Option<Vec<Middleware>>,
     pub(super) line: usize,
 }
 
-/// The entries of `[application.tool.weft.routes]`.
-pub(super) fn read(section: &Section<'_>) -> Vec<Rule> {
-    section.entries().into_iter().filter_map(|(key, entry)| rule(&key, entry)).collect()
+impl Rule {
+    /// The method and the path of requests.
+    pub(super) fn served(&self, base: &RoutePattern) -> (Method, RoutePattern) {
+        (self.method, self.pattern.below(base))
+    }
 }
 
-fn rule(key: &Located<Arc<str>>, entry: Entry<'_>) -> Option<Rule> {
+/// The entries of `[application.tool.weft.routes]`.
+pub(super) fn read(section: &Section<'_>, files: &Files) -> Vec<Rule> {
+    section.entries().into_iter().filter_map(|(key, entry)| rule(&key, entry, files)).collect()
+}
+
+fn rule(key: &Located<Arc<str>>, entry: Entry<'_>, files: &Files) -> Option<Rule> {
     let (method, path) = key.split_once(' ').or_else(|| {
         entry.report_with_help("is not a method and a path", "write it as \"GET /api/courses\"");
         None
@@ -178,10 +194,22 @@ fn rule(key: &Located<Arc<str>>, entry: Entry<'_>) -> Option<Rule> {
     if entry.is_string() {
         let access = Access::Authenticated { roles: Vec::new(), permissions: Vec::new() };
         let component = entry.string()?;
-        let (deadline_ms, limits, line) = (None, None, key.line);
+        let (deadline_ms, limits, transforms, middleware, line) = (None, None, None, None, key.line);
         let (priority, waits) = (Priority::Normal, false);
         let (method, pattern) = (method?, pattern?);
-        return Some(Rule { method, pattern, component, access, deadline_ms, limits, priority, waits, line });
+        return Some(Rule {
+            method,
+            pattern,
+            component,
+            access,
+            deadline_ms,
+            limits,
+            priority,
+            waits,
+            transforms,
+            middleware,
+            line,
+        });
     }
     let section = entry.section()?;
     let component = section.required_string("component");
@@ -191,9 +219,24 @@ fn rule(key: &Located<Arc<str>>, entry: Entry<'_>) -> Option<Rule> {
     let limits = is_given.then(|| section.names("limits", names::is_label, "the name of a rate limit"));
     let priority = priority(&section);
     let waits = section.flag("waits", false);
+    let is_given = section.get("transforms").is_some();
+    let transforms = is_given.then(|| section.names("transforms", names::is_label, "the name of a set of rules"));
+    let middleware = behind::read(&section, files);
     section.finish();
     let (method, pattern, component, line) = (method?, pattern?, component?, key.line);
-    Some(Rule { method, pattern, component, access, deadline_ms, limits, priority, waits, line })
+    Some(Rule {
+        method,
+        pattern,
+        component,
+        access,
+        deadline_ms,
+        limits,
+        priority,
+        waits,
+        transforms,
+        middleware,
+        line,
+    })
 }
 
 fn priority(section: &Section<'_>) -> Priority {
@@ -280,6 +323,7 @@ fn of_rule(manifest: &Manifest, rule: &Rule) -> Route {
         is_tiered,
         priority: rule.priority,
         waits: rule.waits,
+        transforms: transforms(manifest, Some(rule), &rule.component.value),
         line: rule.line,
     }
 }
@@ -296,6 +340,7 @@ fn of_trigger(manifest: &Manifest, trigger: &HttpTrigger, pattern: &RoutePattern
         TriggerTarget::Static(answer) => (trigger.id.clone(), Some(answer.clone())),
     };
     let (limits, is_tiered) = rate_limit::of_route(manifest, None, &component);
+    let transforms = transforms(manifest, None, &component);
     Route {
         method: Method::Any,
         pattern: pattern.below(&manifest.base),
@@ -308,7 +353,20 @@ fn of_trigger(manifest: &Manifest, trigger: &HttpTrigger, pattern: &RoutePattern
         is_tiered,
         priority: Priority::Normal,
         waits: false,
+        transforms,
         line: trigger.line,
+    }
+}
+
+/// The sets of rules that a route names, else those that cover its component.
+fn transforms(manifest: &Manifest, rule: Option<&Rule>, component: &str) -> Vec<Arc<Transform>> {
+    let all = &manifest.gateway.transforms;
+    match rule.and_then(|rule| rule.transforms.as_ref()) {
+        Some(named) => {
+            let find = |name: &Located<Arc<str>>| all.iter().find(|one| one.name == name.value).cloned();
+            named.iter().filter_map(find).collect()
+        }
+        None => all.iter().filter(|one| one.covers(component)).cloned().collect(),
     }
 }
 
@@ -334,6 +392,7 @@ mod tests {
             is_tiered: false,
             priority: Priority::Normal,
             waits: false,
+            transforms: Vec::new(),
             line: 1,
         }
     }

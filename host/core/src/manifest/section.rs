@@ -202,6 +202,21 @@ impl<'a> Section<'a> {
     }
 }
 
+fn json(value: &Value) -> Option<serde_json::Value> {
+    match value {
+        Value::String(text) => Some(text.value().as_str().into()),
+        Value::Integer(number) => Some((*number.value()).into()),
+        Value::Float(number) => serde_json::Number::from_f64(*number.value()).map(serde_json::Value::Number),
+        Value::Boolean(flag) => Some((*flag.value()).into()),
+        Value::Datetime(_) => None,
+        Value::Array(items) => items.iter().map(json).collect::<Option<_>>().map(serde_json::Value::Array),
+        Value::InlineTable(table) => {
+            let members = table.iter().map(|(name, value)| Some((name.to_owned(), json(value)?)));
+            members.collect::<Option<_>>().map(serde_json::Value::Object)
+        }
+    }
+}
+
 fn known(keys: &[&str]) -> String {
     let mut keys = keys.to_vec();
     keys.sort_unstable();
@@ -281,6 +296,22 @@ impl<'a> Entry<'a> {
             self.report(format!("must be {what}, not {}", written.value()));
         }
         number
+    }
+
+    /// The value as JSON; there is no JSON for dates.
+    pub(super) fn json(&self) -> Option<serde_json::Value> {
+        let json = match self.node {
+            Node::Value(value) => json(value),
+            Node::Table(table) => {
+                let members = table.iter().map(|(name, item)| Some((name.to_owned(), json(item.as_value()?)?)));
+                members.collect::<Option<_>>().map(serde_json::Value::Object)
+            }
+            Node::Tables(_) => None,
+        };
+        if json.is_none() {
+            self.report("has no form in JSON; write texts, numbers, truth values, and lists and inline tables of them");
+        }
+        json
     }
 
     /// The table.

@@ -40,7 +40,8 @@ pub(super) fn split(
     }
 }
 
-fn free_id(wanted: &str, components: &BTreeMap<Arc<str>, Component>) -> Arc<str> {
+/// `wanted`, or that with a number after it.
+pub(super) fn free_id(wanted: &str, components: &BTreeMap<Arc<str>, Component>) -> Arc<str> {
     let mut id: Arc<str> = wanted.into();
     let mut counter = 1_usize;
     while components.contains_key(&id) {

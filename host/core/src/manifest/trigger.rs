@@ -262,17 +262,19 @@ impl Inline {
 fn middleware(section: &Section<'_>, files: &Files) -> Vec<Middleware> {
     let Some(table) = section.section("dependencies") else { return Vec::new() };
     let entries = table.get("middleware").and_then(|entry| entry.items()).unwrap_or_default();
-    let layer = |entry: Entry<'_>| {
-        let table = entry.section()?;
-        let source = dependency::source(&table, files);
-        let inherits = dependency::inherits(&table);
-        let line = table.line;
-        table.finish();
-        Some(Middleware { source: source?, inherits, line })
-    };
-    let middleware = entries.into_iter().filter_map(layer).collect();
+    let middleware = entries.into_iter().filter_map(|entry| layer(entry, files)).collect();
     table.finish_with(|_| Some("the one role of a dependency that an HTTP trigger has is `middleware`".to_owned()));
     middleware
+}
+
+/// One layer: where it is and what it inherits.
+pub(super) fn layer(entry: Entry<'_>, files: &Files) -> Option<Middleware> {
+    let table = entry.section()?;
+    let source = dependency::source(&table, files);
+    let inherits = dependency::inherits(&table);
+    let line = table.line;
+    table.finish();
+    Some(Middleware { source: source?, inherits, line })
 }
 
 /// Refuses executors that Weft does not have; both names of the usual one mean `wasi:http`.

@@ -34,6 +34,7 @@ fn route(set: &LimitSet, limits: &[&str]) -> RouteLimits {
         is_tiered: true,
         priority: weft_core::manifest::Priority::Normal,
         waits: false,
+        transforms: Vec::new(),
         line: 1,
     })
 }

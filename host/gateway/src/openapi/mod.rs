@@ -5,14 +5,16 @@
 mod operation;
 mod page;
 mod shared;
+mod validation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use weft_core::manifest::{Component, Diagnostic, Manifest, Method, OpenApi, Page, Route, Segment, StaticResponse};
+use weft_core::manifest::{Component, Diagnostic, Manifest, Method, Page, Route, Segment, StaticResponse};
 
 use operation::Described;
+pub(crate) use validation::{BodyFault, RequestSchema};
 
 /// Methods that a route for all methods is told under.
 const OF_ANY: [&str; 5] = ["get", "post", "put", "patch", "delete"];
@@ -29,12 +31,13 @@ pub fn document(manifest: &Manifest) -> Value {
         let (path, parameters) = paths.template(route);
         let tag = tag(manifest, route);
         tags.insert(tag.clone());
-        let alone = operations.iter().filter(|(other, _)| other.component == route.component).count() == 1;
+        let component = written(manifest, route);
+        let alone = operations.iter().filter(|(other, _)| written(manifest, other) == component).count() == 1;
         let described = Described {
             manifest,
             route,
             method,
-            id: id(route, method, alone, &path),
+            id: id(component, method, alone, &path),
             tag,
             parameters,
             told: openapi.and_then(|openapi| openapi.operation(manifest, route)),
@@ -71,7 +74,7 @@ pub fn problems(manifest: &Manifest) -> Vec<Diagnostic> {
     };
     let mut problems = Vec::new();
     for name in openapi.schemas.keys() {
-        if let Err(error) = validator(openapi, name) {
+        if let Err(error) = validation::compiled(openapi, name) {
             problems.push(manifest.problem(line(name), format!("the schema {name:?} {error}")));
         }
     }
@@ -88,19 +91,20 @@ pub fn problems(manifest: &Manifest) -> Vec<Diagnostic> {
     problems
 }
 
-/// A schema, compiled. Nothing is fetched, and patterns take time in proportion to the text alone.
-fn validator(openapi: &OpenApi, name: &str) -> Result<jsonschema::Validator, String> {
-    let bundle =
-        json!({ "$ref": format!("#/components/schemas/{name}"), "components": { "schemas": openapi.schemas } });
-    jsonschema::draft202012::options()
-        .offline()
-        .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(MAX_PATTERN_BYTES))
-        .build(&bundle)
-        .map_err(|error| format!("is none: at {}: {error}", error.instance_path()))
+/// What the request's body has to be on a route, where the manifest wants that it is looked at. Schemas that are none were
+/// refused before, by [`problems`].
+pub(crate) fn request_schema(manifest: &Manifest, route: &Route) -> Option<Arc<RequestSchema>> {
+    let openapi = manifest.gateway.openapi.as_ref()?;
+    let operation = openapi.operation(manifest, route).filter(|operation| operation.validate)?;
+    let name = operation.request.as_ref()?;
+    match RequestSchema::new(openapi, &name.value, operation.optional_request) {
+        Ok(schema) => Some(Arc::new(schema)),
+        Err(error) => {
+            tracing::error!(schema = &*name.value, error, "a schema cannot be used");
+            None
+        }
+    }
 }
-
-/// Largest compiled pattern, in bytes.
-const MAX_PATTERN_BYTES: usize = 1 << 20;
 
 /// What the gateway serves of it, as routes whose answer is always the same.
 pub(crate) fn pages(manifest: &Manifest) -> Vec<Route> {
@@ -146,6 +150,12 @@ fn methods<'m>(manifest: &Manifest, route: &'m Route) -> Vec<(&'m Route, &'stati
     }
 }
 
+/// The component that the manifest names, also where it runs with something in front of it.
+fn written<'m>(manifest: &'m Manifest, route: &'m Route) -> &'m str {
+    let component = manifest.components.get(&route.component);
+    component.and_then(|component| component.split_from.as_deref()).unwrap_or(&route.component)
+}
+
 /// The context of the component; without one, the first word of its id.
 fn tag(manifest: &Manifest, route: &Route) -> String {
     let component = manifest.components.get(&route.component);
@@ -157,12 +167,12 @@ fn tag(manifest: &Manifest, route: &Route) -> String {
 }
 
 /// The component's id where it serves one operation alone.
-fn id(route: &Route, method: &str, alone: bool, path: &str) -> String {
+fn id(component: &str, method: &str, alone: bool, path: &str) -> String {
     if alone {
-        return route.component.to_string();
+        return component.to_owned();
     }
     let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    [route.component.as_ref(), method].into_iter().chain(words).collect::<Vec<_>>().join("-")
+    [component, method].into_iter().chain(words).collect::<Vec<_>>().join("-")
 }
 
 /// The document's paths. Patterns that match the same paths are one, whatever their parameters are called.

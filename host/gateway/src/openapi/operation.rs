@@ -119,12 +119,10 @@ impl Described<'_> {
         }
         for (status, names) in own {
             let shared = PROBLEMS.iter().find(|shared| shared.status == *status && self.can_be(*status));
-            let types: Vec<&str> = shared
-                .iter()
-                .flat_map(|shared| shared.types)
-                .copied()
-                .chain(names.iter().map(|name| &**name))
-                .collect();
+            let mut types: Vec<&str> = shared.iter().flat_map(|shared| shared.types).copied().collect();
+            for name in names.iter().filter(|name| !shared.is_some_and(|shared| shared.types.contains(&&***name))) {
+                types.push(name);
+            }
             let words: Vec<String> = names.iter().map(|name| name.replace('-', " ")).collect();
             let description = format!(
                 "{}{}",
@@ -166,6 +164,10 @@ impl Described<'_> {
         told.collect()
     }
 
+    fn is_validated(&self) -> bool {
+        self.told.is_some_and(|told| told.validate && told.request.is_some())
+    }
+
     fn is_limited(&self) -> bool {
         let has_tiers = self.route.is_tiered && !self.manifest.gateway.rate_limits.tiers.is_empty();
         !self.route.limits.is_empty() || has_tiers
@@ -181,6 +183,11 @@ impl Described<'_> {
                 Access::Authenticated { roles, permissions } => !(roles.is_empty() && permissions.is_empty()),
             },
             408 | 413 => self.has_body(),
+            415 => {
+                self.is_validated()
+                    || self.has_body() && self.route.transforms.iter().any(|rules| !rules.request_json.is_empty())
+            }
+            422 => self.is_validated(),
             429 => self.is_limited(),
             502 | 504 => is_function,
             _ => true,

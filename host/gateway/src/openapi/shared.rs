@@ -20,8 +20,13 @@ const fn shared(status: u16, name: &'static str, description: &'static str, type
 }
 
 /// All of them, by status.
-pub(super) const PROBLEMS: [Shared; 12] = [
-    shared(400, "bad-request", "The request cannot be read in one way only.", &["bad-request", "two-credentials"]),
+pub(super) const PROBLEMS: [Shared; 14] = [
+    shared(
+        400,
+        "bad-request",
+        "The request cannot be read in one way only.",
+        &["bad-request", "two-credentials", "malformed-json"],
+    ),
     shared(
         401,
         "unauthorized",
@@ -32,6 +37,8 @@ pub(super) const PROBLEMS: [Shared; 12] = [
     shared(408, "request-timeout", "The body did not arrive in time.", &["request-timeout"]),
     shared(413, "body-too-large", "The body is too large.", &["body-too-large"]),
     shared(414, "uri-too-long", "Path and query are too long.", &["uri-too-long"]),
+    shared(415, "encoded-json", "The body is encoded, and has to be read here.", &["encoded-json"]),
+    shared(422, "invalid-body", "The body is not what the schema says.", &["invalid-body"]),
     shared(429, "rate-limited", "A rate limit is used up.", &["rate-limited"]),
     shared(431, "headers-too-large", "There are too many headers, or they are too large.", &["headers-too-large"]),
     shared(500, "internal", "Something went wrong on our side.", &["internal"]),
@@ -39,7 +46,7 @@ pub(super) const PROBLEMS: [Shared; 12] = [
         502,
         "failed",
         "The function gave no answer.",
-        &["function-trapped", "cpu-limit-exceeded", "resource-limit-exceeded", "denied"],
+        &["function-trapped", "cpu-limit-exceeded", "resource-limit-exceeded", "denied", "answer-unchangeable"],
     ),
     shared(
         503,
@@ -160,7 +167,7 @@ fn problem_schema() -> Value {
                 "items": {
                     "type": "object",
                     "required": ["field", "message"],
-                    "properties": { "field": text, "message": text },
+                    "properties": { "field": text, "pointer": text, "message": text },
                 },
             },
             "violated-policies": {

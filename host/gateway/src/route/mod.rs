@@ -13,9 +13,10 @@ use http::{HeaderName, HeaderValue};
 use weft_core::manifest::{self, Captures, Manifest, RoutePattern, Segment};
 
 use crate::limit::{LimitSet, RouteLimits};
-use crate::openapi;
+use crate::openapi::{self, RequestSchema};
 use crate::overload::{Overload, RouteId};
 use crate::push::Endpoint;
+use crate::transform::Transform;
 use fixed::FixedAnswer;
 
 /// What stands for a component in the routes of push: no component is called so.
@@ -40,6 +41,10 @@ pub(crate) struct Route {
     pub push: Option<Endpoint>,
     /// The headers in which Spin passes the parameters, in the order of the pattern.
     pub parameter_headers: Vec<HeaderName>,
+    /// What the bodies of its requests have to be, if that is looked at.
+    pub request_schema: Option<Arc<RequestSchema>>,
+    /// What changes its requests and answers.
+    pub transforms: Vec<Transform>,
     /// Set before the table serves.
     pub limits: OnceLock<RouteLimits>,
     /// Where it is measured what it takes; set before the table serves.
@@ -76,13 +81,17 @@ impl RouteTable {
     /// A table of the manifest's routes, which are in the order of precedence.
     #[must_use]
     pub fn new(routes: &[manifest::Route]) -> Self {
+        Self::made(routes.iter().map(Route::new))
+    }
+
+    fn made(routes: impl Iterator<Item = Route>) -> Self {
         let mut paths: Vec<PathRoutes> = Vec::new();
-        for config in routes {
-            let route = Arc::new(Route::new(config));
-            match paths.iter_mut().find(|path| path.pattern.same_paths(&config.pattern)) {
+        for route in routes {
+            let route = Arc::new(route);
+            match paths.iter_mut().find(|path| path.pattern.same_paths(&route.config.pattern)) {
                 Some(path) => path.routes.push(route),
                 None => paths.push(PathRoutes {
-                    pattern: config.pattern.clone(),
+                    pattern: route.config.pattern.clone(),
                     routes: vec![route],
                     allow: HeaderValue::from_static(""),
                 }),
@@ -100,7 +109,8 @@ impl RouteTable {
         let mut routes = manifest.routes.clone();
         routes.extend(openapi::pages(manifest));
         routes.sort_by(|a, b| (&a.pattern, a.method).cmp(&(&b.pattern, b.method)));
-        Self::new(&routes).with_push(&manifest.gateway)
+        let validated = |route| Route { request_schema: openapi::request_schema(manifest, route), ..Route::new(route) };
+        Self::made(routes.iter().map(validated)).with_push(&manifest.gateway)
     }
 
     /// The same with the endpoints of push, if the gateway has them, before all other routes. Of the rate limits those
@@ -126,6 +136,7 @@ impl RouteTable {
                 is_tiered: !endpoint.is_stream(),
                 priority: manifest::Priority::default(),
                 waits: false,
+                transforms: Vec::new(),
                 line: push.path.line,
             };
             let routes = vec![Arc::new(Route { push: Some(endpoint), ..Route::new(&config) })];
@@ -191,6 +202,8 @@ impl Route {
             prefix_header: header(config.written.strip_suffix("/...").unwrap_or(&config.written)),
             push: None,
             fixed: config.static_response.as_deref().map(FixedAnswer::new),
+            request_schema: None,
+            transforms: config.transforms.iter().map(|rules| Transform::new(rules)).collect(),
             parameter_headers: config.pattern.segments().iter().filter_map(parameter).collect(),
             pattern: pattern.into(),
             limits: OnceLock::new(),
@@ -281,6 +294,7 @@ mod tests {
                     is_tiered: false,
                     priority: weft_core::manifest::Priority::Normal,
                     waits: false,
+                    transforms: Vec::new(),
                     line: 1,
                 }
             })

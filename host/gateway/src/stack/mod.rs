@@ -19,6 +19,8 @@ mod push;
 mod route;
 mod secure;
 mod shed;
+mod transform;
+mod validate;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -92,7 +94,8 @@ type Admitted<S> = admit::Admit<check::Check<compress::Compress<headers::Strip<r
 /// What has a route.
 type Found<S> = shed::Shed<limit::Limited<authorise::Authorise<limit::Limited<Allowed<S>>>>>;
 /// What may use it.
-type Allowed<S> = push::Pushing<fixed::Fixed<deadline::Within<forward::Forward<S>>>>;
+type Allowed<S> =
+    push::Pushing<fixed::Fixed<deadline::Within<validate::Validate<transform::Transformed<forward::Forward<S>>>>>>;
 
 /// Builds the stack, outermost first.
 pub(crate) fn stack<S: Upstream>(shared: &Arc<Shared>, upstream: S) -> Stack<S> {
@@ -132,6 +135,10 @@ pub(crate) fn stack<S: Upstream>(shared: &Arc<Shared>, upstream: S) -> Stack<S> 
         .layer_fn(|inner| fixed::Fixed { inner })
         // Around the function alone; what stands above never waits.
         .layer_fn(|inner| deadline::Within { inner })
+        // Under the deadline, which holds for a body that has to be read as well; the body as the client sent it.
+        .layer_fn(|inner| validate::Validate { inner })
+        // After that; before what only we may set.
+        .layer_fn(|inner| transform::Transformed { inner })
         // Last: the request in the form that a function gets.
         .layer_fn(|inner| forward::Forward { inner })
         .service(upstream)

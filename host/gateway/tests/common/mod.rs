@@ -48,6 +48,7 @@ pub fn route(route: &str, component: &str, access: Access) -> Route {
         is_tiered: false,
         priority: weft_core::manifest::Priority::Normal,
         waits: false,
+        transforms: Vec::new(),
         line: 1,
     }
 }

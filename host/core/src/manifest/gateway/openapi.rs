@@ -59,6 +59,8 @@ pub struct Operation {
     pub request: Option<Located<Arc<str>>>,
     /// Whether a request may come without that body.
     pub optional_request: bool,
+    /// Whether the gateway holds bodies against that schema: what the operation says, else `validate` of the whole table.
+    pub validate: bool,
     /// The schemas of answers by status; `None` for an answer without a body.
     pub responses: BTreeMap<u16, Option<Located<Arc<str>>>>,
     /// The names of problems that the function answers with, by status.
@@ -105,7 +107,8 @@ impl OpenApi {
             }),
             None => Some(files.root().join(DEFAULT_FOLDER)).filter(|folder| folder.is_dir()),
         };
-        let operations = section.section("operations").map(|table| operations(&table)).unwrap_or_default();
+        let validate = section.flag("validate", false);
+        let operations = section.section("operations").map(|table| operations(&table, validate)).unwrap_or_default();
         let schemas = schemas(&section, folder, &operations);
         let public = section.flag("public", false);
         let line = section.line;
@@ -148,6 +151,7 @@ impl OpenApi {
                 is_tiered: true,
                 priority: Priority::default(),
                 waits: false,
+                transforms: Vec::new(),
                 line: self.line,
             };
             (page, route)
@@ -203,7 +207,7 @@ fn path(section: &Section<'_>, key: &'static str) -> Option<RoutePattern> {
     }
 }
 
-fn operations(table: &Section<'_>) -> Vec<Operation> {
+fn operations(table: &Section<'_>, validate: bool) -> Vec<Operation> {
     let mut operations: Vec<Operation> = Vec::new();
     for (key, entry) in table.entries() {
         let Some((method, path)) = key.split_once(' ') else {
@@ -213,7 +217,7 @@ fn operations(table: &Section<'_>) -> Vec<Operation> {
         match (method.parse(), path.parse()) {
             (Ok(method), Ok(pattern)) => {
                 if let Some(section) = entry.section() {
-                    operations.push(operation(section, method, pattern, key.line));
+                    operations.push(operation(section, (method, pattern), validate, key.line));
                 }
             }
             (Err(error), _) => entry.report(format!("names no method: {error}")),
@@ -223,7 +227,12 @@ fn operations(table: &Section<'_>) -> Vec<Operation> {
     operations
 }
 
-fn operation(section: Section<'_>, method: Method, pattern: RoutePattern, line: usize) -> Operation {
+fn operation(
+    section: Section<'_>,
+    (method, pattern): (Method, RoutePattern),
+    validate: bool,
+    line: usize,
+) -> Operation {
     let text = |key| {
         let text = section.string(key);
         if let Some(long) = text.as_ref().filter(|text| text.len() > MAX_TEXT_BYTES) {
@@ -241,6 +250,7 @@ fn operation(section: Section<'_>, method: Method, pattern: RoutePattern, line: 
         headers: schema("headers"),
         request: schema("request"),
         optional_request: section.flag("optional_request", false),
+        validate: section.flag("validate", validate),
         responses: by_status(&section, "responses", 200..=399, |entry| {
             let name = entry.string()?;
             Some(if name.is_empty() { None } else { Some(name).filter(|name| is_schema(name, &section)) })
