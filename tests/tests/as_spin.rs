@@ -77,6 +77,11 @@ fn the_walk_of_the_readme() {
         let told: Vec<Value> = told["items"].as_array().cloned().unwrap_or_default();
         if told.len() == 2 { Ok(()) } else { Err(told) }
     });
+    eventually("one answer has several contexts", || {
+        let web = platform.get("/api/dashboard/web").token(&ada.token).send().expect(200);
+        let is_whole = web["errors"] == json!([]) && web["enrollments"][0]["title"] == "Components";
+        if is_whole && web["notifications"][0].is_object() { Ok(()) } else { Err(web) }
+    });
     eventually("the read model has caught up", || {
         let list = platform.get(&format!("/api/courses/{course}/enrollments")).token(&admin.token).send().expect(200);
         if list["items"].as_array().is_some_and(|items| items.len() == 1) { Ok(()) } else { Err(list) }
