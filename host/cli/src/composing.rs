@@ -37,7 +37,7 @@ pub fn composed(manifest: &Manifest) -> Result<Composed, Vec<Diagnostic>> {
 
 /// What stands before the component, the outermost first. A component with middleware has one route: the manifest
 /// splits those with several.
-fn middleware<'m>(manifest: &'m Manifest, component: &Component) -> Vec<&'m Middleware> {
+fn middleware<'m>(manifest: &'m Manifest, component: &'m Component) -> Vec<&'m Middleware> {
     let own = manifest.triggers.iter().filter(|trigger| trigger.is_of(&component.id));
     let is_there = |layer: &&Middleware| !manifest.replaced_by_host.iter().any(|id| layer.is(&id.value));
     let of_triggers = own.flat_map(|trigger| &trigger.middleware);
