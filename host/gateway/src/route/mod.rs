@@ -109,7 +109,10 @@ impl RouteTable {
         let mut routes = manifest.routes.clone();
         routes.extend(openapi::pages(manifest));
         routes.sort_by(|a, b| (&a.pattern, a.method).cmp(&(&b.pattern, b.method)));
-        let validated = |route| Route { request_schema: openapi::request_schema(manifest, route), ..Route::new(route) };
+        let validated = |route: &manifest::Route| Route {
+            request_schema: openapi::request_schema(manifest, route),
+            ..Route::new(route)
+        };
         Self::made(routes.iter().map(validated)).with_push(&manifest.gateway)
     }
 
