@@ -91,7 +91,7 @@ fn every_route_is_told() {
         [application.tool.weft.auth]
         issuer = "i"
         audience = "a"
-        keys = [{ pem = "k.pem" }]
+        keys = [{ jwks_url = "https://issuer.example/keys" }]
         api_keys = true
         [application.tool.weft.routes]
         "GET /orders/:id" = { component = "orders-list", roles = ["clerk"], permissions = ["orders:read"] }
