@@ -67,8 +67,10 @@ struct Window {
 }
 
 /// Requests take too long, and the limit falls for it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Fall {
+    /// The limit when it began.
+    from: f64,
     /// How many ran at most since it began.
     most_running: usize,
     /// Since when so many fewer run that it has to help.
@@ -130,9 +132,11 @@ impl Limit {
         self.fall.is_some()
     }
 
-    /// It has been judged.
-    pub fn judged(&mut self) {
-        self.fall = None;
+    /// It has been judged: if it was in vain, the limit is again what it was.
+    pub fn judged(&mut self, in_vain: bool) {
+        if let Some(fall) = self.fall.take().filter(|_| in_vain) {
+            self.value = self.value.max(fall.from);
+        }
     }
 
     /// All requests of this window: how many, and the sum of their ratios.
@@ -202,7 +206,8 @@ impl Limit {
             self.fall = None;
             return;
         }
-        let fall = self.fall.get_or_insert_default();
+        let from = self.value;
+        let fall = self.fall.get_or_insert(Fall { from, most_running: 0, since: None, count: 0 });
         fall.most_running = fall.most_running.max(window.most_running);
         if (window.most_running as f64) <= fall.most_running as f64 * LESS {
             fall.since.get_or_insert(now);

@@ -117,16 +117,21 @@ impl Routes {
         self.measured.get(id.0).is_none_or(|measured| (measured.running as f64) < most)
     }
 
-    /// Fewer run. A route that takes as long all the same is slow for another reason, and that is then what it takes.
-    pub fn judge(&mut self) {
+    /// Fewer run. A route that takes as long all the same is slow for another reason, and that is then what it takes. Answers
+    /// whether most requests are of such routes.
+    pub fn judge(&mut self) -> bool {
+        let (mut all, mut in_vain) = (0, 0);
         for measured in &mut self.measured {
             let (count, seconds) = measured.since;
             let mean = seconds / f64::from(count.max(1));
+            all += count;
             if count > 0 && mean >= measured.worst_s * BY_LOAD {
                 measured.usual_s = Some(mean);
+                in_vain += count;
             }
         }
         self.rise();
+        in_vain * 2 > all
     }
 
     /// The limit does not fall any more.

@@ -173,8 +173,8 @@ impl<W> State<W> {
             let is_news = self.routes.learn(lesson, self.limit.totals(), now);
             self.active_routes = self.routes.active(now);
             if self.limit.is_judged(now, &self.rules) {
-                self.routes.judge();
-                self.limit.judged();
+                let in_vain = self.routes.judge();
+                self.limit.judged(in_vain);
             }
             self.limit.next(now, self.running, (lesson, is_news), &self.rules);
             if !self.limit.falls() {
