@@ -1,6 +1,7 @@
 //! Capabilities of the host. Each has the same rooms: a trait with its contract, the embedded backend, the WIT glue
 //! (`glue.rs`, the only file that sees WIT types and wasmtime) and a conformance suite that any backend can run.
 
+pub mod answers;
 pub mod durable;
 pub mod events;
 pub mod gate;

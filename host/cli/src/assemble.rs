@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use weft_capability::answers::embedded::Embedded as EmbeddedAnswers;
 use weft_capability::kv::embedded::Embedded as EmbeddedStore;
 use weft_capability::kv::redis::RedisStore;
 use weft_capability::kv::{Store, routed::Routed};
@@ -128,6 +129,7 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
         Arc::new(EmbeddedBroker::open(data, disk.clone(), clock.clone(), failpoints.clone(), messaging)?);
     let push = EmbeddedHub::open(&data.join("push.db"), clock.clone(), push_options(&manifest))?;
     let push: Arc<dyn PushHub> = Arc::new(push);
+    let answers = Arc::new(EmbeddedAnswers::open(&data.join("answers.db"), clock.clone(), failpoints.clone())?);
     let sagas = open_sagas(&manifest, disk, data, &clock, failpoints)?;
     drop(journal.set(sagas.clone()));
 
@@ -170,6 +172,7 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
         projections,
         close_databases: Box::new(move || sql.shutdown()),
         key_value,
+        answers,
         spin_sqlite,
         broker,
         push,

@@ -21,6 +21,7 @@ use weft_capability::projection::{LogSource, ProjectionParts, Projections, ReadM
 use weft_capability::push::PushHub;
 use weft_capability::schema::Registry;
 use weft_capability::spin_sqlite::Databases;
+use weft_core::answers::Answers;
 use weft_core::disk::DiskLock;
 use weft_core::manifest::{Diagnostic, Manifest, ProjectionSource, Variables};
 use weft_core::shared_limits::SharedLimits;
@@ -71,6 +72,8 @@ pub struct Parts {
     pub close_databases: Box<dyn Fn() + Send + Sync>,
     /// The key-value stores.
     pub key_value: Arc<dyn Store>,
+    /// What repeated requests are answered.
+    pub answers: Arc<dyn Answers>,
     /// The databases of `spin:sqlite`.
     pub spin_sqlite: Databases,
     /// Messaging.

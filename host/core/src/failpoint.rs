@@ -6,7 +6,8 @@
 //! * `count:FILE` writes the hits so far, one `NAME COUNT` a line, to FILE at each hit, so that a test can list the points.
 //!
 //! Boundaries: `journal.record-written` and `messages.record-written` (each record of a log), `journal.before-flush`,
-//! `journal.after-flush` (and `messages.`; each batch), `sql.before-commit`, `sql.after-commit`.
+//! `journal.after-flush` (and `messages.`; each batch), `sql.before-commit`, `sql.after-commit`, `answers.before-keep`,
+//! `answers.after-keep`.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,6 +1,7 @@
 //! What every crate of the host shares: ids, errors that know whose fault they are, the clock and the disk behind
 //! traits, the manifest, and the two traits that join the crates: [`Call`] and [`Runner`]. No tokio, no wasmtime.
 
+pub mod answers;
 pub mod backoff;
 pub mod call;
 pub mod clock;

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use weft_core::manifest::{self, Access, RateLimit, RateLimits, RateScope, RateStrategy, Route};
+use weft_core::manifest::{self, Access, KeyUse, RateLimit, RateLimits, RateScope, RateStrategy, Route};
 use weft_core::{Failure, SystemClock};
 use weft_gateway::{Gateway, Policy, RequestBody, RouteTable, Settings, full};
 
@@ -112,6 +112,7 @@ fn route(pattern: &str) -> Route {
         priority: weft_core::manifest::Priority::Normal,
         waits: false,
         transforms: Vec::new(),
+        idempotency: KeyUse::default(),
         line: 1,
     }
 }

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 
 use crate::connection::Busy;
 use crate::deadline::Deadline;
+use crate::idempotency::BodyDigest;
 use crate::problem::Problem;
 use crate::record::{Record, Ticket};
 
@@ -57,6 +58,8 @@ pub struct RequestBody {
     expects_sign: bool,
     /// What stands in the place of what was sent, once that was read.
     replaced: Option<Bytes>,
+    /// What has come of it, for whoever wants to know whether it is the same as another.
+    digest: Option<Arc<BodyDigest>>,
 }
 
 impl RequestBody {
@@ -64,12 +67,21 @@ impl RequestBody {
         let limits = &record.limits;
         let (left, until) = (limits.body_bytes, record.started + limits.body_timeout);
         let deadline = Deadline::at(Arc::clone(&record.shared.clock), until);
-        Self { inner: Some(inner), record, left, deadline, expects_sign, replaced: None }
+        Self { inner: Some(inner), record, left, deadline, expects_sign, replaced: None, digest: None }
     }
 
     /// Puts `bytes` in the place of what was sent, which was read to its end.
     pub(crate) fn replace(&mut self, bytes: Bytes) {
         self.replaced = Some(bytes).filter(|bytes| !bytes.is_empty());
+    }
+
+    /// Has everything that comes from here on taken into a digest.
+    pub(crate) fn digested(&mut self) -> Arc<BodyDigest> {
+        let digest = Arc::new(BodyDigest::default());
+        if self.is_end_stream() {
+            digest.end();
+        }
+        Arc::clone(self.digest.insert(digest))
     }
 
     /// Ends the body with `error` for the function and `problem` for the client.
@@ -106,6 +118,7 @@ impl Body for RequestBody {
             }
             Poll::Ready(None) => {
                 this.inner = None;
+                this.digest.iter().for_each(|digest| digest.end());
                 return Poll::Ready(None);
             }
             Poll::Ready(Some(Err(error))) => {
@@ -122,6 +135,12 @@ impl Body for RequestBody {
             return this.fail(BodyError::TooLarge { limit_bytes }, Problem::body_too_large(limit_bytes));
         };
         this.left = left;
+        if let Some(digest) = &this.digest {
+            frame.data_ref().into_iter().for_each(|data| digest.add(data));
+            if this.inner.as_ref().is_none_or(Body::is_end_stream) {
+                digest.end();
+            }
+        }
         Poll::Ready(Some(Ok(frame)))
     }
 

@@ -12,6 +12,7 @@ mod connection;
 mod deadline;
 mod door;
 mod health;
+mod idempotency;
 mod limit;
 mod listen;
 pub mod openapi;

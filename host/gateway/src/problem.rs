@@ -161,6 +161,35 @@ impl Problem {
         Self::new(StatusCode::BAD_GATEWAY, "answer-unchangeable", "Bad gateway", detail)
     }
 
+    pub(crate) fn idempotency_key_missing() -> Self {
+        let detail = "This route needs an Idempotency-Key header, which a repetition of the request has as well.";
+        Self::new(StatusCode::BAD_REQUEST, "idempotency-key-missing", "Bad request", detail)
+    }
+
+    pub(crate) fn idempotency_key_invalid() -> Self {
+        let detail =
+            "The Idempotency-Key header is one text of 1 to 255 visible ASCII characters, in quotes or without.";
+        Self::new(StatusCode::BAD_REQUEST, "idempotency-key-invalid", "Bad request", detail)
+    }
+
+    pub(crate) fn idempotency_key_reused() -> Self {
+        let title = "The idempotency key belongs to another request";
+        let detail = "A request with this Idempotency-Key had another query, content type or body.";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", title, detail)
+    }
+
+    pub(crate) fn idempotency_in_flight() -> Self {
+        let detail = "A request with this Idempotency-Key is in work. Try again to get its answer.";
+        Self::new(StatusCode::CONFLICT, "idempotency-in-flight", "Conflict", detail)
+            .with(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))
+    }
+
+    /// Whether the request was done before cannot be known.
+    pub(crate) fn answers_unavailable() -> Self {
+        let detail = "It cannot be known now whether this request was done before. Try again.";
+        Self::unavailable(Reason::Unavailable.as_str(), detail, None)
+    }
+
     pub(crate) fn body_too_large(limit_bytes: u64) -> Self {
         let detail = format!("The request body is larger than {limit_bytes} bytes.");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Content too large", detail)

@@ -201,8 +201,17 @@ impl<S: Upstream> Gateway<S> {
         // Nobody listening means that no connection is open.
         let _ = drain.send(());
         connections.close();
+        let keyed = self.shared.idempotency.as_ref().map(|idempotency| &idempotency.in_work);
+        // Requests under a key go on without their clients, so that their answers are kept.
+        let ended = async {
+            connections.wait().await;
+            if let Some(in_work) = keyed {
+                in_work.close();
+                in_work.wait().await;
+            }
+        };
         let patience = self.shared.clock.sleep(drain_timeout);
-        let cut_off = match select(std::pin::pin!(connections.wait()), patience).await {
+        let cut_off = match select(std::pin::pin!(ended), patience).await {
             Either::Left(_) => 0,
             Either::Right(_) => connections.len(),
         };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use weft_core::answers::Answers;
 use weft_core::manifest;
 use weft_core::push::PushHub;
 use weft_core::shared_limits::SharedLimits;
@@ -80,6 +81,8 @@ pub struct Settings {
     pub overload: manifest::Overload,
     /// Who counts for several hosts together; without it each counts for itself.
     pub shared_limits: Option<Arc<dyn SharedLimits>>,
+    /// Where answers to requests with an `Idempotency-Key` are kept; without it the header means nothing.
+    pub answers: Option<Arc<dyn Answers>>,
     /// What `/.well-known/spin/info` tells.
     pub application: About,
 }

@@ -12,6 +12,7 @@ use weft_core::shared_limits::SharedLimits;
 use crate::auth::Authenticator;
 use crate::compressed;
 use crate::health::HealthBoard;
+use crate::idempotency::Idempotency;
 use crate::limit::LimitSet;
 use crate::listen::Secure;
 use crate::overload::{Overload, Rules};
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub overload: Arc<Overload>,
     /// Who counts for several hosts together.
     pub shared_limits: Option<Arc<dyn SharedLimits>>,
+    /// Requests that are done under a key.
+    pub idempotency: Option<Idempotency>,
     /// Requests in work.
     pub in_flight: AtomicUsize,
     /// Set once the gateway takes no more connections.
@@ -65,6 +68,7 @@ pub(crate) struct Served {
 impl Shared {
     pub fn new(clock: Arc<dyn Clock>, settings: crate::settings::Settings, health: HealthBoard) -> Self {
         let rules = Rules::new(&settings.overload, settings.limits.in_flight);
+        let idempotency = settings.answers.map(|answers| Idempotency::new(answers, settings.limits.in_flight));
         Self {
             overload: Arc::new(Overload::new(Arc::clone(&clock), rules)),
             clock,
@@ -78,6 +82,7 @@ impl Shared {
             auth_changed: Notify::new(),
             rate_limits: RwLock::new(Arc::new(LimitSet::new(&settings.rate_limits, &LimitSet::default()))),
             shared_limits: settings.shared_limits,
+            idempotency,
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             compressing: Arc::new(Semaphore::new(compressed::AT_ONCE)),

@@ -151,8 +151,9 @@ fn edge(host: &Arc<Host>, api_keys: Option<Arc<Keyring>>, no_rate_limits: bool) 
     let overload = manifest.gateway.overload;
     let push = manifest.gateway.push.as_ref().map(|_| parts.push.clone());
     let shared_limits = parts.shared_limits.clone();
+    let answers = Some(parts.answers.clone());
     let settings =
-        Settings { limits, policy, clients_identity, application, push, rate_limits, overload, shared_limits };
+        Settings { limits, policy, clients_identity, application, push, rate_limits, overload, shared_limits, answers };
     let checks: Vec<Arc<dyn HealthCheck>> =
         vec![Arc::new(JournalHealth(parts.sagas.clone())), Arc::new(BrokerHealth(parts.broker.clone()))];
     let upstream = Upstream::new(parts.engine.clone(), parts.mesh.clone());

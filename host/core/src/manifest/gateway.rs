@@ -4,6 +4,7 @@
 mod compression;
 mod cors;
 mod headers;
+mod idempotency;
 mod json;
 mod openapi;
 mod overload;
@@ -27,6 +28,7 @@ use super::trigger::Middleware;
 pub use compression::Compression;
 pub use cors::{Cors, Origin};
 pub use headers::SecurityHeaders;
+pub use idempotency::Idempotency;
 pub use openapi::{OpenApi, Operation, Page};
 pub use overload::{Overload, Priority, PriorityError};
 pub(super) use push::check as check_push;
@@ -71,6 +73,8 @@ pub struct Gateway {
     pub headers: SecurityHeaders,
     /// Where clients are pushed to, if they are.
     pub push: Option<Push>,
+    /// How answers are kept for repeated requests.
+    pub idempotency: Idempotency,
     /// How many requests are admitted.
     pub rate_limits: RateLimits,
     /// How many of them run at a time.
@@ -104,6 +108,7 @@ impl Default for Gateway {
             compression: None,
             headers: SecurityHeaders::default(),
             push: None,
+            idempotency: Idempotency::default(),
             rate_limits: RateLimits::default(),
             overload: Overload::default(),
             middleware: Vec::new(),
@@ -136,6 +141,7 @@ impl Gateway {
             compression: section.section("compression").map(Compression::read),
             headers: section.section("headers").map(SecurityHeaders::read).unwrap_or_default(),
             push: section.section("push").map(Push::read),
+            idempotency: section.section("idempotency").map(Idempotency::read).unwrap_or_default(),
             rate_limits: RateLimits::read(&section),
             overload: overload.unwrap_or_default(),
             middleware: behind::read(&section, files).unwrap_or_default(),

@@ -58,8 +58,8 @@ pub use context::{Context, Migration};
 pub use dependency::{Configuration, Dependency, DependencyName, DependencySource, Inherits};
 pub use diagnostic::{Diagnostic, Located};
 pub use gateway::{
-    CertificateFiles, ChannelRule, Compression, Cors, Gateway, Hsts, JoinPattern, OpenApi, Operation, Origin, Overload,
-    Page, Priority, PriorityError, Push, SecurityHeaders, Tls,
+    CertificateFiles, ChannelRule, Compression, Cors, Gateway, Hsts, Idempotency, JoinPattern, OpenApi, Operation,
+    Origin, Overload, Page, Priority, PriorityError, Push, SecurityHeaders, Tls,
 };
 pub use grants::{FileMount, Grants};
 pub use limits::{DEFAULT_CALL_DEADLINE_MS, Limits, Reuse};
@@ -67,7 +67,7 @@ pub use missing::MissingGrant;
 pub use pattern::{Captures, MAX_ROUTE_BYTES, PatternError, RoutePattern, Segment};
 pub use projection::{Projection, ProjectionSource};
 pub use rate_limit::{DefaultTier, MAX_ROUTE_LIMITS, RateLimit, RateLimits, RateScope, RateStrategy, TIER_LIMIT, Tier};
-pub use route::{Access, Lookup, Method, MethodError, Route, find};
+pub use route::{Access, KeyUse, Lookup, Method, MethodError, Route, find};
 pub use runtime::{KeyValueStore, RuntimeConfig, VariablesProvider};
 pub use sagas::{Choreography, Overlap, SagaSettings, Schedule, StepLimit};
 pub use schemas::Schemas;

@@ -59,6 +59,20 @@ pub enum Access {
     },
 }
 
+/// What an `Idempotency-Key` means on a route, for POST, PATCH, PUT and DELETE.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyUse {
+    /// Nothing to the gateway: the function gets it as it is.
+    #[default]
+    Ignored,
+    /// A repeated request gets the answer of the first, if it is known who calls.
+    OfCallers,
+    /// So does one of nobody that is known, for whom its address stands.
+    OfAll,
+    /// As [`KeyUse::OfAll`], and a request without one is refused.
+    Required,
+}
+
 /// One method of one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -88,6 +102,8 @@ pub struct Route {
     pub waits: bool,
     /// The rules that change its requests and answers, in the order in which they are applied.
     pub transforms: Vec<Arc<Transform>>,
+    /// What an `Idempotency-Key` means on it.
+    pub idempotency: KeyUse,
     /// The line it stands on: in the routes table, or that of the trigger.
     pub line: usize,
 }
@@ -138,6 +154,14 @@ impl Method {
     }
 }
 
+impl Method {
+    /// Whether requests of it may change something, so that it matters how often they are done.
+    #[must_use]
+    pub fn is_unsafe(self) -> bool {
+        matches!(self, Self::Post | Self::Put | Self::Patch | Self::Delete | Self::Any)
+    }
+}
+
 impl FromStr for Method {
     type Err = MethodError;
 
@@ -169,6 +193,7 @@ pub(super) struct Rule {
     pub(super) transforms: Option<Vec<Located<Arc<str>>>>,
     /// What stands in front of it, in the place of what stands in front of all.
     pub(super) middleware: Option<Vec<Middleware>>,
+    idempotency: Option<KeyUse>,
     pub(super) line: usize,
 }
 
@@ -194,7 +219,8 @@ fn rule(key: &Located<Arc<str>>, entry: Entry<'_>, files: &Files) -> Option<Rule
     if entry.is_string() {
         let access = Access::Authenticated { roles: Vec::new(), permissions: Vec::new() };
         let component = entry.string()?;
-        let (deadline_ms, limits, transforms, middleware, line) = (None, None, None, None, key.line);
+        let (deadline_ms, limits, transforms, middleware, idempotency) = (None, None, None, None, None);
+        let line = key.line;
         let (priority, waits) = (Priority::Normal, false);
         let (method, pattern) = (method?, pattern?);
         return Some(Rule {
@@ -208,6 +234,7 @@ fn rule(key: &Located<Arc<str>>, entry: Entry<'_>, files: &Files) -> Option<Rule
             waits,
             transforms,
             middleware,
+            idempotency,
             line,
         });
     }
@@ -217,6 +244,11 @@ fn rule(key: &Located<Arc<str>>, entry: Entry<'_>, files: &Files) -> Option<Rule
     let deadline_ms = section.get("deadline_ms").and_then(|entry| entry.number(&DEADLINE_MS));
     let is_given = section.get("limits").is_some();
     let limits = is_given.then(|| section.names("limits", names::is_label, "the name of a rate limit"));
+    let idempotency = section.get("idempotency").and_then(|entry| key_use(&entry));
+    if let Some(safe) = method.filter(|method| idempotency.is_some() && !method.is_unsafe()) {
+        let message = format!("`idempotency` means nothing for {safe}, which changes nothing");
+        section.report_with_help(section.line, message, "remove it; it is for POST, PATCH, PUT and DELETE");
+    }
     let priority = priority(&section);
     let waits = section.flag("waits", false);
     let is_given = section.get("transforms").is_some();
@@ -235,6 +267,7 @@ fn rule(key: &Located<Arc<str>>, entry: Entry<'_>, files: &Files) -> Option<Rule
         waits,
         transforms,
         middleware,
+        idempotency,
         line,
     })
 }
@@ -245,6 +278,22 @@ fn priority(section: &Section<'_>) -> Priority {
         section.report(written.line, format!("`{}`: {error}, not {:?}", section.name("priority"), &*written.value));
         Priority::Normal
     })
+}
+
+fn key_use(entry: &Entry<'_>) -> Option<KeyUse> {
+    if !entry.is_string() {
+        return entry.flag().map(|flag| if flag { KeyUse::OfAll } else { KeyUse::Ignored });
+    }
+    let required = entry.string().is_some_and(|text| &*text.value == "required");
+    if !required {
+        entry.report_with_help("is no way to use a key", "write true, false or \"required\"");
+    }
+    required.then_some(KeyUse::Required)
+}
+
+/// What routes do that do not say.
+fn default_key_use(manifest: &Manifest) -> KeyUse {
+    if manifest.gateway.idempotency.enabled { KeyUse::OfCallers } else { KeyUse::Ignored }
 }
 
 fn access(section: &Section<'_>) -> Access {
@@ -324,6 +373,7 @@ fn of_rule(manifest: &Manifest, rule: &Rule) -> Route {
         priority: rule.priority,
         waits: rule.waits,
         transforms: transforms(manifest, Some(rule), &rule.component.value),
+        idempotency: rule.idempotency.unwrap_or_else(|| default_key_use(manifest)),
         line: rule.line,
     }
 }
@@ -354,6 +404,7 @@ fn of_trigger(manifest: &Manifest, trigger: &HttpTrigger, pattern: &RoutePattern
         priority: Priority::Normal,
         waits: false,
         transforms,
+        idempotency: default_key_use(manifest),
         line: trigger.line,
     }
 }
@@ -393,6 +444,7 @@ mod tests {
             priority: Priority::Normal,
             waits: false,
             transforms: Vec::new(),
+            idempotency: KeyUse::Ignored,
             line: 1,
         }
     }

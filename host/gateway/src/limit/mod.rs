@@ -23,7 +23,8 @@ use weft_core::manifest::{self, RateLimits, RateScope, RateStrategy, Tier};
 use crate::auth::Identity;
 pub(crate) use admission::{Admission, Refusal, Shown};
 use admission::{Ask, Limit, Scope, admit};
-use key::{Hashed, Who};
+use key::Hashed;
+pub(crate) use key::Who;
 pub use report::{LimitReport, LimitedCaller};
 
 /// All limits of an application.

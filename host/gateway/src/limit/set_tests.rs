@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weft_core::manifest::{Access, DefaultTier, Located, RateLimit};
+use weft_core::manifest::{Access, DefaultTier, KeyUse, Located, RateLimit};
 
 use super::*;
 use crate::auth::ApiKey;
@@ -35,6 +35,7 @@ fn route(set: &LimitSet, limits: &[&str]) -> RouteLimits {
         priority: weft_core::manifest::Priority::Normal,
         waits: false,
         transforms: Vec::new(),
+        idempotency: KeyUse::default(),
         line: 1,
     })
 }

@@ -6,7 +6,10 @@ mod cors;
 mod encoding;
 mod proxies;
 
+use std::time::Duration;
+
 use http::{HeaderName, HeaderValue};
+use weft_core::answers::AnswerBounds;
 use weft_core::manifest;
 
 pub(crate) use browser::Https;
@@ -25,6 +28,15 @@ pub struct Policy {
     pub(crate) compression: Option<Compression>,
     /// Who may join which channels, and how connections are kept.
     pub(crate) push: Option<manifest::Push>,
+    pub(crate) kept: Kept,
+}
+
+/// Which answers are kept for repeated requests, and how long.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// The largest body, in bytes.
+    pub answer_bytes: usize,
+    pub bounds: AnswerBounds,
 }
 
 impl Default for Policy {
@@ -42,6 +54,22 @@ impl From<&manifest::Gateway> for Policy {
             cors: gateway.cors.as_ref().map(Cors::new),
             compression: gateway.compression.as_ref().map(Compression::new),
             push: gateway.push.clone(),
+            kept: Kept::from(&gateway.idempotency),
+        }
+    }
+}
+
+impl From<&manifest::Idempotency> for Kept {
+    fn from(idempotency: &manifest::Idempotency) -> Self {
+        Self {
+            answer_bytes: usize::try_from(idempotency.max_answer_bytes).unwrap_or(usize::MAX),
+            bounds: AnswerBounds {
+                time: Duration::from_secs(idempotency.ttl_s.into()),
+                answers: idempotency.max_answers.into(),
+                bytes: idempotency.max_bytes,
+                answers_of_owner: idempotency.max_caller_answers.into(),
+                bytes_of_owner: idempotency.max_caller_bytes,
+            },
         }
     }
 }

@@ -277,7 +277,7 @@ impl fmt::Debug for RouteMatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weft_core::manifest::{Access, Method};
+    use weft_core::manifest::{Access, KeyUse, Method};
 
     fn table(routes: &[&str]) -> RouteTable {
         let mut routes: Vec<manifest::Route> = routes
@@ -298,6 +298,7 @@ mod tests {
                     priority: weft_core::manifest::Priority::Normal,
                     waits: false,
                     transforms: Vec::new(),
+                    idempotency: KeyUse::default(),
                     line: 1,
                 }
             })

@@ -13,6 +13,7 @@ mod fixed;
 mod forward;
 mod headers;
 mod health;
+mod idempotent;
 mod limit;
 mod observe;
 mod push;
@@ -94,8 +95,9 @@ type Admitted<S> = admit::Admit<check::Check<compress::Compress<headers::Strip<r
 /// What has a route.
 type Found<S> = shed::Shed<limit::Limited<authorise::Authorise<limit::Limited<Allowed<S>>>>>;
 /// What may use it.
-type Allowed<S> =
-    push::Pushing<fixed::Fixed<deadline::Within<validate::Validate<transform::Transformed<forward::Forward<S>>>>>>;
+type Allowed<S> = push::Pushing<fixed::Fixed<idempotent::Idempotent<deadline::Within<Changed<S>>>>>;
+/// In the form that the function takes, and its answer in the form that the route gives.
+type Changed<S> = validate::Validate<transform::Transformed<forward::Forward<S>>>;
 
 /// Builds the stack, outermost first.
 pub(crate) fn stack<S: Upstream>(shared: &Arc<Shared>, upstream: S) -> Stack<S> {
@@ -133,7 +135,10 @@ pub(crate) fn stack<S: Upstream>(shared: &Arc<Shared>, upstream: S) -> Stack<S> 
         .layer_fn(|inner| push::Pushing { inner })
         // After the token, which such a route may need like any other; no function runs for it.
         .layer_fn(|inner| fixed::Fixed { inner })
-        // Around the function alone; what stands above never waits.
+        // After the limits, which a repetition uses up like any request, and after the token: what was answered is its
+        // caller's alone. Around the deadline, because it goes on where the client has gone.
+        .layer_fn(|inner| idempotent::Idempotent { inner })
+        // Around the function alone; of what stands above, only a request under a key waits.
         .layer_fn(|inner| deadline::Within { inner })
         // Under the deadline, which holds for a body that has to be read as well; the body as the client sent it.
         .layer_fn(|inner| validate::Validate { inner })

@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
-use weft_core::manifest::{Access, Route};
+use weft_core::manifest::{Access, KeyUse, Route};
 use weft_core::{Clock, Failure, Fault, Reason, SystemClock};
 use weft_gateway::{
     AuthSettings, Drained, Gateway, HealthCheck, Listeners, RequestBody, ResponseBody, RouteMatch, RouteTable,
@@ -49,6 +49,7 @@ pub fn route(route: &str, component: &str, access: Access) -> Route {
         priority: weft_core::manifest::Priority::Normal,
         waits: false,
         transforms: Vec::new(),
+        idempotency: KeyUse::default(),
         line: 1,
     }
 }
