@@ -114,6 +114,16 @@ impl Running {
         self.server.send(method, target, headers, body).await
     }
 
+    /// All that comes back.
+    async fn text(&self, target: &str, body: &str) -> String {
+        let (ada, length) = (bearer("ada", ""), body.len());
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nhost: weft.test\r\nconnection: close\r\nauthorization: {ada}\r\n\
+             idempotency-key: k\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        self.server.raw(head).await
+    }
+
     fn kept(&self) -> usize {
         self.answers.kept.lock().unwrap().len()
     }
@@ -235,7 +245,7 @@ async fn of_many_at_once_one_is_done() {
         .map(|_| {
             let (running, busy, done) = (running.clone(), busy.clone(), done.clone());
             tokio::spawn(async move {
-                let got = running.post("/hold", "k", "body").await;
+                let got = running.post("/hold", "k", "").await;
                 if got.status == 200 {
                     assert!(!is_replayed(&got));
                     done.fetch_add(1, SeqCst);
@@ -254,7 +264,7 @@ async fn of_many_at_once_one_is_done() {
         request.await.unwrap();
     }
     assert_eq!((busy.load(SeqCst), done.load(SeqCst)), (49, 1));
-    let again = running.post("/hold", "k", "body").await;
+    let again = running.post("/hold", "k", "").await;
     assert_eq!((is_replayed(&again), &*again.body), (true, "held"));
 }
 
@@ -297,17 +307,15 @@ async fn what_may_be_tried_again_is_not_kept() {
         ("POST /later", "panic-later"),
         ("POST /ignore", "ignore"),
     ];
-    let reasons = common::REASONS.map(weft_core::Reason::as_str);
-    let routes: Vec<_> = routes.into_iter().filter(|(_, name)| *name != "function-trapped" || reasons.contains(name));
-    let routes: Vec<_> = routes.collect();
     let running = start(of_callers(&routes), Default::default()).await;
     for (route, name) in &routes {
         let target = route.strip_prefix("POST ").unwrap();
         // The one that ignores its body gets one: what was not read to its end cannot be compared.
         let body = if *name == "ignore" { "body" } else { "" };
         for _ in 0..2 {
-            let got = running.post(target, "k", body).await;
-            assert!(!is_replayed(&got) && got.status != 409, "{name}: {got:?}");
+            // One that breaks off may come to nothing but the end of its connection.
+            let got = running.text(target, body).await;
+            assert!(!got.contains("idempotent-replayed") && !got.contains(" 409 "), "{name}: {got:?}");
         }
     }
     assert_eq!(running.kept(), 0);
