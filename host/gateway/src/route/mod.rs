@@ -140,6 +140,7 @@ impl RouteTable {
                 priority: manifest::Priority::default(),
                 waits: false,
                 transforms: Vec::new(),
+                idempotency: manifest::KeyUse::Ignored,
                 line: push.path.line,
             };
             let routes = vec![Arc::new(Route { push: Some(endpoint), ..Route::new(&config) })];

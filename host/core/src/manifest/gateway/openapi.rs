@@ -13,7 +13,7 @@ use crate::manifest::limits::DEADLINE_MS;
 use crate::manifest::names;
 use crate::manifest::pattern::RoutePattern;
 use crate::manifest::problems::Problems;
-use crate::manifest::route::{Access, Method, Route};
+use crate::manifest::route::{Access, KeyUse, Method, Route};
 use crate::manifest::section::{Entry, Section};
 use crate::manifest::source::Files;
 
@@ -152,6 +152,7 @@ impl OpenApi {
                 priority: Priority::default(),
                 waits: false,
                 transforms: Vec::new(),
+                idempotency: KeyUse::Ignored,
                 line: self.line,
             };
             (page, route)
