@@ -106,7 +106,7 @@ impl Answers for Embedded {
         };
         Box::pin(async move {
             self.failpoints.hit("answers.before-keep");
-            self.file.write(work, || {}).await?;
+            self.file.write(work, |_| {}).await?;
             self.failpoints.hit("answers.after-keep");
             Ok(())
         })
