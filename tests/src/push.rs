@@ -153,7 +153,7 @@ impl Socket {
     ///
     /// # Panics
     /// If nothing comes in time.
-    pub fn next(&mut self) -> Result<Value, (u16, String)> {
+    pub fn receive(&mut self) -> Result<Value, (u16, String)> {
         loop {
             match self.0.read() {
                 Ok(Message::Text(text)) => return Ok(serde_json::from_str(&text).expect("JSON")),
@@ -174,7 +174,7 @@ impl Socket {
     /// If something else comes first.
     pub fn expect(&mut self, kind: &str) -> Value {
         loop {
-            let value = self.next().unwrap_or_else(|close| panic!("{close:?} in the place of {kind}"));
+            let value = self.receive().unwrap_or_else(|close| panic!("{close:?} in the place of {kind}"));
             if value["type"] == kind {
                 return value;
             }

@@ -137,7 +137,7 @@ fn a_socket_joins_leaves_and_marks() {
     come.sort_by_key(Value::as_i64);
     assert_eq!(come, [3, 4].map(Value::from));
     ada.send_binary(10);
-    let close = std::iter::repeat_with(|| ada.next()).find_map(Result::err).expect("a close");
+    let close = std::iter::repeat_with(|| ada.receive()).find_map(Result::err).expect("a close");
     assert_eq!(close, (1003, "text-only".to_owned()));
 }
 
@@ -236,7 +236,7 @@ fn a_connection_ends_with_its_token() {
     let closed = stream.expect("closed");
     assert_eq!((&closed["code"], &closed["reason"]), (&4401.into(), &"unauthorized".into()));
     assert_eq!(stream.next_event(), None);
-    let close = std::iter::repeat_with(|| socket.next()).find_map(Result::err).expect("a close");
+    let close = std::iter::repeat_with(|| socket.receive()).find_map(Result::err).expect("a close");
     assert_eq!(close, (4401, "unauthorized".to_owned()));
 
     let created = ["api-keys", "create", "--owner", "crawler", "--role", "robot", "--json"];
@@ -276,7 +276,7 @@ fn a_slow_client_is_cut_and_comes_back() {
     assert_eq!(push(&platform, ("channel", "course:1"), "on")["connections"], 1);
     assert_eq!(*data(&fast.expect("message")), "on", "a fast one gets all");
     // What was on its way comes; then the end, with its reason where it still could be sent.
-    let (code, _) = std::iter::repeat_with(|| slow.next()).find_map(Result::err).expect("a close");
+    let (code, _) = std::iter::repeat_with(|| slow.receive()).find_map(Result::err).expect("a close");
     assert!([4408, 1006].contains(&code), "{code}");
     let mut back = socket(&platform, "slow", &format!("channels=course:1&last_event_id={seen}"));
     back.expect("welcome");
@@ -309,7 +309,7 @@ fn connections_outlive_a_deployment_and_are_told_of_the_end() {
     let ending = std::thread::spawn(move || (platform.stop(), platform));
     assert_eq!(stream.expect("closed")["code"], 1001);
     assert_eq!(stream.next_event(), None);
-    let close = std::iter::repeat_with(|| socket.next()).find_map(Result::err).expect("a close");
+    let close = std::iter::repeat_with(|| socket.receive()).find_map(Result::err).expect("a close");
     assert_eq!(close, (1001, "going-away".to_owned()));
     let (status, platform) = ending.join().expect("the host ends");
     assert!(status.success(), "{}", platform.log());
