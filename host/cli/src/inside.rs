@@ -76,7 +76,6 @@ impl glue::Inside for Inside {
         weft_gateway::chained(&mut head);
         Box::pin(async move {
             let served = async {
-                let is_mirrored = context.mirrored;
                 let (origin, trace) = (context.origin.as_deref(), context.trace.as_ref());
                 let user = origin.and_then(|origin| origin.user.as_deref()).or(trace.map(|trace| &*trace.trace_id));
                 let header = |name: &str| {
@@ -84,14 +83,12 @@ impl glue::Inside for Inside {
                     head.headers.get(name).and_then(|value| value.to_str().ok()).or_else(carried)
                 };
                 let (caller, method) = (context.caller.as_deref(), head.method.as_str());
-                let asked = Asked { caller, method, user, header: &header };
+                let mirrored = context.mirrored;
+                let asked = Asked { caller, method, user, header: &header, mirrored };
                 let (place, passage) = mesh.admit(&id, context.deadline, &asked).await?;
                 let request = Request::from_parts(head, body);
                 let response = engine.serve(passage.function(), request, context, place).await;
-                // A copy of a call counts nowhere.
-                if !is_mirrored {
-                    passage.tell(&response, |response| response.status().is_server_error());
-                }
+                passage.tell(&response, |response| response.status().is_server_error());
                 response
             };
             served.await.or_else(|failure| {

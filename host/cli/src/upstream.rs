@@ -47,7 +47,7 @@ impl Upstream {
         let headers = &arrived.head.headers;
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let (user, method) = (header(USER_ID), arrived.head.method.as_str());
-        let asked = Asked { caller: None, method, user, header: &header };
+        let asked = Asked { caller: None, method, user, header: &header, mirrored: false };
         let (place, mut passage) = self.mesh.admit(&route.component, route.deadline, &asked).await?;
         let depth = hops::depth(headers.get_all(hops::HEADER).iter().map(HeaderValue::as_bytes));
         let context = CallContext {

@@ -74,6 +74,8 @@ pub struct Asked<'a> {
     pub user: Option<&'a str>,
     /// The value of one of its headers.
     pub header: &'a (dyn Fn(&str) -> Option<&'a str> + Sync),
+    /// Whether it is what a copy of a call asks, which counts nowhere.
+    pub mirrored: bool,
 }
 
 /// What is asked of a callee that is not there, or has nothing of the kind. Client fault.
@@ -232,6 +234,9 @@ impl<V> Inner<V> {
         let permit = callee.bulkhead.enter(self.until(deadline)).await?;
         let choice = Choice { sticky: asked.user, header: asked.header };
         let chosen = self.versions.choose(&callee.policy.component, &choice, (self.random)());
+        if asked.mirrored {
+            return Ok((permit, callee.pass_by(&self.clock, deadline).by(chosen).quiet()));
+        }
         let is_counted = callee.policy.failures.breaks_http;
         let passage =
             if is_counted { callee.pass(&self.clock, deadline)? } else { callee.pass_by(&self.clock, deadline) };

@@ -111,7 +111,7 @@ impl Callee {
     /// As [`Self::pass`] where no breaker counts.
     pub fn pass_by(self: &Arc<Self>, clock: &Arc<dyn Clock>, deadline: Duration) -> Passage {
         let (callee, clock, began) = (self.clone(), clock.clone(), clock.monotonic());
-        Passage { callee, clock, began, deadline, admission: None, chosen: None, mirror: None }
+        Passage { callee, clock, began, deadline, admission: None, chosen: None, mirror: None, is_quiet: false }
     }
 
     fn admit(&self, breaker: &mut Breaker, now: Duration) -> Result<Admission, Failure> {
@@ -207,6 +207,8 @@ pub struct Passage {
     admission: Option<Admission>,
     chosen: Option<Chosen>,
     mirror: Option<Mirror>,
+    /// It is a copy of a call, which counts nowhere.
+    is_quiet: bool,
 }
 
 impl Passage {
@@ -234,6 +236,12 @@ impl Passage {
         self
     }
 
+    /// The same for a copy of a call, which counts nowhere.
+    pub(crate) fn quiet(mut self) -> Self {
+        self.is_quiet = true;
+        self
+    }
+
     /// The copy that is to be made of the request, if there is to be one; who asks sees to it.
     pub fn mirror(&mut self) -> Option<Mirror> {
         self.mirror.take()
@@ -247,7 +255,7 @@ impl Passage {
 
     pub(crate) fn verdict(&self, failure: Option<&Failure>) -> Verdict {
         let took = self.clock.monotonic().saturating_sub(self.began);
-        retry::verdict(failure, took, self.callee.policy.deadline)
+        retry::verdict(failure, took, self.callee.policy.attempt_deadline())
     }
 
     pub(crate) fn end(mut self, verdict: Verdict) {
@@ -255,6 +263,9 @@ impl Passage {
     }
 
     fn record(&mut self, verdict: Verdict) {
+        if self.is_quiet {
+            return;
+        }
         if let Some(chosen) = self.chosen.take() {
             chosen.tell(verdict, self.clock.monotonic().saturating_sub(self.began));
         }
@@ -267,7 +278,7 @@ impl Passage {
 
 impl Drop for Passage {
     fn drop(&mut self) {
-        if self.admission.is_none() && self.chosen.is_none() {
+        if self.is_quiet || (self.admission.is_none() && self.chosen.is_none()) {
             return;
         }
         if self.clock.monotonic() < self.deadline {

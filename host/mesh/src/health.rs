@@ -71,14 +71,15 @@ impl Health {
 
     /// Says that it is there still. Answers whether the state is another.
     pub fn renew(&mut self, ttl: Duration, now: Duration) -> bool {
-        let was_expired = self.is_expired(now) || self.problem.as_deref() == Some(NOT_RENEWED);
+        // What a check has found is another's to say.
+        let was_given_up = self.problem.as_deref() == Some(NOT_RENEWED);
         self.expires = Some(now + ttl);
-        was_expired && self.turn(HealthState::Passing, None, now)
+        was_given_up && self.turn(HealthState::Passing, None, now)
     }
 
     /// Looks whether it was renewed. Answers whether the state is another.
     pub fn look(&mut self, now: Duration) -> bool {
-        self.is_expired(now) && self.turn_critical(NOT_RENEWED.to_owned(), now)
+        self.is_expired(now) && !self.is_critical() && self.turn_critical(NOT_RENEWED.to_owned(), now)
     }
 
     pub fn state(&self) -> HealthState {

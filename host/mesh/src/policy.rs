@@ -46,6 +46,13 @@ pub struct CalleePolicy {
     pub failures: FailurePolicy,
 }
 
+impl CalleePolicy {
+    /// How long one attempt may take.
+    pub(crate) fn attempt_deadline(&self) -> Duration {
+        self.failures.retry.attempt_timeout.map_or(self.deadline, |timeout| timeout.min(self.deadline))
+    }
+}
+
 /// Policy on requests to one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServicePolicy {

@@ -36,6 +36,8 @@ pub struct Ask<'a> {
     /// Whether it can be made more than once at all: a body that streams cannot be sent again, and a step of a saga says itself when
     /// something is made again.
     pub again: bool,
+    /// Whether it is what a copy of a call asks: it is made once, and counts nowhere.
+    pub mirrored: bool,
 }
 
 /// Where an attempt is to go.
@@ -100,7 +102,11 @@ impl<V: Send + Sync + 'static> Inner<V> {
         callee.authorise(ask.caller, Operation::Request { method: ask.method, header: ask.header })?;
         let deadline = ask.deadline.min(self.clock.monotonic() + callee.policy.deadline);
         let permit = callee.bulkhead.enter(self.until(deadline)).await?;
-        let passage = callee.pass(&self.clock, deadline)?;
+        let passage = if ask.mirrored {
+            callee.pass_by(&self.clock, deadline).quiet()
+        } else {
+            callee.pass(&self.clock, deadline)?
+        };
         let is_idempotent =
             || ask.is_idempotent || retry::is_declared_method(&callee.policy.failures.retry, ask.method);
         let tried: Mutex<Vec<Token>> = Mutex::default();
@@ -113,7 +119,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
             clock: &*self.clock,
             random: self.random,
             deadline,
-            again: ask.again,
+            again: ask.again && !ask.mirrored,
             is_idempotent: &is_idempotent,
             is_free: &is_free,
         };
@@ -159,7 +165,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
             token,
             began,
             until: own.map_or(deadline, |own| own.min(deadline)),
-            is_told: false,
+            is_told: ask.mirrored,
         };
         let may_be_private = service.may_be_private(&instance);
         let answer = send(Destination { instance, may_be_private }).await;
@@ -183,13 +189,15 @@ struct Flight {
 
 impl Flight {
     fn tell(mut self, failure: Option<&Failure>) -> Self {
-        self.record(failure);
+        if !self.is_told {
+            self.record(failure);
+        }
         self
     }
 
     fn record(&mut self, failure: Option<&Failure>) {
         let took = self.clock.monotonic().saturating_sub(self.began);
-        let verdict = retry::verdict(failure, took, self.service.callee.policy.deadline);
+        let verdict = retry::verdict(failure, took, self.service.callee.policy.attempt_deadline());
         self.is_told = true;
         if verdict != Verdict::Nothing {
             self.registry.record(&self.service, self.token, verdict, took);

@@ -449,7 +449,7 @@ impl batch::Host for KvView<'_> {
         keys: Vec<String>,
     ) -> wasmtime::Result<Result<Vec<(String, Option<Vec<u8>>)>, wasi::Error>> {
         let bucket = self.opened(&bucket)?;
-        if let Err(closed) = bucket.gate.check() {
+        if let Err(closed) = bucket.gate.check_read() {
             return Ok(Err(Other::from(closed).into()));
         }
         let entries = bucket.store.get_many(&bucket.label, keys.clone()).await;

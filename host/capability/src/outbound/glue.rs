@@ -12,7 +12,7 @@ use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use weft_core::{CallContext, MAX_DEPTH, hops};
+use weft_core::{CallContext, MAX_DEPTH, StepScope, hops};
 
 use super::client::{BodyError, Timeouts};
 use super::{Outbound, OutboundError};
@@ -99,8 +99,11 @@ impl OutboundHooks {
             }
             Way::Service(service) => {
                 request.headers_mut().remove(HOST);
-                let deadline = context.deadline.min(self.outbound.dialer().clock().monotonic().saturating_add(time));
-                inside.to_service(&service, request, CallContext { deadline, ..context })
+                let step = self.gate.step(None);
+                let deadline = step.as_ref().map_or(context.deadline, |step| step.deadline);
+                let deadline = deadline.min(self.outbound.dialer().clock().monotonic().saturating_add(time));
+                let step = step.map(|step| StepScope { key: step.key });
+                inside.to_service(&service, request, CallContext { deadline, step, ..context })
             }
             // There is no such way here.
             Way::Out => refused(Error::HttpRequestUriInvalid),
@@ -146,8 +149,9 @@ impl WasiHttpHooks for OutboundHooks {
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Driver), Error>> + Send> {
         // A mirrored call may ask, since asking has no effect by the method's own definition (RFC 9110, 9.2.1).
         // What another component does of it is that one's matter: it is told that the call is mirrored.
-        let is_chained = request.uri().host().is_some_and(|host| host.ends_with(CHAINED));
-        let is_read = request.method().is_safe() || is_chained;
+        // By the listener the application would not know it any more.
+        let host = request.uri().host().unwrap_or_default();
+        let is_read = host.ends_with(CHAINED) || (request.method().is_safe() && !matches!(host, "" | ITSELF));
         if let Err(closed) = if is_read { self.gate.check_read() } else { self.gate.check() } {
             return Box::new(std::future::ready(Err(Error::InternalError(Some(closed.to_string())))));
         }

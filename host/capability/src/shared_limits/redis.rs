@@ -178,7 +178,12 @@ impl RedisLimits {
         let call = self.invocation(script, asks);
         let answer = match select(Box::pin(self.server.run(&call)), self.clock.sleep(PATIENCE)).await {
             Either::Left((answer, _)) => answer.map_err(|error| error.to_string()),
-            Either::Right(_) => Err("it took too long to answer".to_owned()),
+            Either::Right(((), running)) => {
+                // It holds the connection, which may be gone without having said so.
+                drop(running);
+                self.server.forget().await;
+                Err("it took too long to answer".to_owned())
+            }
         };
         answer.map_err(|text| {
             // One in a pause says so, for all.

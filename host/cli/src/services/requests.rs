@@ -92,6 +92,7 @@ impl Inner {
             header: &header,
             is_idempotent,
             again: body.is_kept() && context.step.is_none(),
+            mirrored: context.mirrored,
         };
         let answered = self.mesh.request(&ask, |to| self.attempt(service, &head, &body, context.deadline, to)).await;
         let NoGood { failure, came } = match answered {

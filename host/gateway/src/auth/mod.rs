@@ -23,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 use weft_core::Clock;
 
 use crate::problem::Problem;
-use api_key::API_KEY;
+pub(crate) use api_key::API_KEY;
 pub use api_key::{ApiKey, ApiKeys, api_key_hash};
 use cache::{TokenCache, TokenHash};
 use identity::Claims;

@@ -3,7 +3,7 @@
 //! A key counts for one caller, one method and one path. A caller is a subject within its tenant, whether it shows a
 //! token or an API key; where the route wants it of those whom nobody knows as well, their address stands for them.
 
-use http::header::HeaderName;
+use http::header::{AUTHORIZATION, COOKIE, HeaderName};
 use http::{HeaderValue, Method};
 use sha2::{Digest as _, Sha256};
 use weft_core::answers::{AnswerKey, Hash};
@@ -11,6 +11,7 @@ use weft_core::manifest::KeyUse;
 
 use super::Fingerprint;
 use super::digest::add;
+use crate::auth::API_KEY;
 use crate::limit::Who;
 use crate::problem::Problem;
 use crate::stack::Routed;
@@ -53,6 +54,11 @@ pub(crate) fn asked(routed: &Routed) -> Result<Option<Asked>, Problem> {
         None => {
             add(&mut owner, b"address");
             add(&mut owner, Who::of_address(record.client_ip()).to_string().as_bytes());
+            // By these the function itself may tell callers apart.
+            for name in [AUTHORIZATION, COOKIE, API_KEY] {
+                add(&mut owner, name.as_str().as_bytes());
+                head.headers.get_all(name).iter().for_each(|value| add(&mut owner, value.as_bytes()));
+            }
         }
     }
     let owner: Hash = owner.finalize().into();

@@ -1,7 +1,9 @@
 //! From an answer to what is kept of it, and back.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use weft_core::answers::{Hash, KeptAnswer};
@@ -14,13 +16,15 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const NOT_KEPT: [HeaderName; 6] = [CONNECTION, TRANSFER_ENCODING, UPGRADE, TRAILER, DATE, CONTENT_LENGTH];
 
 /// Whether an answer is one that a repetition gets as well. Not where trying again is right: what went wrong on our side,
-/// and what came too early or too often. Nor what goes on without an end.
+/// and what came too early or too often. Nor what goes on without an end, nor what its function says nobody may keep.
 pub(crate) fn is_kept(head: &Parts) -> bool {
     let again =
         matches!(head.status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
     let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let events = kind.get(..17).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream"));
-    !(again || events || head.status.is_server_error() || head.status.is_informational())
+    let cached = head.headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    let secret = cached.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case("no-store"));
+    !(again || events || secret || head.status.is_server_error() || head.status.is_informational())
 }
 
 /// Whether a body of so many bytes is as long as the head says, if it says it.

@@ -100,7 +100,16 @@ impl Bench {
     fn ask(is_idempotent: bool) -> Ask<'static> {
         let (service, method) = ("pay", if is_idempotent { "GET" } else { "POST" });
         let header = &|name: &str| (name == "x-tenant").then_some("a");
-        Ask { service, caller: Some("shop"), deadline: ms(1_000_000), method, header, is_idempotent, again: true }
+        Ask {
+            service,
+            caller: Some("shop"),
+            deadline: ms(1_000_000),
+            method,
+            header,
+            is_idempotent,
+            again: true,
+            mirrored: false,
+        }
     }
 
     async fn send(&self, to: Destination) -> Answer {
@@ -421,4 +430,15 @@ fn checks_are_due_and_decide_who_is_asked() {
     registry.checked(&due[0], Ok(()));
     assert!(bench.get().is_ok() && bench.get().is_ok());
     assert_eq!(bench.sent().into_iter().collect::<BTreeSet<_>>().len(), 2);
+}
+
+#[test]
+fn what_a_copy_of_a_call_asks_is_asked_once_and_counts_nowhere() {
+    let bench = Bench::new(&CallPolicy::default(), &["a"]);
+    for _ in 0..20 {
+        bench.script.lock().unwrap().push_back((Duration::ZERO, Err(refused())));
+        assert!(bench.request(&Ask { mirrored: true, ..Bench::ask(true) }).is_err());
+    }
+    assert_eq!(bench.sent().len(), 20);
+    assert!(bench.request(&Bench::ask(true)).is_ok(), "neither breaker nor instance has it held against it");
 }
