@@ -258,3 +258,23 @@ fn a_host_counts_for_itself_where_nobody_else_answers() {
     assert_eq!(violated(&as_user(&platform, "/mine", "ada")), ["default"]);
     assert!(platform.log().contains("shared limits cannot be asked"));
 }
+
+#[test]
+fn who_was_refused_is_in_the_audit_log() {
+    let platform = Platform::start_with(&options());
+    assert_eq!(platform.get("/robots").send().status, 401);
+    let token = platform.token(&Token { sub: "ada".to_owned(), ..Token::default() });
+    for _ in 0..3 {
+        assert_eq!(platform.get("/robots").token(&token).send().status, 403);
+    }
+    let told = eventually("it is written", || {
+        let lines = weft(&platform, &["audit", "--json", "--about", "refuse request"]);
+        let entries: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let count: u64 = entries.iter().filter_map(|entry| entry["requests"]["count"].as_u64()).sum();
+        if count == 4 { Ok(entries) } else { Err(lines) }
+    });
+    let of = |kind: &str| told.iter().find(|entry| entry["requests"]["kind"] == kind).expect("an entry");
+    assert_eq!((&of("nobody")["requests"]["route"], &of("nobody")["outcome"]), (&json!("/robots"), &json!("refused")));
+    assert_eq!((&of("user")["actor"], &of("user")["requests"]["subject"]), (&json!("user ada"), &json!("ada")));
+    assert!(!told.iter().any(|entry| entry.to_string().contains(&token)), "no secret is in it");
+}

@@ -69,6 +69,11 @@ impl Problem {
         self.with(CONNECTION, HeaderValue::from_static("close"))
     }
 
+    /// What it says to people.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The status of the answer.
     #[must_use]
     pub fn status(&self) -> StatusCode {

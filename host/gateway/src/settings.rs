@@ -7,6 +7,7 @@ use weft_core::answers::Answers;
 use weft_core::manifest;
 use weft_core::push::PushHub;
 use weft_core::shared_limits::SharedLimits;
+use weft_telemetry::DecisionLog;
 
 use crate::policy::Policy;
 
@@ -83,6 +84,8 @@ pub struct Settings {
     pub shared_limits: Option<Arc<dyn SharedLimits>>,
     /// Where answers to requests with an `Idempotency-Key` are kept; without it the header means nothing.
     pub answers: Option<Arc<dyn Answers>>,
+    /// Where it is kept who was refused.
+    pub decisions: Option<DecisionLog>,
     /// What `/.well-known/spin/info` tells.
     pub application: About,
 }

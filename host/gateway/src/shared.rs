@@ -8,6 +8,7 @@ use tokio::sync::{Notify, Semaphore};
 use weft_core::Clock;
 use weft_core::manifest::{self, RateLimits};
 use weft_core::shared_limits::SharedLimits;
+use weft_telemetry::DecisionLog;
 
 use crate::auth::Authenticator;
 use crate::compressed;
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     pub shared_limits: Option<Arc<dyn SharedLimits>>,
     /// Requests that are done under a key.
     pub idempotency: Option<Idempotency>,
+    /// Where it is kept who was refused.
+    pub decisions: Option<DecisionLog>,
     /// Requests in work.
     pub in_flight: AtomicUsize,
     /// Set once the gateway takes no more connections.
@@ -83,6 +86,7 @@ impl Shared {
             rate_limits: RwLock::new(Arc::new(LimitSet::new(&settings.rate_limits, &LimitSet::default()))),
             shared_limits: settings.shared_limits,
             idempotency,
+            decisions: settings.decisions,
             in_flight: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             compressing: Arc::new(Semaphore::new(compressed::AT_ONCE)),

@@ -1,9 +1,9 @@
 //! The audit log: who did what by hand to the application's sagas, and what became of it. One JSON object on each line of
 //! `audit/audit.jsonl` in the data directory, readable by its owner alone. What is an action, and who may do it, is up to
-//! the caller.
+//! the caller. What the gateway decided of requests (`decisions`) is in `audit/requests.jsonl` beside it.
 //!
 //! Unlike the other logs it is for evidence: an entry is on the medium before the action is acknowledged. Bounds: a file
-//! is set aside at 64 MiB, and the oldest of more than eight of those is removed.
+//! is set aside at 64 MiB, or 16 MiB for requests, and the oldest of more than eight of those is removed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -15,10 +15,20 @@ use serde::{Deserialize, Serialize};
 
 use weft_core::Clock;
 
+use crate::decisions::DecidedRequests;
 use crate::guest::{from_rfc3339, to_rfc3339};
 
-/// A file is set aside before it grows longer than this, in bytes.
-const FILE_BYTES: u64 = 64 * 1024 * 1024;
+/// One log: its files, and how long one of them grows before it is set aside, in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Files {
+    stem: &'static str,
+    bytes: u64,
+}
+
+/// What was done by hand.
+const ACTIONS: Files = Files { stem: "audit", bytes: 64 * 1024 * 1024 };
+/// What the gateway decided.
+const REQUESTS: Files = Files { stem: "requests", bytes: 16 * 1024 * 1024 };
 /// So many that were set aside are kept.
 const KEPT_FILES: usize = 8;
 /// The longest text of one field, in bytes; a longer one is cut.
@@ -42,7 +52,7 @@ pub struct Action {
 }
 
 /// A line of the audit log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
     /// When, in milliseconds since the Unix epoch; RFC 3339 in JSON.
     #[serde(rename = "time", serialize_with = "to_rfc3339", deserialize_with = "from_rfc3339")]
@@ -59,6 +69,9 @@ pub struct AuditEntry {
     pub reason: String,
     /// As [`Action::outcome`].
     pub outcome: String,
+    /// The requests that it is about, if it is about such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<DecidedRequests>,
 }
 
 /// The audit log of a data directory, whose lock the caller holds. Clones are the same log.
@@ -71,6 +84,7 @@ pub struct AuditLog {
 #[derive(Debug)]
 struct Open {
     folder: PathBuf,
+    stem: &'static str,
     file: File,
     /// What is whole and on the medium.
     bytes: u64,
@@ -85,18 +99,24 @@ impl AuditLog {
     /// # Errors
     /// If the folder or the file cannot be made or read.
     pub fn open(data: &Path, clock: Arc<dyn Clock>) -> io::Result<Self> {
-        Self::open_with(data, clock, FILE_BYTES)
+        Self::open_with(data, clock, ACTIONS)
     }
 
-    fn open_with(data: &Path, clock: Arc<dyn Clock>, limit: u64) -> io::Result<Self> {
+    /// The same for what the gateway decides.
+    pub(crate) fn open_requests(data: &Path, clock: Arc<dyn Clock>) -> io::Result<Self> {
+        Self::open_with(data, clock, REQUESTS)
+    }
+
+    fn open_with(data: &Path, clock: Arc<dyn Clock>, files: Files) -> io::Result<Self> {
         let folder = folder(data);
         match DirBuilder::new().mode(0o700).create(&folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => File::open(data)?.sync_all()?,
         }
-        let file = open_file(&folder)?;
+        let Files { stem, bytes: limit } = files;
+        let file = open_file(&folder, stem)?;
         let bytes = file.metadata()?.len();
-        let mut open = Open { folder, file, bytes, limit, torn: false };
+        let mut open = Open { folder, stem, file, bytes, limit, torn: false };
         if !open.ends_with_a_line()? {
             open.write(b"\n")?;
         }
@@ -117,9 +137,21 @@ impl AuditLog {
             detail: cut(&action.detail),
             reason: cut(&action.reason),
             outcome: cut(&action.outcome),
+            requests: None,
         };
-        let mut line = serde_json::to_vec(&entry).map_err(io::Error::other)?;
-        line.push(b'\n');
+        self.append_all(&[entry])
+    }
+
+    /// Appends entries as they are, with one flush.
+    pub(crate) fn append_all(&self, entries: &[AuditEntry]) -> io::Result<()> {
+        let mut line = Vec::new();
+        for entry in entries {
+            serde_json::to_writer(&mut line, entry).map_err(io::Error::other)?;
+            line.push(b'\n');
+        }
+        if line.is_empty() {
+            return Ok(());
+        }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.bytes > 0 && open.bytes + line.len() as u64 > open.limit {
             open.rotate()?;
@@ -154,12 +186,13 @@ impl Open {
     /// Sets the file aside; the ones set aside before move on by one, the last is replaced.
     fn rotate(&mut self) -> io::Result<()> {
         for number in (0..KEPT_FILES).rev() {
-            match fs::rename(path(&self.folder, number), path(&self.folder, number + 1)) {
+            let (from, to) = (path(&self.folder, self.stem, number), path(&self.folder, self.stem, number + 1));
+            match fs::rename(from, to) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
         }
-        self.file = open_file(&self.folder)?;
+        self.file = open_file(&self.folder, self.stem)?;
         (self.bytes, self.torn) = (0, false);
         Ok(())
     }
@@ -170,37 +203,50 @@ fn folder(data: &Path) -> PathBuf {
 }
 
 /// The file in use is number 0; the higher the number, the older the file.
-fn path(folder: &Path, number: usize) -> PathBuf {
+fn path(folder: &Path, stem: &str, number: usize) -> PathBuf {
     match number {
-        0 => folder.join("audit.jsonl"),
-        number => folder.join(format!("audit.{number}.jsonl")),
+        0 => folder.join(format!("{stem}.jsonl")),
+        number => folder.join(format!("{stem}.{number}.jsonl")),
     }
 }
 
 /// Its name is on the medium, and nobody else can read it.
-fn open_file(folder: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path(folder, 0))?;
+fn open_file(folder: &Path, stem: &str) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path(folder, stem, 0))?;
     File::open(folder)?.sync_all()?;
     Ok(file)
 }
 
-/// The last `count` entries below `data`, oldest first. No host need be running.
+/// The last `count` entries below `data` that are `wanted`, oldest first, of what was done by hand and what the gateway
+/// decided. No host need be running.
 ///
 /// # Errors
 /// If a file cannot be read. No file is no entry; a line that is not whole is left out.
-pub fn last(data: &Path, count: usize) -> io::Result<Vec<AuditEntry>> {
+pub fn last(data: &Path, count: usize, wanted: impl Fn(&AuditEntry) -> bool) -> io::Result<Vec<AuditEntry>> {
+    let mut entries = last_of(data, ACTIONS, count, &wanted)?;
+    entries.extend(last_of(data, REQUESTS, count, &wanted)?);
+    entries.sort_by_key(|entry| entry.time_ms);
+    Ok(entries.split_off(entries.len().saturating_sub(count)))
+}
+
+fn last_of(
+    data: &Path,
+    files: Files,
+    count: usize,
+    wanted: &impl Fn(&AuditEntry) -> bool,
+) -> io::Result<Vec<AuditEntry>> {
     let mut entries: Vec<AuditEntry> = Vec::new();
     for number in 0..=KEPT_FILES {
         if entries.len() >= count {
             break;
         }
-        let text = match fs::read(path(&folder(data), number)) {
+        let text = match fs::read(path(&folder(data), files.stem, number)) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => break,
             Err(error) => return Err(error),
         };
         let lines = text.rsplit(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-        entries.extend(lines.take(count - entries.len()));
+        entries.extend(lines.filter(wanted).take(count - entries.len()));
     }
     entries.reverse();
     Ok(entries)
@@ -219,11 +265,11 @@ mod tests {
     }
 
     fn opened(data: &Path, limit: u64) -> AuditLog {
-        AuditLog::open_with(data, Arc::new(ManualClock::at_ms(1_500)), limit).unwrap()
+        AuditLog::open_with(data, Arc::new(ManualClock::at_ms(1_500)), Files { bytes: limit, ..ACTIONS }).unwrap()
     }
 
     fn sagas(data: &Path, count: usize) -> Vec<String> {
-        last(data, count).unwrap().into_iter().map(|entry| entry.saga).collect()
+        last(data, count, |_| true).unwrap().into_iter().map(|entry| entry.saga).collect()
     }
 
     #[test]
@@ -239,8 +285,8 @@ mod tests {
         );
         assert_eq!(fs::read_to_string(&file).unwrap(), expected);
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(last(data.path(), 5).unwrap()[0].time_ms, 1_500);
-        assert!(last(&data.path().join("nowhere"), 5).unwrap().is_empty());
+        assert_eq!(last(data.path(), 5, |_| true).unwrap()[0].time_ms, 1_500);
+        assert!(last(&data.path().join("nowhere"), 5, |_| true).unwrap().is_empty());
     }
 
     #[test]
@@ -261,26 +307,26 @@ mod tests {
 
     fn action_line() -> AuditEntry {
         let Action { actor, action, saga, detail, reason, outcome } = action("100");
-        AuditEntry { time_ms: 1_500, actor, action, saga, detail, reason, outcome }
+        AuditEntry { time_ms: 1_500, actor, action, saga, detail, reason, outcome, requests: None }
     }
 
     #[test]
     fn a_torn_line_costs_itself_alone() {
         let data = tempfile::tempdir().unwrap();
-        opened(data.path(), FILE_BYTES).append(&action("1")).unwrap();
-        let file = path(&folder(data.path()), 0);
+        opened(data.path(), ACTIONS.bytes).append(&action("1")).unwrap();
+        let file = path(&folder(data.path()), "audit", 0);
         OpenOptions::new().append(true).open(file).unwrap().write_all(b"{\"time\":\"2026-").unwrap();
-        opened(data.path(), FILE_BYTES).append(&action("2")).unwrap();
+        opened(data.path(), ACTIONS.bytes).append(&action("2")).unwrap();
         assert_eq!(sagas(data.path(), 10), ["1", "2"]);
     }
 
     #[test]
     fn long_texts_are_cut_between_characters() {
         let data = tempfile::tempdir().unwrap();
-        let log = opened(data.path(), FILE_BYTES);
+        let log = opened(data.path(), ACTIONS.bytes);
         log.append(&Action { reason: "ä".repeat(MAX_TEXT_BYTES), ..action("x".repeat(MAX_TEXT_BYTES + 1).as_str()) })
             .unwrap();
-        let entry = &last(data.path(), 1).unwrap()[0];
+        let entry = &last(data.path(), 1, |_| true).unwrap()[0];
         assert_eq!((entry.saga.len(), entry.reason.len()), (MAX_TEXT_BYTES, MAX_TEXT_BYTES));
     }
 }

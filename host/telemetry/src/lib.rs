@@ -3,11 +3,13 @@
 //! kept up with is dropped and counted.
 
 pub mod audit;
+pub mod decisions;
 mod fields;
 pub mod guest;
 pub mod host;
 pub mod trace;
 
 pub use audit::{AuditEntry, AuditLog};
+pub use decisions::{CallerKind, DecidedRequests, Decision, DecisionLog};
 pub use guest::{GuestLogs, GuestWriter, LogLine, Stream};
 pub use host::{HostLog, HostLogError, LogFormat};

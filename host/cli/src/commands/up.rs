@@ -15,7 +15,7 @@ use weft_gateway::{
     About, ApiKeys, AuthSettings, Gateway, HealthCheck, Limits, Listeners, Policy, Revocations, RouteTable, Settings,
     bind,
 };
-use weft_telemetry::AuditLog;
+use weft_telemetry::{AuditLog, DecisionLog};
 
 use crate::api_keys::Keyring;
 use crate::assemble::{self, Dialect, Place};
@@ -152,8 +152,21 @@ fn edge(host: &Arc<Host>, api_keys: Option<Arc<Keyring>>, no_rate_limits: bool) 
     let push = manifest.gateway.push.as_ref().map(|_| parts.push.clone());
     let shared_limits = parts.shared_limits.clone();
     let answers = Some(parts.answers.clone());
-    let settings =
-        Settings { limits, policy, clients_identity, application, push, rate_limits, overload, shared_limits, answers };
+    let data = &parts.place.data;
+    let decisions = DecisionLog::open(data, parts.clock.clone());
+    let decisions = Some(decisions.with_context(|| format!("cannot open the audit log in {}", data.display()))?);
+    let settings = Settings {
+        limits,
+        policy,
+        clients_identity,
+        application,
+        push,
+        rate_limits,
+        overload,
+        shared_limits,
+        answers,
+        decisions,
+    };
     let checks: Vec<Arc<dyn HealthCheck>> =
         vec![Arc::new(JournalHealth(parts.sagas.clone())), Arc::new(BrokerHealth(parts.broker.clone()))];
     let upstream = Upstream::new(parts.engine.clone(), parts.mesh.clone());

@@ -131,7 +131,7 @@ pub enum Delivery {
         /// The message.
         message: Arc<Message>,
     },
-    /// Messages of these channels that the client has not seen are gone. Comes before any message.
+    /// Messages of these channels that the client has not seen are gone. Comes before those that are kept.
     Gap(Vec<Arc<str>>),
     /// The user has read messages.
     Read(Arc<ReadNotice>),

@@ -7,6 +7,7 @@ use futures::future::{BoxFuture, Either};
 use http::Response;
 use tower::Service;
 use weft_core::manifest::Access;
+use weft_telemetry::{CallerKind, Decision};
 
 use super::{Answered, Or, Routed, always_ready, answer};
 use crate::auth::api_key::{self, API_KEY};
@@ -39,7 +40,10 @@ where
                 identified(&mut routed, caller);
                 Either::Left(Either::Right(self.inner.call(routed)))
             }
-            Err(Refusal::Invalid(problem)) => Either::Left(answer(Err(problem))),
+            Err(Refusal::Invalid(problem)) => {
+                note(&routed, &problem);
+                Either::Left(answer(Err(problem)))
+            }
             Err(Refusal::UnknownKey(problem)) => Either::Right(Box::pin(again(self.inner.clone(), routed, problem))),
         }
     }
@@ -64,14 +68,41 @@ where
     if let Some(auth) = &routed.auth {
         auth.look_for_keys(&*record.shared.clock).await;
     }
-    match authorise(&routed) {
+    let problem = match authorise(&routed) {
         Ok(caller) => {
             identified(&mut routed, caller);
-            inner.call(routed).await
+            return inner.call(routed).await;
         }
-        Err(Refusal::Invalid(problem)) => Err(problem),
-        Err(Refusal::UnknownKey(_)) => Err(problem),
-    }
+        Err(Refusal::Invalid(problem)) => problem,
+        Err(Refusal::UnknownKey(_)) => problem,
+    };
+    note(&routed, &problem);
+    Err(problem)
+}
+
+/// Notes for the audit log who was refused what, and why.
+fn note(routed: &Routed, problem: &Problem) {
+    let record = &routed.exchange.record;
+    let Some(decisions) = &record.shared.decisions else { return };
+    let identity = record.identity.get();
+    let key = identity.and_then(|identity| identity.api_key()).map_or("", |key| key);
+    let kind = match identity {
+        None => CallerKind::Nobody,
+        Some(_) if !key.is_empty() => CallerKind::ApiKey,
+        Some(_) => CallerKind::User,
+    };
+    decisions.note(&Decision {
+        allowed: false,
+        reason: problem.name(),
+        detail: problem.detail(),
+        method: routed.exchange.head.method.as_str(),
+        route: &routed.route.config.pattern.to_string(),
+        client: record.client_ip(),
+        request_id: record.request_id(),
+        kind,
+        subject: identity.map_or("", |identity| identity.subject()),
+        key,
+    });
 }
 
 fn authorise(routed: &Routed) -> Result<Option<Caller>, Refusal> {

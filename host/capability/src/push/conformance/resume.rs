@@ -218,7 +218,7 @@ struct Model {
 
 impl Model {
     fn note_gaps(&mut self, channels: &[Arc<str>]) {
-        self.gaps = channels.iter().map(ToString::to_string).collect();
+        self.gaps.extend(channels.iter().map(ToString::to_string));
         self.had_gap = true;
     }
 

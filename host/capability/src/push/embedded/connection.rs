@@ -8,9 +8,9 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use weft_core::Failure;
-use weft_core::push::{CloseReason, Cursor, Delivery, Message, Presence, PushConnection, PushError};
+use weft_core::push::{CloseReason, Cursor, Delivery, Message, Presence, PushConnection, PushError, user_channel};
 
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Page};
 use super::lock;
 use super::mailbox::{Item, Mailbox};
 use super::state::State;
@@ -29,8 +29,17 @@ pub(super) struct Connection {
 /// What is read of the inbox, a page at a time.
 struct Replay {
     through: u64,
+    /// Up to where it is known what is gone.
+    lost_through: u64,
     page: VecDeque<Arc<Message>>,
-    reading: Option<BoxFuture<'static, Result<Vec<Arc<Message>>, Failure>>>,
+    reading: Option<BoxFuture<'static, Result<Page, Failure>>>,
+}
+
+/// What is found in an inbox.
+enum Found {
+    Message(Arc<Message>),
+    /// Something is gone, since the connection began, that would have come now.
+    Gap,
 }
 
 impl Connection {
@@ -40,19 +49,26 @@ impl Connection {
     }
 
     /// Says where it goes on: behind `cursor`, with the backlog and the messages of its inbox through `inbox_head`.
-    pub fn begin(&mut self, cursor: Cursor, gaps: Vec<Arc<str>>, backlog: VecDeque<Arc<Message>>, inbox_head: u64) {
+    /// Of what is gone through `lost_through` the gaps tell.
+    pub fn begin(
+        &mut self,
+        cursor: Cursor,
+        gaps: Vec<Arc<str>>,
+        backlog: VecDeque<Arc<Message>>,
+        (through, lost_through): (u64, u64),
+    ) {
         (self.cursor, self.gaps, self.backlog) = (cursor, gaps, backlog);
-        if cursor.inbox < inbox_head {
-            self.replay = Some(Box::new(Replay { through: inbox_head, page: VecDeque::new(), reading: None }));
+        if cursor.inbox < through {
+            self.replay = Some(Box::new(Replay { through, lost_through, page: VecDeque::new(), reading: None }));
         }
     }
 
     /// What was missed of the inbox; `None` when that is at its end.
-    fn poll_replay(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Arc<Message>, Failure>>> {
+    fn poll_replay(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Found, Failure>>> {
         let Some(replay) = &mut self.replay else { return Poll::Ready(None) };
         loop {
             if let Some(message) = replay.page.pop_front() {
-                return Poll::Ready(Some(Ok(message)));
+                return Poll::Ready(Some(Ok(Found::Message(message))));
             }
             let reading = replay.reading.get_or_insert_with(|| {
                 let (inbox, user) = (self.inbox.clone(), self.mailbox.user.clone());
@@ -62,12 +78,20 @@ impl Connection {
             let read = ready!(reading.poll_unpin(context));
             replay.reading = None;
             match read {
-                Ok(page) if page.is_empty() => {
+                // What is behind the end comes by itself.
+                Ok(Page { lost_through, .. })
+                    if lost_through.min(replay.through) > replay.lost_through.max(self.cursor.inbox) =>
+                {
+                    // Read once more, so that what comes after the gap is what is there after it.
+                    replay.lost_through = lost_through;
+                    return Poll::Ready(Some(Ok(Found::Gap)));
+                }
+                Ok(Page { messages, .. }) if messages.is_empty() => {
                     self.cursor.inbox = replay.through;
                     self.replay = None;
                     return Poll::Ready(None);
                 }
-                Ok(page) => replay.page = page.into(),
+                Ok(Page { messages, .. }) => replay.page = messages.into(),
                 Err(failure) => return Poll::Ready(Some(Err(failure))),
             }
         }
@@ -88,7 +112,10 @@ impl PushConnection for Connection {
             return Poll::Ready(Delivery::Message { cursor: self.cursor, message });
         }
         match ready!(self.poll_replay(context)) {
-            Some(Ok(message)) => {
+            Some(Ok(Found::Gap)) => {
+                return Poll::Ready(Delivery::Gap(user_channel(&self.mailbox.user).into_iter().collect()));
+            }
+            Some(Ok(Found::Message(message))) => {
                 self.cursor.inbox = message.id();
                 return Poll::Ready(Delivery::Message { cursor: self.cursor, message });
             }

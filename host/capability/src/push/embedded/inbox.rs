@@ -100,6 +100,13 @@ pub(super) struct Marked {
     pub unread: u64,
 }
 
+/// Some messages of a user.
+pub(super) struct Page {
+    pub messages: Vec<Arc<Message>>,
+    /// As in [`Standing`], when they were read.
+    pub lost_through: u64,
+}
+
 /// How a user's inbox stands.
 pub(super) struct Standing {
     pub unread: u64,
@@ -187,15 +194,14 @@ impl Inbox {
     /// How a user's inbox stands, counting messages through `head`.
     pub async fn standing(&self, user: Arc<str>, head: u64) -> Result<Standing, Failure> {
         let read = move |db: &Connection| {
-            let lost = db.prepare_cached(LOST)?.query_row([&*user], |row| row.get(0)).optional()?.map_or(0, from_sql);
-            Ok(Standing { unread: unread(db, &user, head)?, lost_through: lost.max(number(db, AGED_THROUGH)?) })
+            Ok(Standing { unread: unread(db, &user, head)?, lost_through: lost_through(db, &user)? })
         };
         self.file.read(read).await
     }
 
     /// The next unread messages of a user after one id, through another; none at the end.
-    pub async fn page(&self, user: Arc<str>, after: u64, through: u64) -> Result<Vec<Arc<Message>>, Failure> {
-        let Ok(channel) = user_channel(&user) else { return Ok(Vec::new()) };
+    pub async fn page(&self, user: Arc<str>, after: u64, through: u64) -> Result<Page, Failure> {
+        let Ok(channel) = user_channel(&user) else { return Ok(Page { messages: Vec::new(), lost_through: 0 }) };
         let message = move |row: &Row<'_>| {
             let (kind, data): (String, String) = (row.get(1)?, row.get(2)?);
             let new = NewMessage::new(&kind, None, data.as_bytes());
@@ -207,7 +213,9 @@ impl Inbox {
             let mut page = db.prepare_cached(PAGE)?;
             let rows = params![&*user, to_sql(after), to_sql(through), PAGE_MESSAGES];
             let page: rusqlite::Result<Vec<_>> = page.query_map(rows, message)?.collect();
-            Ok(page?.into_iter().flatten().collect())
+            let messages = page?.into_iter().flatten().collect();
+            // After the messages: what is given up between the two is told of once too often, never once too seldom.
+            Ok(Page { messages, lost_through: lost_through(db, &user)? })
         };
         self.file.read(read).await
     }
@@ -236,6 +244,12 @@ fn sweep(db: &Connection, now_ms: u64, retention_ms: u64) -> rusqlite::Result<()
     let read_ms = now_ms.saturating_sub(u64::try_from(KEYS_KEPT.as_millis()).unwrap_or(u64::MAX));
     db.prepare_cached(SWEEP_READ)?.execute([to_sql(read_ms)])?;
     Ok(())
+}
+
+/// Up to which message something may be gone that a user has not read.
+fn lost_through(db: &Connection, user: &str) -> rusqlite::Result<u64> {
+    let lost = db.prepare_cached(LOST)?.query_row([user], |row| row.get(0)).optional()?.map_or(0, from_sql);
+    Ok(lost.max(number(db, AGED_THROUGH)?))
 }
 
 fn unread(db: &Connection, user: &str, through: u64) -> rusqlite::Result<u64> {

@@ -118,7 +118,7 @@ impl Embedded {
             }
             lock(&self.state).note_resumed(!gaps.is_empty());
         }
-        connection.begin(cursor, gaps, joined.backlog, joined.inbox_head);
+        connection.begin(cursor, gaps, joined.backlog, (joined.inbox_head, standing.lost_through));
         let presence = joined.presence;
         Ok(Opened { id, cursor, unread: standing.unread, presence, connection: Box::new(connection) })
     }
