@@ -187,7 +187,8 @@ impl Described<'_> {
                 self.is_validated()
                     || self.has_body() && self.route.transforms.iter().any(|rules| !rules.request_json.is_empty())
             }
-            422 => self.is_validated(),
+            409 => self.takes_idempotency_key(),
+            422 => self.is_validated() || self.takes_idempotency_key(),
             429 => self.is_limited(),
             502 | 504 => is_function,
             _ => true,
