@@ -106,7 +106,7 @@ impl Begun {
         Self { socket, rest: rest.to_owned() }
     }
 
-    fn is_answered(mut self) {
+    fn expect_answer(mut self) {
         self.socket.write_all(self.rest.as_bytes()).expect("the host reads");
         let mut answer = String::new();
         self.socket.read_to_string(&mut answer).expect("the host answers");
@@ -137,7 +137,7 @@ fn bounds_and_keys_change_while_a_request_is_in_work() {
     eventually("bodies are bounded anew", || if large().status == 413 { Ok(()) } else { Err(platform.log()) });
     assert_problem(&large(), 413, "body-too-large");
     assert_eq!(host.overload()["max"], 30);
-    begun.is_answered();
+    begun.expect_answer();
 
     host.change("audience = \"microservices\"", "audience = \"microservices\"\napi_keys = true\ntier_claim = \"plan\"");
     let made = eventually("keys are taken", || host.weft(&["api-keys", "create", "--owner", "u1", "--json"]));

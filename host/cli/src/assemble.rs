@@ -26,7 +26,7 @@ use weft_core::manifest::{Diagnostic, KeyValueStore, Manifest, RuntimeConfig, Va
 use weft_core::shared_limits::SharedLimits;
 use weft_core::{Clock, Failpoints, SystemClock};
 use weft_durable::Sagas;
-use weft_engine::{Engine, EngineError, EngineOptions, Services};
+use weft_engine::{Engine, EngineError, EngineOptions, Services, Value};
 use weft_mesh::Mesh;
 use weft_telemetry::GuestLogs;
 
@@ -148,13 +148,7 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
         telemetry: Arc::new(Told(logs.clone())),
     };
     let (key_value, spin_sqlite) = (services.key_value.clone(), services.spin_sqlite.clone());
-    let outputs = Arc::new(Outputs(logs.clone()));
-    let engine = Engine::new(&EngineOptions::default(), data, clock.clone(), services, outputs)?;
-    let mesh = Mesh::new(Arc::new(engine.clone()), clock.clone(), rand::random);
-    engine.connect(Arc::new(mesh.clone()));
-    let external = ExternalServices::new(mesh.clone(), clock.clone(), resolver.clone(), data);
-    let inside = Arc::new(Inside::new(engine.clone(), mesh.clone(), external.clone()));
-    engine.connect_inside(inside.clone());
+    let (engine, mesh, external, inside) = connected(services, data, &clock, &logs)?;
     let projections = Projections::open(data, clock.clone())?;
     let shared_limits = shared_limits(&manifest, &variables, &resolver, &clock)?;
     let parts = Parts {
@@ -182,6 +176,23 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
         _lock: lock,
     };
     Host::new(parts, manifest, &variables)
+}
+
+/// The engine and the mesh, each with what it reaches of the other.
+fn connected(
+    services: Services,
+    data: &Path,
+    clock: &Arc<dyn Clock>,
+    logs: &GuestLogs,
+) -> anyhow::Result<(Engine, Mesh<Value>, ExternalServices, Arc<Inside>)> {
+    let (resolver, outputs) = (services.resolver.clone(), Arc::new(Outputs(logs.clone())));
+    let engine = Engine::new(&EngineOptions::default(), data, clock.clone(), services, outputs)?;
+    let mesh = Mesh::new(Arc::new(engine.clone()), clock.clone(), rand::random);
+    engine.connect(Arc::new(mesh.clone()));
+    let external = ExternalServices::new(mesh.clone(), clock.clone(), resolver, data);
+    let inside = Arc::new(Inside::new(engine.clone(), mesh.clone(), external.clone()));
+    engine.connect_inside(inside.clone());
+    Ok((engine, mesh, external, inside))
 }
 
 fn open_sagas(

@@ -28,9 +28,9 @@ pub struct Problem {
     detail: Cow<'static, str>,
     headers: Vec<(HeaderName, HeaderValue)>,
     /// The rate limits that are used up.
-    violated: Vec<Arc<str>>,
+    violated: Box<[Arc<str>]>,
     /// What is wrong with the body.
-    faults: Vec<BodyFault>,
+    faults: Box<[BodyFault]>,
 }
 
 #[derive(Serialize)]
@@ -55,8 +55,8 @@ impl Problem {
             status,
             detail: detail.into(),
             headers: Vec::new(),
-            violated: Vec::new(),
-            faults: Vec::new(),
+            violated: Box::default(),
+            faults: Box::default(),
         }
     }
 
@@ -152,7 +152,7 @@ impl Problem {
     pub(crate) fn invalid_body(faults: Vec<BodyFault>) -> Self {
         let detail = "The body is not what this route takes; see `errors`.";
         let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", "The body is not valid", detail);
-        Self { faults, ..problem }
+        Self { faults: faults.into(), ..problem }
     }
 
     pub(crate) fn encoded_json() -> Self {
@@ -237,7 +237,7 @@ impl Problem {
         let detail = format!("The rate limit \"{}\" is used up. Try again later.", longest.limit.name);
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests", detail)
             .with(RETRY_AFTER, HeaderValue::from(longest.retry_after_s()));
-        Self { violated: names, ..problem }
+        Self { violated: names.into(), ..problem }
     }
 
     pub(crate) fn internal() -> Self {

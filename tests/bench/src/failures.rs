@@ -108,7 +108,7 @@ fn watched<T>(platform: &Platform, what: impl FnOnce() -> anyhow::Result<T>) -> 
             let mut open = Duration::ZERO;
             let mut last = Instant::now();
             while !is_over.load(Relaxed) {
-                let state = entry(platform)?["state"].as_str().map(str::to_owned);
+                let state = entry(platform)?.get("state").and_then(Value::as_str).map(str::to_owned);
                 if state.is_some_and(|state| state != "closed") {
                     open += last.elapsed();
                 }
@@ -154,7 +154,7 @@ fn recovery(samples: &[Sample]) -> Option<Duration> {
 
 fn calls(platform: &Platform) -> anyhow::Result<Calls> {
     let entry = entry(platform)?;
-    let number = |name: &str| entry[name].as_u64().with_context(|| format!("no {name}"));
+    let number = |name: &str| entry.get(name).and_then(Value::as_u64).with_context(|| format!("no {name}"));
     let again = number("retries")? + number("hedges")?;
     Ok(Calls { asked: number("calls")?, refused: number("refused")?, again, opened: number("opened")? })
 }

@@ -1,4 +1,5 @@
 //! What every backend of kept answers has to do.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test suite that other crates run")]
 
 use std::time::Duration;
 

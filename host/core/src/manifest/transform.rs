@@ -204,8 +204,11 @@ fn query(section: Section<'_>) -> Pairs {
     Pairs { remove, set }
 }
 
+/// A key and its string, with their places.
+type Pair = (Located<Arc<str>>, Located<Arc<str>>);
+
 /// The strings of a table of strings.
-fn pairs(section: &Section<'_>, key: &'static str) -> Vec<(Located<Arc<str>>, Located<Arc<str>>)> {
+fn pairs(section: &Section<'_>, key: &'static str) -> Vec<Pair> {
     let entries = section.section(key).map(|table| table.entries()).unwrap_or_default();
     if let Some((many, _)) = entries.get(MAX_RULES) {
         section.report(many.line, format!("`{}` has at most {MAX_RULES} entries", section.name(key)));

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
 use weft_core::manifest::mesh::CallPolicy;
 use weft_core::{Call as _, CallContext, Clock, Failure, Invocation, Runner, SystemClock, Target, Trace, id};
-use weft_mesh::{CalleePolicy, FailurePolicy, Mesh};
+use weft_mesh::{CalleePolicy, FailurePolicy, Kind, Mesh};
 
 use super::label;
 use crate::mesh_call::timed;
@@ -44,6 +44,7 @@ pub fn measure(only: &str) -> anyhow::Result<Vec<Row>> {
     mesh.configure(
         vec![CalleePolicy {
             component: "callee".into(),
+            kind: Kind::Function,
             callers: ["caller".into()].into(),
             rules: Vec::new(),
             deadline: Duration::from_secs(10),
@@ -52,6 +53,7 @@ pub fn measure(only: &str) -> anyhow::Result<Vec<Row>> {
             durable: false,
             failures: FailurePolicy::of(&CallPolicy::default(), &CallPolicy::default()),
         }],
+        Vec::new(),
         Vec::new(),
     );
     let own = Process(std::process::id());

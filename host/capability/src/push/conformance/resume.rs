@@ -108,8 +108,8 @@ pub(super) async fn exactly_what_was_missed(harness: &dyn Harness, seed: u64) {
     let is_wild = seed % 2 == 1;
     for step in 0..if is_wild { 160 } else { 14 } {
         match run.below(10) {
-            0..3 => run.to_channel(step),
-            3..5 => run.to_user(step.to_string()).await,
+            0..3 => run.push_to_channel(step),
+            3..5 => run.push_to_user(step.to_string()).await,
             5 => run.read().await,
             6 if is_wild => harness.clock().advance(Duration::from_secs(Bounds::RETENTION_S / 8)),
             6 | 7 => {
@@ -148,13 +148,13 @@ impl Run<'_> {
         usize::try_from(self.random >> 33).unwrap() % bound
     }
 
-    fn to_channel(&mut self, step: usize) {
+    fn push_to_channel(&mut self, step: usize) {
         let channel = ["a", "b", "of others"][self.below(3)].replace(' ', "-");
         self.hub.to_channel(&channel, message(&step.to_string())).unwrap();
         self.model.pushed.entry(channel).or_default().push(step.to_string());
     }
 
-    async fn to_user(&mut self, text: String) {
+    async fn push_to_user(&mut self, text: String) {
         let id = self.hub.to_user("ada", message(&text)).await.unwrap().id;
         self.model.pushed.entry("user:ada".to_owned()).or_default().push(text);
         self.model.ids.push(id);
@@ -177,7 +177,7 @@ impl Run<'_> {
         let last = format!("last of {}", self.model.ids.len());
         self.hub.to_channel("a", message(&last)).unwrap();
         self.model.pushed.entry("a".to_owned()).or_default().push(last.clone());
-        self.to_user(last).await;
+        self.push_to_user(last).await;
         let mut open = vec!["a", "user:ada"];
         let mut taken = 0;
         self.model.gaps.clear();
@@ -231,7 +231,7 @@ impl Model {
         let is_excused = |place: &usize| {
             self.gaps.iter().any(|gap| gap == channel) || (channel == "user:ada" && self.read.contains(place))
         };
-        for place in (*passed..*passed + ahead).filter(|place| !is_excused(place)) {
+        if let Some(place) = (*passed..*passed + ahead).find(|place| !is_excused(place)) {
             panic!("{:?} of {channel} is missing before {text:?}", pushed[place]);
         }
         self.gaps.retain(|gap| gap != channel);

@@ -140,7 +140,7 @@ impl PushHub for Embedded {
             let hand_on = move |inserted: Result<&Inserted, &Failure>| {
                 let Ok(Inserted::New(id)) = inserted else { return };
                 let message = Arc::new(Message::new(channel, *id, true, &counted, now_ms));
-                let count = lock(&state).to_user(&owner, *id, &message, now_ms);
+                let count = lock(&state).push_to_user(&owner, *id, &message, now_ms);
                 *told.lock().unwrap_or_else(PoisonError::into_inner) = count;
             };
             match self.inbox.insert(user, message, now_ms, hand_on).await? {
@@ -159,7 +159,7 @@ impl PushHub for Embedded {
         if message.key().is_some() {
             return Err(PushError::Invalid("a message to a channel takes no key: nothing knows it again".to_owned()));
         }
-        lock(&self.state).to_channel(channel, &message, self.clock.now_ms())
+        lock(&self.state).push_to_channel(channel, &message, self.clock.now_ms())
     }
 
     fn presence(&self, channel: &str) -> Result<Presence, PushError> {

@@ -181,7 +181,7 @@ impl State {
         Presence { connections: u32::try_from(connections).unwrap_or(u32::MAX), users: u32::from(connections > 0) }
     }
 
-    pub fn to_channel(&mut self, name: &str, new: &NewMessage, now_ms: u64) -> Result<Pushed, PushError> {
+    pub fn push_to_channel(&mut self, name: &str, new: &NewMessage, now_ms: u64) -> Result<Pushed, PushError> {
         if self.is_closed {
             return Err(PushError::Closing);
         }
@@ -194,7 +194,7 @@ impl State {
     }
 
     /// Hands on a message that is durable with this id. Answers to how many.
-    pub fn to_user(&mut self, user: &str, id: u64, message: &Arc<Message>, now_ms: u64) -> u32 {
+    pub fn push_to_user(&mut self, user: &str, id: u64, message: &Arc<Message>, now_ms: u64) -> u32 {
         self.inbox_head = id;
         let own = self.users.get(user).into_iter().flatten();
         let handed = hand(own, &|| Item::Message(message.clone()), now_ms);
