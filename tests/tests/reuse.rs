@@ -169,13 +169,18 @@ fn a_trap_ends_the_calls_beside_it_and_no_others() {
             let answers = calls(&platform, &["company", "company"]);
             if answers.contains(&json!({ "Ok": "1" })) { Ok(()) } else { Err(answers) }
         });
+        // Each takes an instance with room and ends it, so they come to the one that is slept in before long. The call
+        // that sleeps is tried again, and ended again.
         let trapped = unavailable("stopped without an answer");
-        assert_eq!(calls(&platform, &["trap", "trap"]), [trapped.clone(), trapped.clone()]);
+        while !sleeper.is_finished() {
+            assert_eq!(call(&platform, "trap"), trapped);
+        }
         assert_eq!(sleeper.join().expect("an answer"), trapped);
     });
-    let answers = calls(&platform, &["meet a b", "meet b a", "trap"]);
+    // Those that compute have instances of their own.
+    let answers = calls(&platform, &["work", "work", "trap"]);
     assert_eq!(answers[2], unavailable("stopped without an answer"));
-    assert_eq!(answers[..2], [json!({ "Ok": "a met b" }), json!({ "Ok": "b met a" })]);
+    assert_eq!(answers[..2], [json!({ "Ok": "k" }), json!({ "Ok": "k" })]);
 }
 
 #[test]

@@ -51,6 +51,20 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Overloaded,
+        Self::Deadline,
+        Self::Trapped,
+        Self::CpuLimit,
+        Self::ResourceLimit,
+        Self::Unavailable,
+        Self::Denied,
+        Self::ShuttingDown,
+        Self::Cancelled,
+        Self::Internal,
+    ];
+
     /// A stable lower-case name for logs, metrics and problem types.
     #[must_use]
     pub fn as_str(self) -> &'static str {

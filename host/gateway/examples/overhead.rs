@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use weft_core::manifest::{self, Access, KeyUse, RateLimit, RateLimits, RateScope, RateStrategy, Route};
+use weft_core::manifest::{self, RateLimit, RateLimits, RateScope, RateStrategy, Route};
 use weft_core::{Failure, SystemClock};
 use weft_gateway::{Gateway, Policy, RequestBody, RouteTable, Settings, full};
 
@@ -99,22 +99,7 @@ async fn gateway(policy: Policy, rate_limits: RateLimits) -> SocketAddr {
 }
 
 fn route(pattern: &str) -> Route {
-    Route {
-        method: weft_core::manifest::Method::Get,
-        written: pattern.into(),
-        static_response: None,
-        pattern: pattern.parse().unwrap(),
-        component: "c".into(),
-        access: Access::Public,
-        deadline_ms: 1000,
-        limits: Vec::new(),
-        is_tiered: false,
-        priority: weft_core::manifest::Priority::Normal,
-        waits: false,
-        transforms: Vec::new(),
-        idempotency: KeyUse::default(),
-        line: 1,
-    }
+    Route::new(weft_core::manifest::Method::Get, pattern.parse().unwrap(), "c".into())
 }
 
 /// Processor time of this thread so far, in nanoseconds: on a busy machine the clock on the wall tells little.

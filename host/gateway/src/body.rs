@@ -312,3 +312,14 @@ where
     }
     Ok(read.freeze())
 }
+
+/// Reads the body of a request to its end, for a stage that has to know all of it.
+///
+/// # Errors
+/// 413 if it has more than so many bytes; what the client is told of a body that broke off, the record has.
+pub(crate) async fn taken(body: &mut RequestBody, max_bytes: usize) -> Result<Bytes, Problem> {
+    whole(body, max_bytes).await.map_err(|error| match error {
+        Unread::TooLarge => Problem::body_too_large(max_bytes as u64),
+        Unread::Broken(_) => Problem::bad_request("The request body broke off or is not valid HTTP."),
+    })
+}

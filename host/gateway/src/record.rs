@@ -2,7 +2,8 @@
 //! becomes one line of the access log.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::auth::Identity;
 use crate::connection::{Busy, Peer};
 use crate::deadline::Deadline;
 use crate::limit::{Admission, Shown};
-use crate::overload::Slot;
+use crate::overload::{End, Slot};
 use crate::policy::{Forwarded, Policy};
 use crate::problem::Problem;
 use crate::push::{self, Endpoint};
@@ -68,6 +69,8 @@ pub(crate) struct Record {
     /// What its rate limits say of it: those that ask nobody's name, those that do, and those that refused it.
     pub admitted: [OnceLock<Admission>; 2],
     pub refused: OnceLock<Shown>,
+    /// Those who want it to hold its places.
+    holds: AtomicUsize,
     /// Whether this request holds one of the places for requests in work.
     pub holds_place: AtomicBool,
     /// Its place among the requests that run, once it has one.
@@ -105,6 +108,7 @@ impl Record {
             identity: OnceLock::new(),
             admitted: [const { OnceLock::new() }; 2],
             refused: OnceLock::new(),
+            holds: AtomicUsize::new(0),
             holds_place: AtomicBool::new(false),
             slot: OnceLock::new(),
             bytes_in: AtomicU64::new(0),
@@ -190,10 +194,38 @@ fn parent(headers: &HeaderMap) -> Option<Trace> {
     parse_traceparent(headers.get(TRACEPARENT)?.to_str().ok()?)
 }
 
-/// Ends the request when it is dropped, however that comes about: frees its place and writes the access log.
+/// While it or another one lives, the request has its places: among those in work, among those that run, and in limits of how many run
+/// at a time. Its client has one, and so has who goes on when the client is gone.
+#[derive(Debug)]
+pub(crate) struct Hold(Arc<Record>);
+
+impl Hold {
+    pub fn new(record: &Arc<Record>) -> Self {
+        record.holds.fetch_add(1, Relaxed);
+        Self(Arc::clone(record))
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // The last one sees all that the others did.
+        if self.0.holds.fetch_sub(1, AcqRel) > 1 {
+            return;
+        }
+        self.0.give_place_back();
+        self.0.admitted.iter().filter_map(OnceLock::get).for_each(Admission::end);
+        if let Some(slot) = self.0.slot.get() {
+            // The client went away, or the function panicked; after an answer it means nothing.
+            slot.end(End::GivenUp);
+        }
+    }
+}
+
+/// Ends the request when it is dropped, however that comes about: frees its places and writes the access log.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     pub record: Arc<Record>,
+    hold: Option<Hold>,
     /// `None` while there is no answer.
     pub status: Option<u16>,
     pub bytes_out: u64,
@@ -205,7 +237,8 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     pub fn new(record: Arc<Record>) -> Self {
-        Self { record, status: None, bytes_out: 0, length: None, complete: false }
+        let hold = Some(Hold::new(&record));
+        Self { record, hold, status: None, bytes_out: 0, length: None, complete: false }
     }
 
     /// Notes how far the answer is; `ended` if its body has said so.
@@ -219,9 +252,8 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        self.hold = None;
         let record = &*self.record;
-        record.give_place_back();
-        record.admitted.iter().filter_map(OnceLock::get).for_each(Admission::end);
         let route = record.route.get();
         tracing::info!(
             target: "weft::access",

@@ -71,7 +71,7 @@ pub(crate) struct Served {
 impl Shared {
     pub fn new(clock: Arc<dyn Clock>, settings: crate::settings::Settings, health: HealthBoard) -> Self {
         let rules = Rules::new(&settings.overload, settings.limits.in_flight);
-        let idempotency = settings.answers.map(|answers| Idempotency::new(answers, settings.limits.in_flight));
+        let idempotency = settings.answers.map(Idempotency::new);
         Self {
             overload: Arc::new(Overload::new(Arc::clone(&clock), rules)),
             clock,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{Got, Server, Setup, public, read_one};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use weft_core::manifest::{Overload, Priority, Route};
+use weft_core::manifest::{Overload, Priority, Route, Waits};
 use weft_gateway::{Limits, OverloadReport, Settings};
 
 /// Four run at a time: of low priority two, of normal four, as long as three run before.
@@ -20,7 +20,8 @@ async fn start(patience_ms: u32) -> Server {
     let routes = vec![
         of(Priority::Low, "GET /low"),
         of(Priority::Critical, "GET /critical"),
-        Route { waits: true, ..public("GET /waits", "hold") },
+        Route { waits: Waits::Always, ..public("GET /waits", "hold") },
+        Route { waits: Waits::Asked, ..public("GET /asked", "hold") },
         Route { priority: Priority::Low, ..public("* /echo", "echo") },
     ];
     let settings = Settings { limits, overload, ..Settings::default() };
@@ -126,8 +127,13 @@ async fn a_client_that_is_slow_to_send_keeps_nobody_out() {
 #[tokio::test]
 async fn what_waits_on_purpose_holds_no_place() {
     let server = start(0).await;
-    let mut waiting = [held(&server, "/waits", "").await, held(&server, "/low", "prefer: wait=20\r\n").await];
+    let prefer = "prefer: wait=20\r\n";
+    let mut waiting = vec![held(&server, "/waits", "").await, held(&server, "/asked", prefer).await];
     assert_eq!(server.gateway.overload().running, 0);
+    // A client cannot want it where the route does not say so.
+    waiting =
+        [held(&server, "/low", prefer).await, held(&server, "/asked", "").await].into_iter().chain(waiting).collect();
+    assert_eq!(server.gateway.overload().running, 2);
     assert_eq!(server.get("/echo").await.status, 200);
     for socket in &mut waiting {
         server.gate.open.notify_one();

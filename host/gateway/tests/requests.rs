@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{REASONS, Setup, public};
+use common::{Setup, public};
+use weft_core::Reason;
 use weft_core::manifest::Gateway;
 use weft_gateway::Policy;
 
@@ -163,7 +164,7 @@ async fn an_answer_leaves_with_our_headers_and_without_those_of_another_connecti
 
 #[tokio::test]
 async fn failures_become_problems_that_tell_no_secrets() {
-    let mut all: Vec<_> = REASONS.iter().map(|r| public(&format!("GET /{}", r.as_str()), r.as_str())).collect();
+    let mut all: Vec<_> = Reason::ALL.iter().map(|r| public(&format!("GET /{}", r.as_str()), r.as_str())).collect();
     all.extend([public("GET /panic", "panic"), public("GET /panic-later", "panic-later")]);
     let server = Setup::default().with_routes(all).start().await;
     for (name, status) in [

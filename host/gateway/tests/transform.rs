@@ -75,9 +75,10 @@ async fn json_of_requests_is_changed_and_measured_anew() {
     let seen = server.send("POST", "/v1/orders/7", &[JSON], body).await.json();
     let length = r#"{"a":1,"source":"edge"}"#.len();
     assert_eq!((&seen["body"], &seen["headers"]["content-length"]), (&json!(length), &json!(length.to_string())));
-    // Other types pass as they are, and so does nothing.
-    let seen = server.send("POST", "/v1/orders/7", &[("content-type", "text/plain")], body).await.json();
-    assert_eq!(seen["body"], body.len());
+    // Whatever a client says that it is; nothing stays nothing.
+    for other in [&[("content-type", "text/plain")][..], &[("content-type", "application/merge-patch+json")], &[]] {
+        assert_eq!(server.send("POST", "/v1/orders/7", other, body).await.json()["body"], length, "{other:?}");
+    }
     assert_eq!(server.send("POST", "/v1/orders/7", &[JSON], "").await.json()["body"], 0);
 }
 
@@ -87,6 +88,7 @@ async fn what_cannot_be_changed_is_refused() {
     let encoded = [JSON, ("content-encoding", "gzip")];
     for (path, headers, body, status, problem) in [
         ("/v1/orders/7", &[JSON][..], "{", 400, "malformed-json"),
+        ("/v1/orders/7", &[("content-type", "text/plain")], "plain", 400, "malformed-json"),
         ("/v1/orders/7", &encoded, "{}", 415, "encoded-json"),
         ("/v1/small", &[JSON], r#"{"a": "0123456789012345678"}"#, 413, "body-too-large"),
         // The answer is larger than the rule may read, and may have what it takes away.

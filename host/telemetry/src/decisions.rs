@@ -1,6 +1,6 @@
-//! Who was let in at the gateway, and who was not: gathered for a second, put together where they are the same, and written
+//! Who was refused at the gateway: gathered for a second, put together where they are the same, and written
 //! beside the audit log, in files of their own, so that a flood of refusals neither fills the disk nor pushes out what was
-//! done by hand. What a decision is, and which are told, is up to the gateway.
+//! done by hand. What is refused, and why, is up to the gateway.
 //!
 //! Bounds: so many different ones of a second are written, of the others their number; all of a second share one flush.
 
@@ -33,8 +33,6 @@ pub enum CallerKind {
     Nobody,
     /// By a user's token.
     User,
-    /// By a service's token.
-    Service,
     /// By an API key.
     ApiKey,
 }
@@ -42,8 +40,6 @@ pub enum CallerKind {
 /// What the gateway decided of a request, without anything secret.
 #[derive(Clone, Copy, Debug)]
 pub struct Decision<'a> {
-    /// Whether it was let in.
-    pub allowed: bool,
     /// Why, in a word such as `token-missing`.
     pub reason: &'a str,
     /// The same for people.
@@ -116,7 +112,6 @@ struct Gathered {
 /// What decisions have in common that share a line.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Same {
-    allowed: bool,
     reason: String,
     method: String,
     route: String,
@@ -162,7 +157,6 @@ impl Gathering {
     fn note(&self, decision: &Decision<'_>, now_ms: u64) {
         let cut = |text: &str| text.get(..text.floor_char_boundary(MAX_TEXT_BYTES)).unwrap_or_default().to_owned();
         let same = Same {
-            allowed: decision.allowed,
             reason: cut(decision.reason),
             method: cut(decision.method),
             route: cut(decision.route),
@@ -249,24 +243,22 @@ fn entries(gathered: Gathered) -> Vec<AuditEntry> {
 }
 
 fn entry(same: Same, line: Line) -> AuditEntry {
-    let Same { allowed, reason, method, route, client, kind, subject, key } = same;
+    let Same { reason, method, route, client, kind, subject, key } = same;
     let Line { time_ms, detail, request_id, count } = line;
     let actor = match kind {
         CallerKind::Nobody => "nobody".to_owned(),
         CallerKind::User => format!("user {subject}"),
-        CallerKind::Service => format!("service {subject}"),
         CallerKind::ApiKey => format!("api-key {key} of {subject}"),
     };
-    let (action, outcome) = if allowed { ("allow request", "allowed") } else { ("refuse request", "refused") };
     let times = if count > 1 { format!(", {count} times") } else { String::new() };
     AuditEntry {
         time_ms,
         actor,
-        action: action.to_owned(),
+        action: "refuse request".to_owned(),
         saga: String::new(),
         detail: format!("{method} {route} from {client}{times}"),
         reason: if detail.is_empty() { reason.clone() } else { format!("{reason}: {detail}") },
-        outcome: outcome.to_owned(),
+        outcome: "refused".to_owned(),
         requests: Some(DecidedRequests {
             reason,
             method,
@@ -292,7 +284,6 @@ mod tests {
 
     fn decision<'a>(reason: &'a str, request_id: &'a str, client: u8) -> Decision<'a> {
         Decision {
-            allowed: false,
             reason,
             detail: "Say who you are.",
             method: "GET",
@@ -324,7 +315,7 @@ mod tests {
         log.note(&decision("token-missing", "r5", 2));
         let key = Decision { kind: CallerKind::ApiKey, subject: "ada", key: "k1", ..decision("forbidden", "r6", 2) };
         log.note(&key);
-        log.note(&Decision { allowed: true, reason: "role", detail: "", ..key });
+        log.note(&Decision { reason: "role", detail: "", ..key });
         drop(log);
         let entries = written(data.path());
         let counts: Vec<u64> = entries.iter().filter_map(|entry| Some(entry.requests.as_ref()?.count)).collect();
@@ -333,7 +324,7 @@ mod tests {
         assert_eq!(many.detail, "GET /a/:id from 192.0.2.1, 3 times");
         assert_eq!((&*many.actor, &*many.reason), ("nobody", "token-missing: Say who you are."));
         assert_eq!(many.requests.as_ref().unwrap().request_id, "r1");
-        assert!(entries.iter().any(|entry| entry.actor == "api-key k1 of ada" && entry.outcome == "allowed"));
+        assert!(entries.iter().any(|entry| entry.actor == "api-key k1 of ada" && entry.reason == "role"));
     }
 
     #[test]

@@ -39,10 +39,7 @@ async fn handle(request: Request) -> Result<Response, Problem> {
         parts::recommendations(&user.id, RECOMMENDATIONS),
     );
     let mut errors = Errors::default();
-    let enrollments = match errors.part(enrollments) {
-        Some(enrollments) => Some(parts::named(enrollments, &mut errors).await),
-        None => None,
-    };
+    let enrollments = parts::named(enrollments, &mut errors).await;
     let dashboard = Dashboard {
         enrollments,
         notifications: errors.part(notifications).map(|notices| notices.into_iter().map(notice).collect()),

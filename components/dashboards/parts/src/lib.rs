@@ -88,7 +88,8 @@ pub async fn enrollments(
 }
 
 /// The enrollments with the titles of their courses. One error stands for all titles that are missing.
-pub async fn named(enrollments: Vec<Enrollment>, errors: &mut Errors) -> Vec<Enrolled> {
+pub async fn named(enrollments: Result<Vec<Enrollment>, PartError>, errors: &mut Errors) -> Option<Vec<Enrolled>> {
+    let enrollments = errors.part(enrollments)?;
     let titles = join_all(enrollments.iter().map(|one| within("titles", PART_MS, catalog::get(one.course_id.clone()))));
     let mut missing = None;
     let mut named = Vec::new();
@@ -100,7 +101,7 @@ pub async fn named(enrollments: Vec<Enrollment>, errors: &mut Errors) -> Vec<Enr
     if let Some(error) = missing {
         errors.0.push(error);
     }
-    named
+    Some(named)
 }
 
 /// The newest courses that are published.

@@ -60,10 +60,7 @@ async fn handle(request: Request) -> Result<Response, Problem> {
         parts::recommendations(&user.id, RECOMMENDATIONS),
     );
     let mut errors = Errors::default();
-    let enrollments = match errors.part(enrollments) {
-        Some(enrollments) => Some(parts::named(enrollments, &mut errors).await),
-        None => None,
-    };
+    let enrollments = parts::named(enrollments, &mut errors).await;
     let dashboard = Dashboard {
         enrollments,
         courses: errors.part(courses).map(|courses| courses.into_iter().map(course).collect()),

@@ -74,11 +74,6 @@ impl Server {
         Ok(line.insert((connection, budget)).clone())
     }
 
-    /// Takes another connection from here on.
-    pub async fn forget(&self) {
-        *self.line.lock().await = None;
-    }
-
     /// Runs a script.
     ///
     /// # Errors

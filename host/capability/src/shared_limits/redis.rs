@@ -129,7 +129,7 @@ return 0
 /// Counts in one database of a Redis server.
 #[derive(Debug)]
 pub struct RedisLimits {
-    server: Server,
+    server: Arc<Server>,
     clock: Arc<dyn Clock>,
     /// What the names of all keys begin with. In braces, so that a cluster keeps them on one node.
     prefix: String,
@@ -148,12 +148,12 @@ impl RedisLimits {
         resolver: &Arc<dyn Resolve>,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, String> {
-        let server = Server::new(url, MAX_ANSWER_BYTES, resolver.clone(), clock.clone())?;
+        let server = Arc::new(Server::new(url, MAX_ANSWER_BYTES, resolver.clone(), clock.clone())?);
         let prefix = format!("weft:limits:{{{application}}}:");
         Ok(Self { server, clock: clock.clone(), prefix, silent_until_ms: AtomicU64::new(0) })
     }
 
-    fn invocation<'s>(&self, script: &'s Script, asks: &[(SharedAsk, u64)]) -> ScriptInvocation<'s> {
+    fn invocation(&self, script: &'static Script, asks: &[(SharedAsk, u64)]) -> ScriptInvocation<'static> {
         let mut call = script.prepare_invoke();
         for (ask, mark) in asks {
             let (kind, limit, window_ms, refill) = match ask.window {
@@ -167,7 +167,10 @@ impl RedisLimits {
         call
     }
 
-    async fn run<T: redis::FromRedisValue>(&self, script: &Script, asks: &[(SharedAsk, u64)]) -> Result<T, Failure> {
+    async fn run<T>(&self, script: &'static Script, asks: &[(SharedAsk, u64)]) -> Result<T, Failure>
+    where
+        T: redis::FromRedisValue + Send + 'static,
+    {
         let unavailable = |text: String| {
             Failure::unknown(Fault::Backend, Reason::Unavailable, format!("the limits' Redis server: {text}"))
         };
@@ -175,15 +178,13 @@ impl RedisLimits {
         if now_ms < self.silent_until_ms.load(Relaxed) {
             return Err(unavailable("it did not answer a moment ago".to_owned()));
         }
-        let call = self.invocation(script, asks);
-        let answer = match select(Box::pin(self.server.run(&call)), self.clock.sleep(PATIENCE)).await {
-            Either::Left((answer, _)) => answer.map_err(|error| error.to_string()),
-            Either::Right(((), running)) => {
-                // It holds the connection, which may be gone without having said so.
-                drop(running);
-                self.server.forget().await;
-                Err("it took too long to answer".to_owned())
-            }
+        let (server, call) = (self.server.clone(), self.invocation(script, asks));
+        // On a task of its own: connecting may take longer than a request waits, and is of use to the next.
+        let asking = tokio::spawn(async move { server.run(&call).await.map_err(|error| error.to_string()) });
+        let answer = match select(asking, self.clock.sleep(PATIENCE)).await {
+            Either::Left((Ok(answer), _)) => answer,
+            Either::Left((Err(error), _)) => Err(error.to_string()),
+            Either::Right(_) => Err("it took too long to answer".to_owned()),
         };
         answer.map_err(|text| {
             // One in a pause says so, for all.

@@ -1,7 +1,8 @@
 //! The bodies of requests to services: one that can be sent again, if another attempt needs it, and one that streams.
 
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -23,7 +24,12 @@ pub(super) enum Outgoing {
     /// All of it.
     Kept(Bytes),
     /// One that is longer, or ends with trailers, or whose end nobody waited for: it is sent once.
-    Streaming(Mutex<Option<RequestBody>>),
+    Streaming {
+        /// What is sent, until it is.
+        body: Mutex<Option<RequestBody>>,
+        /// Whether the component has broken it off.
+        broke_off: Arc<AtomicBool>,
+    },
 }
 
 impl Outgoing {
@@ -52,9 +58,14 @@ impl Outgoing {
     }
 
     fn streaming(first: impl IntoIterator<Item = Frame<Bytes>, IntoIter: Send + 'static>, rest: FunctionBody) -> Self {
-        let rest = BodyStream::new(rest.map_err(|error| BodyError::from(error.to_string())));
+        let broke_off = Arc::<AtomicBool>::default();
+        let noted = broke_off.clone();
+        let rest = BodyStream::new(rest.map_err(move |error| {
+            noted.store(true, Relaxed);
+            BodyError::from(error.to_string())
+        }));
         let body = StreamBody::new(stream::iter(first).map(Ok).chain(rest)).boxed_unsync();
-        Self::Streaming(Mutex::new(Some(body)))
+        Self::Streaming { body: Mutex::new(Some(body)), broke_off }
     }
 
     /// Whether it can be sent more than once.
@@ -62,11 +73,16 @@ impl Outgoing {
         matches!(self, Self::Kept(_))
     }
 
+    /// Whether it was the component that broke it off, and not the service.
+    pub fn broke_off(&self) -> bool {
+        matches!(self, Self::Streaming { broke_off, .. } if broke_off.load(Relaxed))
+    }
+
     /// The body for the next attempt; nothing if it was sent and is not kept.
     pub fn next(&self) -> Option<RequestBody> {
         match self {
             Self::Kept(bytes) => Some(Full::new(bytes.clone()).map_err(|never| match never {}).boxed_unsync()),
-            Self::Streaming(body) => body.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            Self::Streaming { body, .. } => body.lock().unwrap_or_else(PoisonError::into_inner).take(),
         }
     }
 }

@@ -125,12 +125,16 @@ impl Inner {
     ) -> Result<Incoming, NoGood> {
         let client = self.client(service, to.may_be_private).map_err(|error| unsent(service, error))?;
         let internal = |message: &str| Failure::not_attempted(Fault::Host, Reason::Internal, message);
-        let body = body.next().ok_or_else(|| internal("the body was sent before"))?;
+        let sent = body.next().ok_or_else(|| internal("the body was sent before"))?;
         let mut head = head.clone();
         head.uri = at(&to.instance.address, &head.uri).ok_or_else(|| internal("the URL makes no sense"))?;
         let time = deadline.saturating_sub(self.clock.monotonic());
-        match client.forward(Request::from_parts(head, body), time).await {
+        match client.forward(Request::from_parts(head, sent), time).await {
             Ok(response) => judged(service, response, self.clock.now_ms()),
+            Err(error) if body.broke_off() => {
+                let failure = Failure::unknown(Fault::Guest, Reason::Cancelled, "the component broke off its request");
+                Err(NoGood { failure, came: Came::Error(error) })
+            }
             Err(error) => Err(unsent(service, error)),
         }
     }

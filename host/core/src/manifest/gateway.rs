@@ -35,6 +35,8 @@ pub(super) use push::check as check_push;
 pub use push::{ChannelRule, JoinPattern, Push};
 pub use tls::{CertificateFiles, Hsts, Tls};
 
+/// How long a function may take to answer a request where nothing says otherwise, in milliseconds.
+pub(super) const DEFAULT_REQUEST_TIMEOUT_MS: u32 = 5_000;
 /// Most trusted proxies, each an address or a range of them.
 const MAX_PROXIES: usize = 64;
 
@@ -95,7 +97,7 @@ impl Default for Gateway {
         Self {
             max_body_bytes: 10_000_000,
             max_header_bytes: 32 * 1024,
-            request_timeout_ms: 5_000,
+            request_timeout_ms: DEFAULT_REQUEST_TIMEOUT_MS,
             header_timeout_ms: 10_000,
             body_timeout_ms: 30_000,
             idle_timeout_ms: 60_000,

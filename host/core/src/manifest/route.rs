@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Manifest;
 use super::behind;
 use super::diagnostic::Located;
-use super::gateway::Priority;
+use super::gateway::{DEFAULT_REQUEST_TIMEOUT_MS, Priority};
 use super::limits::DEADLINE_MS;
 use super::names;
 use super::pattern::{Captures, RoutePattern};
@@ -73,6 +73,19 @@ pub enum KeyUse {
     Required,
 }
 
+/// Whether the function of a route waits long on purpose: how long it takes then says nothing of how busy the host is, and while it
+/// waits it keeps nobody from running.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Waits {
+    /// It does not.
+    #[default]
+    Never,
+    /// For clients that want it to, by `Prefer: wait` (RFC 7240).
+    Asked,
+    /// It does.
+    Always,
+}
+
 /// One method of one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -97,15 +110,37 @@ pub struct Route {
     pub is_tiered: bool,
     /// How much it matters when not everything can be served.
     pub priority: Priority,
-    /// Whether its function waits long on purpose: how long it takes then says nothing of how busy the host is, and while it
-    /// waits it keeps nobody from running.
-    pub waits: bool,
+    /// Whether its function waits long on purpose.
+    pub waits: Waits,
     /// The rules that change its requests and answers, in the order in which they are applied.
     pub transforms: Vec<Arc<Transform>>,
     /// What an `Idempotency-Key` means on it.
     pub idempotency: KeyUse,
     /// The line it stands on: in the routes table, or that of the trigger.
     pub line: usize,
+}
+
+impl Route {
+    /// A public route about which nothing else is said, for a component that answers in the time that the gateway gives by default.
+    #[must_use]
+    pub fn new(method: Method, pattern: RoutePattern, component: Arc<str>) -> Self {
+        Self {
+            method,
+            written: pattern.to_string().into(),
+            pattern,
+            component,
+            static_response: None,
+            access: Access::Public,
+            deadline_ms: DEFAULT_REQUEST_TIMEOUT_MS,
+            limits: Vec::new(),
+            is_tiered: false,
+            priority: Priority::default(),
+            waits: Waits::default(),
+            transforms: Vec::new(),
+            idempotency: KeyUse::default(),
+            line: 0,
+        }
+    }
 }
 
 /// What [`find`] found for a request.
@@ -188,7 +223,7 @@ pub(super) struct Rule {
     /// The rate limits that hold for it, in place of those that cover its component.
     pub(super) limits: Option<Vec<Located<Arc<str>>>>,
     priority: Priority,
-    waits: bool,
+    waits: Waits,
     /// The sets of rules that change it, in place of those that cover its component.
     pub(super) transforms: Option<Vec<Located<Arc<str>>>>,
     /// What stands in front of it, in the place of what stands in front of all.
@@ -221,7 +256,7 @@ fn rule(key: &Located<Arc<str>>, entry: Entry<'_>, files: &Files) -> Option<Rule
         let component = entry.string()?;
         let (deadline_ms, limits, transforms, middleware, idempotency) = (None, None, None, None, None);
         let line = key.line;
-        let (priority, waits) = (Priority::Normal, false);
+        let (priority, waits) = (Priority::default(), Waits::default());
         let (method, pattern) = (method?, pattern?);
         return Some(Rule {
             method,
@@ -250,7 +285,7 @@ fn rule(key: &Located<Arc<str>>, entry: Entry<'_>, files: &Files) -> Option<Rule
         section.report_with_help(section.line, message, "remove it; it is for POST, PATCH, PUT and DELETE");
     }
     let priority = priority(&section);
-    let waits = section.flag("waits", false);
+    let waits = section.get("waits").and_then(|entry| waits(&entry)).unwrap_or_default();
     let is_given = section.get("transforms").is_some();
     let transforms = is_given.then(|| section.names("transforms", names::is_label, "the name of a set of rules"));
     let middleware = behind::read(&section, files);
@@ -278,6 +313,17 @@ fn priority(section: &Section<'_>) -> Priority {
         section.report(written.line, format!("`{}`: {error}, not {:?}", section.name("priority"), &*written.value));
         Priority::Normal
     })
+}
+
+fn waits(entry: &Entry<'_>) -> Option<Waits> {
+    if !entry.is_string() {
+        return entry.flag().map(|flag| if flag { Waits::Always } else { Waits::Never });
+    }
+    let asked = entry.string().is_some_and(|text| &*text.value == "asked");
+    if !asked {
+        entry.report_with_help("is no way to wait", "write true, false or \"asked\"");
+    }
+    asked.then_some(Waits::Asked)
 }
 
 fn key_use(entry: &Entry<'_>) -> Option<KeyUse> {
@@ -392,20 +438,16 @@ fn of_trigger(manifest: &Manifest, trigger: &HttpTrigger, pattern: &RoutePattern
     let (limits, is_tiered) = rate_limit::of_route(manifest, None, &component);
     let transforms = transforms(manifest, None, &component);
     Route {
-        method: Method::Any,
-        pattern: pattern.below(&manifest.base),
         written: trigger.written.clone(),
         deadline_ms: deadline_ms(manifest, &component),
-        component,
         static_response,
         access,
         limits,
         is_tiered,
-        priority: Priority::Normal,
-        waits: false,
         transforms,
         idempotency: default_key_use(manifest),
         line: trigger.line,
+        ..Route::new(Method::Any, pattern.below(&manifest.base), component)
     }
 }
 
@@ -431,22 +473,7 @@ mod tests {
     use super::*;
 
     fn route(method: &str, path: &str, component: &str) -> Route {
-        Route {
-            method: method.parse().unwrap(),
-            pattern: path.parse().unwrap(),
-            written: path.into(),
-            component: component.into(),
-            static_response: None,
-            access: Access::Public,
-            deadline_ms: 5_000,
-            limits: Vec::new(),
-            is_tiered: false,
-            priority: Priority::Normal,
-            waits: false,
-            transforms: Vec::new(),
-            idempotency: KeyUse::Ignored,
-            line: 1,
-        }
+        Route::new(method.parse().unwrap(), path.parse().unwrap(), component.into())
     }
 
     #[test]

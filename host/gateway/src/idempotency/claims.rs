@@ -1,5 +1,5 @@
 //! Which requests under a key are in work: one at a time of each. They are in memory alone, so that after a crash none
-//! is in work, and the key can be tried again at once.
+//! is in work, and the key can be tried again at once. There are no more than requests in work at all.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,11 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use weft_core::answers::Hash;
 
 /// The requests in work.
-#[derive(Debug)]
-pub(crate) struct Claims {
-    held: Mutex<HashSet<Hash>>,
-    most: usize,
-}
+#[derive(Debug, Default)]
+pub(crate) struct Claims(Mutex<HashSet<Hash>>);
 
 /// A request in work, until this is dropped.
 #[derive(Debug)]
@@ -20,37 +17,17 @@ pub(crate) struct Claim {
     request: Hash,
 }
 
-/// Why a request may not be worked on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotClaimed {
-    /// It is in work.
-    InWork,
-    /// So many others are.
-    Full,
-}
-
 impl Claims {
-    pub fn new(most: usize) -> Self {
-        Self { held: Mutex::default(), most }
-    }
-
-    /// Takes the request into work.
-    pub fn claim(self: &Arc<Self>, request: Hash) -> Result<Claim, NotClaimed> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.contains(&request) {
-            return Err(NotClaimed::InWork);
-        }
-        if held.len() >= self.most {
-            return Err(NotClaimed::Full);
-        }
-        held.insert(request);
-        Ok(Claim { claims: Arc::clone(self), request })
+    /// Takes the request into work, unless it is.
+    pub fn claim(self: &Arc<Self>, request: Hash) -> Option<Claim> {
+        let is_new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(request);
+        is_new.then(|| Claim { claims: Arc::clone(self), request })
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.claims.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.request);
+        self.claims.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.request);
     }
 }
 
@@ -59,28 +36,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_at_a_time_and_so_many_in_all() {
-        let claims = Arc::new(Claims::new(2));
+    fn one_at_a_time() {
+        let claims = Arc::<Claims>::default();
         let first = claims.claim([1; 32]).unwrap();
-        assert_eq!(claims.claim([1; 32]).unwrap_err(), NotClaimed::InWork);
+        assert!(claims.claim([1; 32]).is_none());
         let second = claims.claim([2; 32]).unwrap();
-        assert_eq!(claims.claim([3; 32]).unwrap_err(), NotClaimed::Full);
-        assert_eq!(claims.claim([2; 32]).unwrap_err(), NotClaimed::InWork);
         drop(first);
-        let third = claims.claim([3; 32]).unwrap();
-        drop((second, third));
-        assert!(claims.held.lock().unwrap().is_empty());
+        assert!(claims.claim([2; 32]).is_none());
+        let again = claims.claim([1; 32]).unwrap();
+        drop((second, again));
+        assert!(claims.0.lock().unwrap().is_empty());
     }
 
     #[test]
     fn of_many_threads_one_gets_it() {
-        let claims = Arc::new(Claims::new(100));
+        let claims = Arc::<Claims>::default();
         for round in 0..200_u8 {
             let barrier = std::sync::Barrier::new(4);
             let got: Vec<Option<Claim>> = std::thread::scope(|scope| {
                 let ask = || {
                     barrier.wait();
-                    claims.claim([round; 32]).ok()
+                    claims.claim([round; 32])
                 };
                 let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
                 threads.into_iter().map(|thread| thread.join().unwrap()).collect()

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 use weft_core::answers::Answers;
 
-pub(crate) use claims::{Claim, Claims, NotClaimed};
+pub(crate) use claims::{Claim, Claims};
 pub(crate) use digest::{BodyDigest, Fingerprint};
 pub(crate) use key::{Asked, asked};
 pub(crate) use replay::{is_kept, is_whole, kept, replayed};
@@ -27,8 +27,7 @@ pub(crate) struct Idempotency {
 }
 
 impl Idempotency {
-    /// `most` requests under a key may be in work at a time.
-    pub fn new(answers: Arc<dyn Answers>, most: usize) -> Self {
-        Self { answers, claims: Arc::new(Claims::new(most)), in_work: TaskTracker::new() }
+    pub fn new(answers: Arc<dyn Answers>) -> Self {
+        Self { answers, claims: Arc::default(), in_work: TaskTracker::new() }
     }
 }

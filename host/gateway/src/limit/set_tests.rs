@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weft_core::manifest::{Access, DefaultTier, KeyUse, Located, RateLimit};
+use weft_core::manifest::{DefaultTier, Located, RateLimit};
 
 use super::*;
 use crate::auth::ApiKey;
@@ -23,20 +23,9 @@ fn definitions(limits: Vec<RateLimit>) -> RateLimits {
 
 fn route(set: &LimitSet, limits: &[&str]) -> RouteLimits {
     set.of_route(&manifest::Route {
-        method: manifest::Method::Get,
-        pattern: "/a".parse().unwrap(),
-        written: "/a".into(),
-        component: "a".into(),
-        static_response: None,
-        access: Access::Public,
-        deadline_ms: 1,
         limits: limits.iter().map(|name| Arc::from(*name)).collect(),
         is_tiered: true,
-        priority: weft_core::manifest::Priority::Normal,
-        waits: false,
-        transforms: Vec::new(),
-        idempotency: KeyUse::default(),
-        line: 1,
+        ..manifest::Route::new(manifest::Method::Get, "/a".parse().unwrap(), "a".into())
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use weft_core::manifest::{Access, Manifest, Operation, Route};
+use weft_core::manifest::{Access, KeyUse, Manifest, Operation, Route};
 
 use super::Parameter;
 use super::shared::{self, API_KEY, BEARER, PROBLEMS};
@@ -111,31 +111,49 @@ impl Described<'_> {
         for (status, response) in self.good() {
             responses.insert(status, response);
         }
-        let empty = BTreeMap::new();
-        let own = self.told.map_or(&empty, |told| &told.problems);
+        let own = self.own_problems();
         for shared in PROBLEMS.iter().filter(|shared| self.can_be(shared.status) && !own.contains_key(&shared.status)) {
             let reference = json!({ "$ref": format!("#/components/responses/{}", shared.name) });
             responses.insert(shared.status.to_string(), reference);
         }
         for (status, names) in own {
-            let shared = PROBLEMS.iter().find(|shared| shared.status == *status && self.can_be(*status));
+            let shared = PROBLEMS.iter().find(|shared| shared.status == status && self.can_be(status));
             let mut types: Vec<&str> = shared.iter().flat_map(|shared| shared.types).copied().collect();
-            for name in names.iter().filter(|name| !shared.is_some_and(|shared| shared.types.contains(&&***name))) {
-                types.push(name);
-            }
+            types.extend(names.iter().filter(|name| !shared.is_some_and(|shared| shared.types.contains(name))));
             let words: Vec<String> = names.iter().map(|name| name.replace('-', " ")).collect();
             let description = format!(
                 "{}{}",
                 shared.map_or_else(String::new, |shared| format!("{} Or: ", shared.description)),
                 words.join(", ")
             );
-            let mut headers = shared::of_status(*status);
-            if self.is_limited() && *status != 429 {
+            let mut headers = shared::of_status(status);
+            if self.is_limited() && status != 429 {
                 headers.extend(shared::LIMITED);
             }
             responses.insert(status.to_string(), shared::problem(&description, &types, &headers));
         }
         responses
+    }
+
+    /// The problems of this operation by status, beside those that all may have: what is told of its function, and what the gateway says of
+    /// keys.
+    fn own_problems(&self) -> BTreeMap<u16, Vec<&str>> {
+        let told = self.told.iter().flat_map(|told| &told.problems);
+        let mut own: BTreeMap<u16, Vec<&str>> =
+            told.map(|(status, names)| (*status, names.iter().map(|name| &**name).collect())).collect();
+        let use_of_key = self.route.idempotency;
+        if use_of_key != KeyUse::Ignored && self.takes_idempotency_key() {
+            let missing = (use_of_key == KeyUse::Required).then_some((400, "idempotency-key-missing"));
+            let of_keys =
+                [(400, "idempotency-key-invalid"), (409, "idempotency-in-flight"), (422, "idempotency-key-reused")];
+            for (status, name) in of_keys.into_iter().chain(missing) {
+                let names = own.entry(status).or_default();
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        own
     }
 
     /// Answers that are no problems.
@@ -187,8 +205,7 @@ impl Described<'_> {
                 self.is_validated()
                     || self.has_body() && self.route.transforms.iter().any(|rules| !rules.request_json.is_empty())
             }
-            409 => self.takes_idempotency_key(),
-            422 => self.is_validated() || self.takes_idempotency_key(),
+            422 => self.is_validated(),
             429 => self.is_limited(),
             502 | 504 => is_function,
             _ => true,

@@ -20,12 +20,12 @@ const fn shared(status: u16, name: &'static str, description: &'static str, type
 }
 
 /// All of them, by status.
-pub(super) const PROBLEMS: [Shared; 15] = [
+pub(super) const PROBLEMS: [Shared; 14] = [
     shared(
         400,
         "bad-request",
         "The request cannot be read in one way only.",
-        &["bad-request", "two-credentials", "malformed-json", "idempotency-key-invalid", "idempotency-key-missing"],
+        &["bad-request", "two-credentials", "malformed-json"],
     ),
     shared(
         401,
@@ -35,16 +35,10 @@ pub(super) const PROBLEMS: [Shared; 15] = [
     ),
     shared(403, "forbidden", "The caller may not use this.", &["forbidden"]),
     shared(408, "request-timeout", "The body did not arrive in time.", &["request-timeout"]),
-    shared(409, "in-flight", "A request under the same key is in work.", &["idempotency-in-flight"]),
     shared(413, "body-too-large", "The body is too large.", &["body-too-large"]),
     shared(414, "uri-too-long", "Path and query are too long.", &["uri-too-long"]),
     shared(415, "encoded-json", "The body is encoded, and has to be read here.", &["encoded-json"]),
-    shared(
-        422,
-        "invalid-body",
-        "The body is not what the schema says, or the key belongs to another request.",
-        &["invalid-body", "idempotency-key-reused"],
-    ),
+    shared(422, "invalid-body", "The body is not what the schema says.", &["invalid-body"]),
     shared(429, "rate-limited", "A rate limit is used up.", &["rate-limited"]),
     shared(431, "headers-too-large", "There are too many headers, or they are too large.", &["headers-too-large"]),
     shared(500, "internal", "Something went wrong on our side.", &["internal"]),

@@ -96,6 +96,8 @@ fn every_route_is_told() {
         [application.tool.weft.routes]
         "GET /orders/:id" = { component = "orders-list", roles = ["clerk"], permissions = ["orders:read"] }
         "POST /orders/:id" = { component = "orders-list", public = true }
+        "PUT /orders/:id" = { component = "orders-list", public = true, idempotency = "required" }
+        "PATCH /orders/:id" = { component = "orders-list", public = true, idempotency = false }
         [application.tool.weft.gateway.rate_limits]
         few = { limit = 5, window_s = 60, components = ["orders-*"] }
         [application.tool.weft.gateway.openapi]
@@ -135,6 +137,20 @@ fn every_route_is_told() {
     assert!(post["responses"].get("403").is_none() && post["responses"].get("413").is_some());
     assert_ne!(get["operationId"], post["operationId"]);
     assert!(post["parameters"].as_array().unwrap().iter().any(|one| one["name"] == "Idempotency-Key"));
+    // What is said of keys is what the route says of them.
+    for (method, status, problem, expected) in [
+        ("post", "400", "idempotency-key-invalid", true),
+        ("post", "400", "idempotency-key-missing", false),
+        ("post", "409", "idempotency-in-flight", true),
+        ("post", "422", "idempotency-key-reused", true),
+        ("put", "400", "idempotency-key-missing", true),
+        ("patch", "400", "idempotency-key-invalid", false),
+        ("patch", "409", "idempotency-in-flight", false),
+    ] {
+        let types = &document["paths"]["/orders/{id}"][method]["responses"][status]["x-problem-types"];
+        let told = types.as_array().is_some_and(|types| types.contains(&json!(format!("urn:weft:problem:{problem}"))));
+        assert_eq!(told, expected, "{method} {status} {problem}: {types}");
+    }
 }
 
 #[test]
@@ -193,18 +209,7 @@ fn one_path_has_one_template() {
 #[test]
 fn every_failure_is_among_the_problems() {
     use weft_core::Reason;
-    for reason in [
-        Reason::Overloaded,
-        Reason::Deadline,
-        Reason::Trapped,
-        Reason::CpuLimit,
-        Reason::ResourceLimit,
-        Reason::Unavailable,
-        Reason::Denied,
-        Reason::ShuttingDown,
-        Reason::Cancelled,
-        Reason::Internal,
-    ] {
+    for reason in Reason::ALL {
         let problem = crate::Problem::from(weft_core::Failure::unknown(weft_core::Fault::Host, reason, "x"));
         let shared = shared::PROBLEMS.iter().find(|shared| shared.status == problem.status().as_u16()).unwrap();
         assert!(shared.types.contains(&problem.name()), "{} {}", problem.status(), problem.name());

@@ -2,8 +2,8 @@
 //! EventSource, and a token in a URL would be written down by whoever sees it. A ticket stands for its caller once, and
 //! for 30 seconds.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -15,12 +15,23 @@ use crate::auth::{Caller, Identity};
 pub(crate) const TICKET_LIFE: Duration = Duration::from_secs(30);
 /// How many may be open.
 const MAX_TICKETS: usize = 20_000;
+/// Those of one caller; the oldest gives way to one more.
+const MAX_OF_CALLER: usize = 32;
 /// Random bytes of one.
 const BYTES: usize = 32;
 
 /// Tickets that were given out and not used.
 #[derive(Debug, Default)]
-pub(crate) struct Tickets(Mutex<HashMap<[u8; 32], Ticket>>);
+pub(crate) struct Tickets(Mutex<Open>);
+
+type Hash = [u8; 32];
+
+#[derive(Debug, Default)]
+struct Open {
+    tickets: HashMap<Hash, Ticket>,
+    /// By who has them, the oldest first.
+    of_callers: HashMap<Arc<str>, VecDeque<Hash>>,
+}
 
 #[derive(Debug)]
 struct Ticket {
@@ -31,26 +42,57 @@ struct Ticket {
 
 impl Tickets {
     /// A ticket for this caller; none if too many are open.
-    pub fn issue(&self, identity: Arc<Identity>, api_key: Option<[u8; 32]>, now: Duration) -> Option<String> {
+    pub fn issue(&self, identity: Arc<Identity>, api_key: Option<Hash>, now: Duration) -> Option<String> {
         let text = hex(&rand::random::<[u8; BYTES]>());
-        let mut tickets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if tickets.len() >= MAX_TICKETS {
-            tickets.retain(|_, ticket| ticket.until > now);
+        let mut open = self.open();
+        let subject = identity.shared_subject().clone();
+        let oldest = open.of_callers.get(&subject).filter(|own| own.len() >= MAX_OF_CALLER).and_then(VecDeque::front);
+        if let Some(oldest) = oldest.copied() {
+            open.remove(&oldest);
         }
-        if tickets.len() >= MAX_TICKETS {
+        if open.tickets.len() >= MAX_TICKETS {
+            open.sweep(now);
+        }
+        if open.tickets.len() >= MAX_TICKETS {
             return None;
         }
-        let caller = Caller { identity, api_key };
         // Only its hash, so that the search tells nothing of a ticket.
-        tickets.insert(Sha256::digest(&text).into(), Ticket { caller, until: now + TICKET_LIFE });
+        let hash: Hash = Sha256::digest(&text).into();
+        open.of_callers.entry(subject).or_default().push_back(hash);
+        open.tickets.insert(hash, Ticket { caller: Caller { identity, api_key }, until: now + TICKET_LIFE });
         Some(text)
     }
 
     /// Whom a ticket stands for; it does so once.
     pub fn redeem(&self, text: &str, now: Duration) -> Option<Caller> {
-        let hash: [u8; 32] = Sha256::digest(text).into();
-        let ticket = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash)?;
+        let hash: Hash = Sha256::digest(text).into();
+        let ticket = self.open().remove(&hash)?;
         (ticket.until > now).then_some(ticket.caller)
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn remove(&mut self, hash: &Hash) -> Option<Ticket> {
+        let ticket = self.tickets.remove(hash)?;
+        let subject = ticket.caller.identity.shared_subject();
+        if let Some(own) = self.of_callers.get_mut(subject) {
+            own.retain(|other| other != hash);
+            if own.is_empty() {
+                self.of_callers.remove(subject);
+            }
+        }
+        Some(ticket)
+    }
+
+    /// Removes those whose time is over.
+    fn sweep(&mut self, now: Duration) {
+        let over: Vec<Hash> =
+            self.tickets.iter().filter(|(_, ticket)| ticket.until <= now).map(|(hash, _)| *hash).collect();
+        over.iter().for_each(|hash| drop(self.remove(hash)));
     }
 }
 
@@ -73,11 +115,26 @@ mod tests {
     #[test]
     fn there_are_only_so_many() {
         let tickets = Tickets::default();
-        let issue = |at| tickets.issue(Arc::new(Identity::for_tests("ada")), None, Duration::from_secs(at));
-        for _ in 0..MAX_TICKETS {
-            assert!(issue(0).is_some());
+        let issue = |number: usize, at| {
+            let identity = Arc::new(Identity::for_tests(&format!("user-{number}")));
+            tickets.issue(identity, None, Duration::from_secs(at))
+        };
+        for number in 0..MAX_TICKETS {
+            assert!(issue(number, 0).is_some());
         }
-        assert!(issue(29).is_none());
-        assert!(issue(30).is_some(), "old ones make room");
+        assert!(issue(MAX_TICKETS, 29).is_none());
+        assert!(issue(MAX_TICKETS, 30).is_some(), "old ones make room");
+    }
+
+    #[test]
+    fn one_caller_takes_none_from_others() {
+        let tickets = Tickets::default();
+        let issue = || tickets.issue(Arc::new(Identity::for_tests("ada")), None, Duration::ZERO).unwrap();
+        let redeem = |text: &str| tickets.redeem(text, Duration::ZERO).is_some();
+        let texts: Vec<String> = (0..=MAX_OF_CALLER).map(|_| issue()).collect();
+        assert!(!redeem(&texts[0]), "the oldest has given way");
+        assert!(texts[1..].iter().all(|text| redeem(text)));
+        let open = tickets.open();
+        assert!(open.tickets.is_empty() && open.of_callers.is_empty());
     }
 }

@@ -128,20 +128,12 @@ impl RouteTable {
             };
             let limits = gateway.rate_limits.limits.iter().filter(|limit| limit.covers(PUSH) && !is_lasting(limit));
             let config = manifest::Route {
-                method,
-                written: path.as_str().into(),
-                pattern: pattern.clone(),
-                component: PUSH.into(),
-                static_response: None,
                 access: manifest::Access::Authenticated { roles: Vec::new(), permissions: Vec::new() },
                 deadline_ms: gateway.request_timeout_ms,
                 limits: limits.map(|limit| limit.name.clone()).collect(),
                 is_tiered: !endpoint.is_stream(),
-                priority: manifest::Priority::default(),
-                waits: false,
-                transforms: Vec::new(),
-                idempotency: manifest::KeyUse::Ignored,
                 line: push.path.line,
+                ..manifest::Route::new(method, pattern.clone(), PUSH.into())
             };
             let routes = vec![Arc::new(Route { push: Some(endpoint), ..Route::new(&config) })];
             Some(PathRoutes { pattern, allow: allow(&routes), routes })
@@ -278,30 +270,13 @@ impl fmt::Debug for RouteMatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weft_core::manifest::{Access, KeyUse, Method};
 
     fn table(routes: &[&str]) -> RouteTable {
         let mut routes: Vec<manifest::Route> = routes
             .iter()
             .map(|route| {
                 let (method, pattern) = route.split_once(' ').unwrap();
-                let (method, pattern): (Method, RoutePattern) = (method.parse().unwrap(), pattern.parse().unwrap());
-                manifest::Route {
-                    method,
-                    written: pattern.to_string().into(),
-                    pattern,
-                    component: (*route).into(),
-                    static_response: None,
-                    access: Access::Public,
-                    deadline_ms: 1000,
-                    limits: Vec::new(),
-                    is_tiered: false,
-                    priority: weft_core::manifest::Priority::Normal,
-                    waits: false,
-                    transforms: Vec::new(),
-                    idempotency: KeyUse::default(),
-                    line: 1,
-                }
+                manifest::Route::new(method.parse().unwrap(), pattern.parse().unwrap(), (*route).into())
             })
             .collect();
         routes.sort_by(|a, b| (&a.pattern, a.method).cmp(&(&b.pattern, b.method)));

@@ -92,7 +92,6 @@ fn note(routed: &Routed, problem: &Problem) {
         Some(_) => CallerKind::User,
     };
     decisions.note(&Decision {
-        allowed: false,
         reason: problem.name(),
         detail: problem.detail(),
         method: routed.exchange.head.method.as_str(),

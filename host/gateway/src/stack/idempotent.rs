@@ -1,12 +1,13 @@
 //! A request under an `Idempotency-Key` is done once: a repetition gets the answer of the first, 422 if it is another
 //! request, and 409 while the first is in work.
 //!
-//! The order, which no two repetitions can get between: look for a kept answer, take the key into work, look once more
-//! (another may have ended meanwhile), do the request, keep its answer, give the key free, answer. What a client has seen is
+//! The order, which no two repetitions can get between: take the key into work, look for a kept answer (whoever had the key has kept
+//! it before giving the key free), do the request, keep its answer, give the key free, answer. What a client has seen is
 //! therefore what a repetition gets, also after a crash. What is in work is in memory alone: after a crash the key can be
 //! tried again, and the function's own commit under the key sees to it that nothing is done twice.
 //!
-//! The request goes on when its client goes away, up to its deadline, so that the answer is there for the repetition.
+//! The request goes on when its client goes away, up to its deadline, so that the answer is there for the repetition. Until it has come to
+//! its end it holds its places, as if the client still waited.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,14 +19,14 @@ use http::Response;
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, BodyStream, StreamBody};
 use tower::Service;
-use weft_core::answers::KeptAnswer;
+use weft_core::answers::{Hash, KeptAnswer};
 
 use super::{Answered, Or, Routed, always_ready, answer};
 use crate::body::{BoxError, RequestBody, ResponseBody, full};
 use crate::deadline::Deadline;
-use crate::idempotency::{Asked, Claim, Idempotency, NotClaimed, asked, is_kept, is_whole, kept, replayed};
+use crate::idempotency::{Asked, Claim, Idempotency, asked, is_kept, is_whole, kept, replayed};
 use crate::problem::Problem;
-use crate::record::Record;
+use crate::record::{Hold, Record};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Idempotent<S> {
@@ -63,17 +64,17 @@ where
 {
     let record = Arc::clone(&routed.exchange.record);
     let Some(idempotency) = &record.shared.idempotency else { return Err(Problem::internal()) };
-    if let Some(kept) = find(idempotency, &asked, &record).await? {
-        return repeated(kept, &asked, routed.exchange.body).await;
-    }
-    let claim = idempotency.claims.claim(asked.key.request).map_err(|not| match not {
-        NotClaimed::InWork => Problem::idempotency_in_flight(),
-        NotClaimed::Full => Problem::busy(),
-    })?;
+    let claim = idempotency.claims.claim(asked.key.request);
     if let Some(kept) = find(idempotency, &asked, &record).await? {
         drop(claim);
-        return repeated(kept, &asked, routed.exchange.body).await;
+        let fingerprint = kept.fingerprint;
+        // Not kept in memory while the client sends the rest of its body.
+        drop(kept);
+        is_the_same(fingerprint, &asked, routed.exchange.body).await?;
+        let kept = find(idempotency, &asked, &record).await?.ok_or_else(Problem::idempotency_in_flight)?;
+        return replayed(kept).ok_or_else(Problem::internal);
     }
+    let claim = claim.ok_or_else(Problem::idempotency_in_flight)?;
     match idempotency.in_work.spawn(first(inner, routed, asked, claim)).await {
         Ok(answered) => answered,
         // Told of where panics are told of.
@@ -91,8 +92,11 @@ async fn find(idempotency: &Idempotency, asked: &Asked, record: &Record) -> Resu
     })
 }
 
-/// Answers a request that was done before, if this is it.
-async fn repeated(kept: KeptAnswer, asked: &Asked, mut body: RequestBody) -> Answered {
+/// Whether this is the request that was done before.
+///
+/// # Errors
+/// 422 if it is another.
+async fn is_the_same(fingerprint: Hash, asked: &Asked, mut body: RequestBody) -> Result<(), Problem> {
     let digest = body.digested();
     while let Some(frame) = body.frame().await {
         if frame.is_err() {
@@ -100,10 +104,7 @@ async fn repeated(kept: KeptAnswer, asked: &Asked, mut body: RequestBody) -> Ans
             return Err(Problem::bad_request("The request body broke off."));
         }
     }
-    match asked.fingerprint.with(&digest) {
-        Some(fingerprint) if fingerprint == kept.fingerprint => replayed(kept).ok_or_else(Problem::internal),
-        _ => Err(Problem::idempotency_key_reused()),
-    }
+    if asked.fingerprint.with(&digest) == Some(fingerprint) { Ok(()) } else { Err(Problem::idempotency_key_reused()) }
 }
 
 /// Does the request, and keeps its answer if a repetition may get it.
@@ -112,6 +113,7 @@ where
     S: Service<Routed, Response = Response<ResponseBody>, Error = Problem>,
 {
     let record = Arc::clone(&routed.exchange.record);
+    let _hold = Hold::new(&record);
     let deadline = Deadline::at(Arc::clone(&record.shared.clock), routed.matched.deadline);
     let digest = routed.exchange.body.digested();
     let (head, body) = inner.call(routed).await?.into_parts();

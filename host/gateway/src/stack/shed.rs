@@ -13,6 +13,7 @@ use http::{HeaderMap, Response};
 use pin_project_lite::pin_project;
 use tower::Service;
 use weft_core::Reason;
+use weft_core::manifest::Waits;
 
 use super::{Answered, Or, Routed, always_ready, answer};
 use crate::body::ResponseBody;
@@ -46,14 +47,18 @@ where
         let route = &routed.route;
         let id = route.overload.get().copied().filter(|_| route.fixed.is_none() && route.push.is_none());
         let Some(route) = id else {
-            return Either::Left(Either::Right(Running { inner: self.inner.call(routed), place: None }));
+            return Either::Left(Either::Right(Running { inner: self.inner.call(routed), record: None }));
         };
-        let waits = routed.route.config.waits || asks_to_wait(&routed.exchange.head.headers);
+        let waits = match routed.route.config.waits {
+            Waits::Never => false,
+            Waits::Asked => asks_to_wait(&routed.exchange.head.headers),
+            Waits::Always => true,
+        };
         let kind = Kind { route, priority: routed.route.config.priority, holds: !waits };
         match record.shared.overload.ask(kind) {
             Asked::Run => {
-                let place = Place::new(record, kind);
-                Either::Left(Either::Right(Running { inner: self.inner.call(routed), place: Some(place) }))
+                place(&record, kind);
+                Either::Left(Either::Right(Running { inner: self.inner.call(routed), record: Some(record) }))
             }
             Asked::Wait(waiting) => {
                 let (mut inner, left) = (self.inner.clone(), routed.matched.deadline.saturating_sub(record.now()));
@@ -61,8 +66,8 @@ where
                     if !waiting.turn(left).await {
                         return Err(refusal(&record));
                     }
-                    let place = Some(Place::new(record, kind));
-                    Running { inner: inner.call(routed), place }.await
+                    place(&record, kind);
+                    Running { inner: inner.call(routed), record: Some(record) }.await
                 }))
             }
             Asked::Refuse => Either::Left(answer(Err(refusal(&record)))),
@@ -86,37 +91,18 @@ fn asks_to_wait(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Gives the place back when it is dropped.
-struct Place {
-    record: Arc<Record>,
-}
-
-impl Place {
-    fn new(record: Arc<Record>, kind: Kind) -> Self {
-        // The record is new and this its only writer.
-        let _ = record.slot.set(Slot::new(Arc::clone(&record.shared.overload), kind));
-        Self { record }
-    }
-
-    fn end(&self, how: impl FnOnce(Duration) -> End) {
-        if let Some(slot) = self.record.slot.get() {
-            slot.end(how);
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        // The client went away, or the function panicked; after an answer it means nothing.
-        self.end(End::GivenUp);
-    }
+/// Gives a request that was let in its place, which [`crate::record::Hold`] sees to that it gives back.
+fn place(record: &Arc<Record>, kind: Kind) {
+    // The record is new and this its only writer.
+    let _ = record.slot.set(Slot::new(Arc::clone(&record.shared.overload), kind));
 }
 
 pin_project! {
     pub(crate) struct Running<F> {
         #[pin]
         inner: F,
-        place: Option<Place>,
+        // Of a request that has a place.
+        record: Option<Arc<Record>>,
     }
 }
 
@@ -126,8 +112,10 @@ impl<F: Future<Output = Answered>> Future for Running<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answered> {
         let this = self.project();
         let answered = ready!(this.inner.poll(context));
-        if let Some(place) = this.place.take() {
-            place.end(|took| ending(&answered, took, &place.record));
+        if let Some(record) = this.record.take()
+            && let Some(slot) = record.slot.get()
+        {
+            slot.end(|took| ending(&answered, took, &record));
         }
         Poll::Ready(answered)
     }

@@ -11,7 +11,7 @@ use http_body::Body as _;
 use tower::Service;
 
 use super::{Answered, Routed, always_ready};
-use crate::body::{ResponseBody, Unread, full, whole};
+use crate::body::{ResponseBody, Unread, full, taken, whole};
 use crate::problem::Problem;
 use crate::transform::{self, Transform};
 
@@ -63,18 +63,14 @@ where
 async fn request(rules: &Transform, routed: &mut Routed) -> Result<(), Problem> {
     let exchange = &mut routed.exchange;
     rules.request(&mut exchange.head);
-    let has_body = !exchange.body.is_end_stream();
-    if rules.request_json.is_empty() || !has_body || !transform::is_json(&exchange.head.headers) {
+    // Whatever it says that it is: a function that takes JSON does not ask, and what a rule takes away must not come another way.
+    if rules.request_json.is_empty() || exchange.body.is_end_stream() {
         return Ok(());
     }
     if transform::is_encoded(&exchange.head.headers) {
         return Err(Problem::encoded_json());
     }
-    let body = whole(&mut exchange.body, rules.max_json_bytes).await.map_err(|error| match error {
-        Unread::TooLarge => Problem::body_too_large(rules.max_json_bytes as u64),
-        // The record has what the client is told.
-        Unread::Broken(_) => Problem::bad_request("The request body broke off or is not valid HTTP."),
-    })?;
+    let body = taken(&mut exchange.body, rules.max_json_bytes).await?;
     let body = rules.request_json.apply(&body).map_err(|_| Problem::malformed_json())?;
     transform::unmeasured(&mut exchange.head.headers);
     exchange.head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));

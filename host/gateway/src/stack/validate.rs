@@ -10,7 +10,7 @@ use http_body::Body as _;
 use tower::Service;
 
 use super::{Answered, Routed, always_ready};
-use crate::body::{ResponseBody, Unread, whole};
+use crate::body::{ResponseBody, taken};
 use crate::openapi::RequestSchema;
 use crate::problem::Problem;
 use crate::transform;
@@ -53,11 +53,7 @@ where
         return Err(Problem::encoded_json());
     }
     // Whatever it says that it is: what the function takes is JSON.
-    let body = whole(&mut exchange.body, RequestSchema::MAX_BYTES).await.map_err(|error| match error {
-        Unread::TooLarge => Problem::body_too_large(RequestSchema::MAX_BYTES as u64),
-        // The record has what the client is told.
-        Unread::Broken(_) => Problem::bad_request("The request body broke off or is not valid HTTP."),
-    })?;
+    let body = taken(&mut exchange.body, RequestSchema::MAX_BYTES).await?;
     let value = serde_json::from_slice(&body).map_err(|_| Problem::malformed_json())?;
     schema.check(&value).map_err(Problem::invalid_body)?;
     exchange.body.replace(body);

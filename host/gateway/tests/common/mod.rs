@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
-use weft_core::manifest::{Access, KeyUse, Route};
+use weft_core::manifest::{Access, Route};
 use weft_core::{Clock, Failure, Fault, Reason, SystemClock};
 use weft_gateway::{
     AuthSettings, Drained, Gateway, HealthCheck, Listeners, RequestBody, ResponseBody, RouteMatch, RouteTable,
@@ -36,22 +36,8 @@ pub struct Gate {
 
 pub fn route(route: &str, component: &str, access: Access) -> Route {
     let (method, pattern) = route.split_once(' ').unwrap();
-    Route {
-        method: method.parse().unwrap(),
-        written: pattern.into(),
-        static_response: None,
-        pattern: pattern.parse().unwrap(),
-        component: component.into(),
-        access,
-        deadline_ms: 20_000,
-        limits: Vec::new(),
-        is_tiered: false,
-        priority: weft_core::manifest::Priority::Normal,
-        waits: false,
-        transforms: Vec::new(),
-        idempotency: KeyUse::default(),
-        line: 1,
-    }
+    let route = Route::new(method.parse().unwrap(), pattern.parse().unwrap(), component.into());
+    Route { access, deadline_ms: 20_000, ..route }
 }
 
 pub fn public(text: &str, component: &str) -> Route {
@@ -197,7 +183,7 @@ fn upstream(gate: Arc<Gate>) -> Upstream {
                 Ok(response.body(full("twelve bytes")).unwrap())
             }),
             failing => {
-                let reason = REASONS.into_iter().find(|reason| reason.as_str() == failing).unwrap();
+                let reason = Reason::ALL.into_iter().find(|reason| reason.as_str() == failing).unwrap();
                 Box::pin(async move { Err(Failure::unknown(Fault::Guest, reason, "a secret reason")) })
             }
         }
@@ -225,19 +211,6 @@ fn announced<const N: usize>(length: u64, pieces: [Result<&'static str, &'static
     let body = StreamBody::new(futures::stream::iter(frames)).boxed_unsync();
     Response::builder().header("content-length", length).body(body).unwrap()
 }
-
-pub const REASONS: [Reason; 10] = [
-    Reason::Overloaded,
-    Reason::Deadline,
-    Reason::Trapped,
-    Reason::CpuLimit,
-    Reason::ResourceLimit,
-    Reason::Unavailable,
-    Reason::Denied,
-    Reason::ShuttingDown,
-    Reason::Cancelled,
-    Reason::Internal,
-];
 
 /// What the function saw.
 async fn echo(request: Request<RequestBody>) -> Result<Response<ResponseBody>, Failure> {

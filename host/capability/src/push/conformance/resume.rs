@@ -180,7 +180,6 @@ impl Run<'_> {
         self.push_to_user(last).await;
         let mut open = vec!["a", "user:ada"];
         let mut taken = 0;
-        self.model.gaps.clear();
         while taken < most && !open.is_empty() {
             match next(&mut client).await {
                 Delivery::Gap(channels) => self.model.note_gaps(&channels),
@@ -208,8 +207,8 @@ struct Model {
     pushed: BTreeMap<String, Vec<String>>,
     /// How many of each have come, or are known not to come.
     passed: BTreeMap<String, usize>,
-    /// Channels of which something may be gone before what comes next.
-    gaps: Vec<String>,
+    /// By channel, how many of its messages were pushed when a gap was told: of those some may be gone.
+    gaps: BTreeMap<String, usize>,
     had_gap: bool,
     ids: Vec<u64>,
     /// Which of the user's messages were read.
@@ -218,7 +217,10 @@ struct Model {
 
 impl Model {
     fn note_gaps(&mut self, channels: &[Arc<str>]) {
-        self.gaps.extend(channels.iter().map(ToString::to_string));
+        for channel in channels {
+            let pushed = self.pushed.get(&**channel).map_or(0, Vec::len);
+            self.gaps.insert(channel.to_string(), pushed);
+        }
         self.had_gap = true;
     }
 
@@ -229,12 +231,12 @@ impl Model {
         let ahead = pushed[*passed..].iter().position(|other| other == text);
         let ahead = ahead.unwrap_or_else(|| panic!("{text:?} of {channel} comes twice, or too late"));
         let is_excused = |place: &usize| {
-            self.gaps.iter().any(|gap| gap == channel) || (channel == "user:ada" && self.read.contains(place))
+            self.gaps.get(channel).is_some_and(|told| place < told)
+                || (channel == "user:ada" && self.read.contains(place))
         };
         if let Some(place) = (*passed..*passed + ahead).find(|place| !is_excused(place)) {
             panic!("{:?} of {channel} is missing before {text:?}", pushed[place]);
         }
-        self.gaps.retain(|gap| gap != channel);
         *passed += ahead + 1;
         *passed == pushed.len()
     }

@@ -9,8 +9,8 @@ use weft_capability::sqlite_tables::{self, Table};
 
 /// Where the host keeps which effects have landed.
 const KEYED: &str = "weft_done";
-/// Tables that only say how far the host has come.
-const PROGRESS: [&str; 2] = ["messaging.subscriptions", "messaging.unsettled"];
+/// Tables that only say how far the host has come, or where its numbers begin.
+const PROGRESS: [&str; 3] = ["messaging.subscriptions", "messaging.unsettled", "push.numbers"];
 
 /// Tables by `context.table`, and effects.
 #[derive(Clone, Debug, Default)]

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Priority;
 use super::json::{self, Schemas};
 use crate::manifest::Manifest;
 use crate::manifest::diagnostic::Located;
@@ -13,7 +12,7 @@ use crate::manifest::limits::DEADLINE_MS;
 use crate::manifest::names;
 use crate::manifest::pattern::RoutePattern;
 use crate::manifest::problems::Problems;
-use crate::manifest::route::{Access, KeyUse, Method, Route};
+use crate::manifest::route::{Access, Method, Route};
 use crate::manifest::section::{Entry, Section};
 use crate::manifest::source::Files;
 
@@ -140,20 +139,13 @@ impl OpenApi {
         let route = |(page, pattern, access): (Page, RoutePattern, Access)| {
             let limits = manifest.gateway.rate_limits.limits.iter().filter(|limit| limit.covers(page.id()));
             let route = Route {
-                method: Method::Get,
                 written: pattern.to_string().into(),
-                pattern: pattern.below(&manifest.base),
-                component: page.id().into(),
-                static_response: None,
                 access,
                 deadline_ms: *DEADLINE_MS.end(),
                 limits: limits.map(|limit| limit.name.clone()).collect(),
                 is_tiered: true,
-                priority: Priority::default(),
-                waits: false,
-                transforms: Vec::new(),
-                idempotency: KeyUse::Ignored,
                 line: self.line,
+                ..Route::new(Method::Get, pattern.below(&manifest.base), page.id().into())
             };
             (page, route)
         };
