@@ -41,8 +41,9 @@ fn counts(file: &Path) -> Counts {
     text.lines().map(count).collect()
 }
 
-/// Points of those names that the work passes, once for each hit.
-fn points(work: &impl Work, names: &[&str]) -> Vec<(String, u64)> {
+/// Points of those names that the work passes, once for each hit. How many records share a flush is a matter of luck, so
+/// those of a flush are told by the record before it.
+fn points(work: &impl Work, names: &[&str]) -> Vec<String> {
     let mut platform = work.prepared().copy();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("counts");
@@ -53,9 +54,12 @@ fn points(work: &impl Work, names: &[&str]) -> Vec<(String, u64)> {
     let after = counts(&file);
     let of = |counts: &Counts, name: &str| counts.get(name).copied().unwrap_or(0);
     let hits = |name: &&str| {
-        let name = (*name).to_owned();
-        let range = of(&before, &name) + 1..=of(&after, &name);
-        range.map(move |hit| (name.clone(), hit))
+        let record = name.split_once('.').filter(|(_, what)| what.ends_with("-flush"));
+        let record = record.map(|(log, _)| format!("{log}.record-written"));
+        let point = record.as_ref().map_or_else(|| (*name).to_owned(), |record| format!("{name}@{record}"));
+        let counted = record.as_deref().unwrap_or(name);
+        let range = of(&before, counted) + 1..=of(&after, counted);
+        range.map(move |hit| format!("{point}:{hit}"))
     };
     names.iter().flat_map(hits).collect()
 }
@@ -67,17 +71,17 @@ fn points(work: &impl Work, names: &[&str]) -> Vec<(String, u64)> {
 pub fn abort_at_each(work: &impl Work, names: &[&str]) -> usize {
     let points = points(work, names);
     println!("{} points: {points:?}", points.len());
-    for (name, hit) in &points {
+    for point in &points {
         let mut platform = work.prepared().copy();
-        platform.run(&Options::default().failpoint(&format!("{name}:{hit}"))).expect("the host starts");
+        platform.run(&Options::default().failpoint(point)).expect("the host starts");
         if work.act(&platform) == Some(true) {
             // The point lies behind the answer: in what follows it, such as the notice.
-            eventually(&format!("{name}:{hit} is reached"), || if platform.has_ended() { Ok(()) } else { Err("runs") });
+            eventually(&format!("{point} is reached"), || if platform.has_ended() { Ok(()) } else { Err("runs") });
         }
         let ended = platform.wait();
-        assert!(!ended.success(), "{name}:{hit} did not abort the host");
-        platform.run(&Options::default()).unwrap_or_else(|why| panic!("after {name}:{hit}: {why}\n{}", platform.log()));
-        assert_eq!(work.act(&platform), Some(true), "after {name}:{hit}\n{}", platform.log());
+        assert!(!ended.success(), "{point} did not abort the host");
+        platform.run(&Options::default()).unwrap_or_else(|why| panic!("after {point}: {why}\n{}", platform.log()));
+        assert_eq!(work.act(&platform), Some(true), "after {point}\n{}", platform.log());
         work.check(&platform);
     }
     points.len()

@@ -3,6 +3,7 @@
 //!
 //! The command line reads `WEFT_FAILPOINT` once and hands it to [`Failpoints::parse`]:
 //! * `NAME:N` aborts the process at the N-th hit of NAME (from 1);
+//! * `NAME@OTHER:N` at the first hit of NAME after the N-th of OTHER, for what happens to several of them at once;
 //! * `count:FILE` writes the hits so far, one `NAME COUNT` a line, to FILE at each hit, so that a test can list the points.
 //!
 //! Boundaries: `journal.record-written` and `messages.record-written` (each record of a log), `journal.before-flush`,
@@ -24,13 +25,13 @@ struct Armed {
 }
 
 enum Mode {
-    At { name: String, hit: u64, act: Box<dyn Fn() + Send + Sync> },
+    At { name: String, after: Option<String>, hit: u64, act: Box<dyn Fn() + Send + Sync> },
     Count(PathBuf),
 }
 
 /// A setting that cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("failpoint {0:?}: expected NAME:N with N from 1, or count:FILE")]
+#[error("failpoint {0:?}: expected NAME:N or NAME@OTHER:N with N from 1, or count:FILE")]
 pub struct BadFailpoint(String);
 
 impl Failpoints {
@@ -54,13 +55,18 @@ impl Failpoints {
             return Ok(Self::armed(Mode::Count(rest.into())));
         }
         let hit = rest.parse().ok().filter(|hit| *hit > 0).ok_or_else(bad)?;
-        Ok(Self::at(name, hit, || std::process::abort()))
+        let (name, after) = match name.split_once('@') {
+            Some(("", _) | (_, "")) => return Err(bad()),
+            Some((name, other)) => (name, Some(other.to_owned())),
+            None => (name, None),
+        };
+        Ok(Self::armed(Mode::At { name: name.to_owned(), after, hit, act: Box::new(|| std::process::abort()) }))
     }
 
     /// Calls `act` at the `hit`-th hit (from 1) of `name`.
     #[must_use]
     pub fn at(name: &str, hit: u64, act: impl Fn() + Send + Sync + 'static) -> Self {
-        Self::armed(Mode::At { name: name.to_owned(), hit, act: Box::new(act) })
+        Self::armed(Mode::At { name: name.to_owned(), after: None, hit, act: Box::new(act) })
     }
 
     fn armed(mode: Mode) -> Self {
@@ -79,8 +85,14 @@ impl Failpoints {
         let mut hits = armed.hits.lock().unwrap_or_else(PoisonError::into_inner);
         let count = hits.entry(name.to_owned()).or_default();
         *count += 1;
+        let count = *count;
         match &armed.mode {
-            Mode::At { name: wanted, hit, act } if wanted == name && hit == count => act(),
+            Mode::At { name: wanted, after: None, hit, act } if wanted == name && *hit == count => act(),
+            Mode::At { name: wanted, after: Some(other), hit, act } if wanted == name => {
+                if hits.get(other).is_some_and(|others| others >= hit) {
+                    act();
+                }
+            }
             Mode::At { .. } => {}
             Mode::Count(file) => {
                 let text: String = hits.iter().map(|(name, count)| format!("{name} {count}\n")).collect();
@@ -98,7 +110,8 @@ impl fmt::Debug for Failpoints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_deref().map(|armed| &armed.mode) {
             None => f.write_str("Failpoints(none)"),
-            Some(Mode::At { name, hit, .. }) => write!(f, "Failpoints({name}:{hit})"),
+            Some(Mode::At { name, after: None, hit, .. }) => write!(f, "Failpoints({name}:{hit})"),
+            Some(Mode::At { name, after: Some(other), hit, .. }) => write!(f, "Failpoints({name}@{other}:{hit})"),
             Some(Mode::Count(file)) => write!(f, "Failpoints(count:{})", file.display()),
         }
     }
@@ -124,6 +137,21 @@ mod tests {
     }
 
     #[test]
+    fn acts_at_the_first_hit_after_the_other() {
+        let acted = Arc::new(AtomicU32::new(0));
+        let seen = Arc::clone(&acted);
+        let act = move || {
+            seen.fetch_add(1, Ordering::Relaxed);
+        };
+        let (name, after) = ("flush".to_owned(), Some("record".to_owned()));
+        let points = Failpoints::armed(Mode::At { name, after, hit: 2, act: Box::new(act) });
+        for (name, acts) in [("flush", 0), ("record", 0), ("flush", 0), ("record", 0), ("other", 0), ("flush", 1)] {
+            points.hit(name);
+            assert_eq!(acted.load(Ordering::Relaxed), acts);
+        }
+    }
+
+    #[test]
     fn counts_go_to_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("counts");
@@ -136,7 +164,7 @@ mod tests {
 
     #[test]
     fn bad_settings_are_named() {
-        for text in ["a", "a:0", "a:x", "count:"] {
+        for text in ["a", "a:0", "a:x", "@a:1", "a@:1", "count:"] {
             assert_eq!(Failpoints::parse(text).unwrap_err(), BadFailpoint(text.to_owned()));
         }
         assert!(!Failpoints::parse("").unwrap().is_armed());
@@ -144,5 +172,7 @@ mod tests {
             format!("{:?}", Failpoints::parse("sql.before-commit:3").unwrap()),
             "Failpoints(sql.before-commit:3)"
         );
+        let after = Failpoints::parse("journal.before-flush@journal.record-written:2").unwrap();
+        assert_eq!(format!("{after:?}"), "Failpoints(journal.before-flush@journal.record-written:2)");
     }
 }
