@@ -1,4 +1,4 @@
-//! Rate limits and API keys of a running host: what clients are told, what an operator does and sees, and what a new
+//! Rate limits, API keys and tokens of services of a running host: what clients are told, what an operator does and sees, and what a new
 //! manifest keeps.
 
 use std::io::Write as _;
@@ -144,6 +144,73 @@ fn an_api_key_has_its_tier_until_it_is_revoked() {
     assert!(!audit.contains(&free) && !audit.contains(&premium), "{audit}");
 }
 
+fn service_token(platform: &Platform, arguments: &[&str]) -> String {
+    weft(platform, &[&["service-tokens", "create"], arguments].concat()).trim().to_owned()
+}
+
+fn grades(platform: &Platform, token: &str) -> u16 {
+    platform.get("/grades").token(token).send().status
+}
+
+#[test]
+fn policies_decide_where_roles_cannot() {
+    let platform = Platform::start_with(&options());
+    assert_eq!(as_user(&platform, "/accounts/ada", "ada").status, 200);
+    let refused = as_user(&platform, "/accounts/ada", "eve");
+    assert_eq!(refused.expect(403)["type"], "urn:weft:problem:forbidden");
+    let told = String::from_utf8_lossy(&refused.body);
+    assert!(!told.contains("own"), "which policies there are is nobody's business: {told}");
+    assert_eq!(as_user(&platform, "/accounts/closed", "closed").status, 403);
+    let audit = service_token(&platform, &["audit"]);
+    let seen = |path: &str, token: &str| platform.get(path).token(token).send().status;
+    assert_eq!((seen("/accounts/ada", &audit), seen("/accounts/closed", &audit)), (200, 403));
+    assert_eq!(seen("/accounts/ada", &service_token(&platform, &["billing"])), 403);
+    eventually("the audit log says why", || {
+        let audit = weft(&platform, &["audit", "--about", "refuse request"]);
+        let is_told = audit.contains("policy closed") && audit.contains("no policy permits it");
+        if is_told { Ok(()) } else { Err(audit) }
+    });
+}
+
+#[test]
+fn services_are_let_in_where_they_are_named_until_their_tokens_are_void() {
+    let mut platform = Platform::start_with(&options());
+    let create = |arguments: &[&str]| service_token(&platform, arguments);
+    let seen = |token: &str| grades(&platform, token);
+    let grading = create(&["grading", "--permission", "greet", "--reason", "nightly"]);
+    assert_eq!(seen(&grading), 200);
+    assert_eq!(seen(&create(&["reports-monthly", "--permission", "greet", "--expires-in", "5m"])), 200);
+    assert_eq!(seen(&create(&["grading"])), 403, "it lacks the permission");
+    assert_eq!(seen(&create(&["billing", "--permission", "greet"])), 403, "the route does not name it");
+    assert_eq!(as_user(&platform, "/grades", "ada").status, 403, "nor users");
+    assert_eq!(platform.get("/robots").token(&grading).send().status, 403, "which other routes are for");
+    assert_eq!(platform.get("/grades").send().status, 401);
+
+    weft(&platform, &["service-tokens", "void", "grading", "--reason", "lost"]);
+    assert_eq!(seen(&grading), 401);
+    let anew = create(&["grading", "--permission", "greet"]);
+    assert_eq!(seen(&anew), 200, "one of the same second is as good as later ones");
+    for (wrong, told) in [
+        (&["users"][..], "no name of a service"),
+        (&["a b"], "no name of a service"),
+        (&["grading", "--expires-in", "2d"], "1s to 24h"),
+        (&["grading", "--permission", "a,b"], "no permission"),
+    ] {
+        let (status, _, stderr) = platform.weft(&[&["service-tokens", "create"], wrong].concat());
+        assert!(!status.success() && stderr.contains(told), "{wrong:?}: {stderr}");
+    }
+
+    // What is void stays void, and what was decided stands in the audit log.
+    assert!(platform.stop().success());
+    platform.run(&options()).expect("the host starts on what it left");
+    assert_eq!((grades(&platform, &grading), grades(&platform, &anew)), (401, 200));
+    let audit = weft(&platform, &["audit", "--json"]);
+    for told in ["create service token", "void service tokens", "nightly", "allow request", "service:grading"] {
+        assert!(audit.contains(told), "{told}: {audit}");
+    }
+    assert!(!audit.contains(&anew), "{audit}");
+}
+
 /// A request that the function never answers.
 fn hold(platform: &Platform, key: &str) -> TcpStream {
     let address = platform.url().strip_prefix("http://").expect("an address");
@@ -183,6 +250,8 @@ fn requests_at_a_time_are_counted_until_they_end() {
 fn a_new_manifest_keeps_the_counts_of_what_it_leaves_as_it_was() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("spin.toml");
+    let policies = manifest().with_file_name("access.cedar");
+    std::fs::copy(policies, folder.path().join("access.cedar")).expect("the policies are copied");
     let text = std::fs::read_to_string(manifest()).expect("the manifest");
     let built = repository::root().join("components/target");
     let text = text.replace("../../../components/target", &built.to_string_lossy());

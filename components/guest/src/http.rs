@@ -13,7 +13,7 @@ use crate::bindings::wasi::http::types::{self as wasi, ErrorCode};
 use crate::bindings::{wit_future, wit_stream};
 
 pub use problem::{FieldError, Problem};
-pub use request::{Request, User};
+pub use request::{Request, Service, User};
 
 /// A body past this many bytes answers 413. The gateway's own limit may be lower.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;

@@ -11,8 +11,8 @@ use weft_telemetry::{HostLog, HostLogError, LogFormat};
 use crate::assemble::{Dialect, Place};
 use crate::commands::{
     self, admin, api_keys, audit, breakers, build, chaos, check, completions, compose, deploy, dlq, events, import,
-    invoke, keys, limits, logs, new, openapi, overload, projections, push, routes, saga, schema, services,
-    subscriptions, test, up,
+    invoke, keys, limits, logs, new, openapi, overload, projections, push, routes, saga, schema, service_tokens,
+    services, subscriptions, test, up,
 };
 use crate::exit::{self, Exit};
 use crate::given::{Given, GivenArgs};
@@ -119,6 +119,9 @@ pub enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     ApiKeys(api_keys::Command),
+    /// Make and void tokens of services
+    #[command(subcommand)]
+    ServiceTokens(service_tokens::Command),
     /// Show what functions have written to stdout and stderr
     Logs(logs::Args),
     /// Show what was done by hand: who, what, why
@@ -242,6 +245,7 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
         Command::Overload(args) => overload::run(&args, &place).await,
         Command::Push(push::Command::List(args)) => push::run(&args, &place).await,
         Command::ApiKeys(command) => api_keys::run(command, &place).await,
+        Command::ServiceTokens(command) => service_tokens::run(command, &place).await,
         Command::Logs(args) => logs::run(&args, &place).await,
         Command::Audit(args) => audit::run(&args, &place),
         Command::Admin(admin::Command::ResetPassword(args)) => admin::run(args, &place).await,
@@ -375,6 +379,8 @@ mod tests {
         "weft api-keys create --owner u --name n --role r --permission a --permission b --tier t --expires-in 90d",
         "weft api-keys list --json",
         "weft api-keys revoke 0192 --reason lost",
+        "weft service-tokens create grading --permission a --expires-in 2h --json",
+        "weft service-tokens void grading --reason lost",
         "weft logs courses-list -f -n 5",
         "weft admin reset-password --email a@example.com",
         "weft import oulad dir",

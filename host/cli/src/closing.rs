@@ -11,7 +11,9 @@ use adapter_settings::{
     Access as FrontAccess, Auth, Context, Durable, Front, Migration, Projection, Settings, Source, Subscription,
 };
 use weft_compose::{Adapters, Part, Role};
-use weft_core::manifest::{Access, ClosedForms, Component, Manifest, Method, Order, ProjectionSource, Route, Start};
+use weft_core::manifest::{
+    Access, Callers, ClosedForms, Component, Manifest, Method, Order, ProjectionSource, Route, Start,
+};
 
 /// Methods that the front tells apart.
 const METHODS: [Method; 5] = [Method::Get, Method::Post, Method::Put, Method::Patch, Method::Delete];
@@ -155,6 +157,9 @@ fn role(manifest: &Manifest, forms: &ClosedForms, component: &Component) -> anyh
                 layer.line
             );
         }
+        if matches!(&route.access, Access::Authenticated(callers) if callers.policies) {
+            bail!("{}:{}: closed forms know no policies", manifest.path.display(), route.line);
+        }
         methods.insert(method.to_string(), front_access(route));
         functions.insert(method.to_string(), route.component.to_string());
     }
@@ -170,9 +175,14 @@ fn front_access(route: &Route) -> FrontAccess {
     let texts = |names: &[Arc<str>]| names.iter().map(ToString::to_string).collect();
     match &route.access {
         Access::Public => FrontAccess { public: true, deadline_ms, ..FrontAccess::default() },
-        Access::Authenticated { roles, permissions } => {
-            FrontAccess { public: false, roles: texts(roles), permissions: texts(permissions), deadline_ms }
-        }
+        Access::Authenticated(Callers { users, roles, permissions, services, policies: _ }) => FrontAccess {
+            public: false,
+            users: *users,
+            roles: texts(roles),
+            permissions: texts(permissions),
+            services: texts(services),
+            deadline_ms,
+        },
     }
 }
 

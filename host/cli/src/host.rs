@@ -28,7 +28,7 @@ use weft_core::shared_limits::SharedLimits;
 use weft_core::{Call as _, CallContext, Clock, Failure, Invocation, Target};
 use weft_durable::Sagas;
 use weft_engine::{Engine, FunctionSpec, Value};
-use weft_gateway::openapi;
+use weft_gateway::{openapi, policy_problems};
 use weft_mesh::Mesh;
 use weft_telemetry::GuestLogs;
 
@@ -150,7 +150,7 @@ impl Host {
 
     /// What the engine is to run of a manifest.
     fn functions_of(&self, manifest: &Manifest, variables: &Variables) -> Result<Vec<FunctionSpec>, Vec<Diagnostic>> {
-        let problems = openapi::problems(manifest);
+        let problems: Vec<_> = openapi::problems(manifest).into_iter().chain(policy_problems(manifest)).collect();
         if !problems.is_empty() {
             return Err(problems);
         }

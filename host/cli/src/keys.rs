@@ -11,7 +11,7 @@ use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, EncodePublicKey as _};
 
-use weft_core::manifest::{Diagnostic, KeySource, Manifest, Variables};
+use weft_core::manifest::{Auth, Diagnostic, KeySource, Manifest, Variables};
 
 use crate::assemble::{self, Place};
 use crate::runtime_config::Values;
@@ -101,7 +101,12 @@ fn dotenv(manifest: &Manifest) -> Result<HashMap<String, String>, Vec<Diagnostic
 }
 
 fn key_variables(manifest: &Manifest) -> impl Iterator<Item = &str> {
-    manifest.auth.iter().flat_map(|auth| &auth.keys).filter_map(|key| match &key.value {
+    manifest.auth.iter().flat_map(variables)
+}
+
+/// The variables that hold keys.
+pub(crate) fn variables(auth: &Auth) -> impl Iterator<Item = &str> {
+    auth.keys.iter().filter_map(|key| match &key.value {
         KeySource::Variable(name) => Some(&**name),
         KeySource::Pem(_) | KeySource::Jwks(_) | KeySource::JwksUrl(_) => None,
     })

@@ -27,6 +27,7 @@ pub mod random;
 pub mod runtime_config;
 pub mod schemas;
 pub mod seeding;
+pub mod service_tokens;
 pub mod services;
 pub mod sources;
 pub mod specs;

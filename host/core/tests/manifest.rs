@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use weft_core::manifest::{
-    Access, Diagnostic, FileMount, KeySource, Limits, Lookup, Manifest, MissingGrant, Overlap, RateScope, RateStrategy,
-    Reuse, Start, Tier, Variables, find,
+    Access, Callers, Diagnostic, FileMount, KeySource, Limits, Lookup, Manifest, MissingGrant, Overlap, RateScope,
+    RateStrategy, Reuse, Start, Tier, Variables, find,
 };
 
 fn folder() -> PathBuf {
@@ -284,9 +284,9 @@ fn routes_are_the_table_and_the_triggers() {
         other => unreachable!("{other:?}"),
     };
     let roles = vec!["teacher".into(), "admin".into()];
-    assert_eq!(access("/api/courses", "POST"), Access::Authenticated { roles, permissions: vec![] });
+    assert_eq!(access("/api/courses", "POST"), Access::Authenticated(Callers { roles, ..Callers::default() }));
     assert_eq!(access("/api/courses", "GET"), Access::Public);
-    let forgotten = Access::Authenticated { roles: vec![], permissions: vec![] };
+    let forgotten = Access::Authenticated(Callers::default());
     assert_eq!(access("/assets/x", "GET"), forgotten, "nothing is public by being forgotten");
 }
 

@@ -29,9 +29,10 @@ mod stack;
 mod tls;
 mod transform;
 
+pub use auth::policies::problems as policy_problems;
 pub use auth::{
-    ApiKey, ApiKeys, AuthError, AuthSettings, ClaimNames, FetchKeys, Identity, KeyError, KeySet, RemoteKeys,
-    Revocations, api_key_hash,
+    ApiKey, ApiKeys, AuthError, AuthSettings, ClaimNames, FetchKeys, Identity, KeyError, KeySet, Policies, RemoteKeys,
+    Revocations, api_key_hash, service_subject,
 };
 pub use body::{Answer, BodyError, BoxError, RequestBody, ResponseBody, full};
 pub use chained::chained;

@@ -176,6 +176,8 @@ async fn a_page_sees_why_it_was_refused() {
         remote: None,
         revocations: None,
         api_keys: None,
+        audit_allowed: false,
+        policies: None,
         claims: weft_gateway::ClaimNames::default(),
     };
     let server = Setup { auth: Some(auth), ..setup }.start().await;

@@ -78,6 +78,8 @@ fn auth() -> AuthSettings {
         remote: None,
         revocations: None,
         api_keys: None,
+        audit_allowed: false,
+        policies: None,
         claims: ClaimNames::default(),
     }
 }

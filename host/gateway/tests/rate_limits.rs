@@ -102,6 +102,8 @@ fn setup() -> (Setup, Arc<ManualClock>) {
         keys,
         revocations: None,
         api_keys: Some(Arc::new(Keys(api_keys.into()))),
+        audit_allowed: false,
+        policies: None,
         claims: ClaimNames::default(),
     };
     let routes = vec![

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use common::{Got, Server, Setup, protected, public};
+use common::{Got, Server, Setup, protected, public, route};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{EncodePrivateKey as _, spki::EncodePublicKey as _};
@@ -20,7 +20,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use weft_core::clock::ManualClock;
-use weft_core::manifest::{Located, RateLimits};
+use weft_core::manifest::{Access, Callers, Located, RateLimits, Route};
 use weft_gateway::{
     AuthSettings, ClaimNames, ConfigError, FetchKeys, Gateway, KeyError, KeySet, RemoteKeys, Revocations, RouteTable,
     Settings,
@@ -100,8 +100,18 @@ fn twice(name: &str, value: &str) -> String {
 
 fn settings(keys: KeySet) -> AuthSettings {
     let (issuer, audience) = ("education-platform".into(), "microservices".into());
-    let (remote, claims) = (None, ClaimNames::default());
-    AuthSettings { issuer, audience, leeway_s: 30, keys, remote, revocations: None, api_keys: None, claims }
+    AuthSettings {
+        issuer,
+        audience,
+        leeway_s: 30,
+        keys,
+        remote: None,
+        revocations: None,
+        api_keys: None,
+        audit_allowed: false,
+        policies: None,
+        claims: ClaimNames::default(),
+    }
 }
 
 fn our_key() -> KeySet {
@@ -119,9 +129,22 @@ fn setup(auth: AuthSettings) -> (Setup, Arc<ManualClock>) {
         protected("GET /admins", "echo", &["admin"], &[]),
         protected("GET /writers", "echo", &[], &["courses:read", "courses:write"]),
         protected("GET /deleters", "echo", &["teacher"], &["courses:write", "courses:delete"]),
+        callers(
+            "GET /services",
+            Callers { users: false, services: vec!["grading".into(), "report-*".into()], ..permitted() },
+        ),
+        callers("GET /both", Callers { roles: vec!["admin".into()], services: vec!["*".into()], ..Callers::default() }),
     ];
     let setup = Setup { auth: Some(auth), clock: Arc::clone(&clock) as _, ..Setup::default() };
     (setup.with_routes(routes), clock)
+}
+
+fn callers(text: &str, callers: Callers) -> Route {
+    route(text, "echo", Access::Authenticated(callers))
+}
+
+fn permitted() -> Callers {
+    Callers { permissions: vec!["grades:write".into()], ..Callers::default() }
 }
 
 async fn start(keys: KeySet) -> Server {
@@ -184,6 +207,46 @@ async fn roles_and_permissions_are_asked_for() {
 }
 
 #[tokio::test]
+async fn services_use_the_routes_that_name_them() {
+    let server = start(our_key()).await;
+    let service = |name: &str, permissions: &[&str]| {
+        let mut claims = with("type", json!("service"));
+        (claims["sub"], claims["permissions"]) = (json!(name), json!(permissions));
+        sign(&claims)
+    };
+    let grading = service("grading", &["grades:write"]);
+    let headers = |got: Got| got.json()["headers"].clone();
+    for (path, token) in [("/services", &grading), ("/both", &grading), ("/public", &grading)] {
+        let seen = headers(server.bearer(path, token).await);
+        assert_eq!(
+            (&seen["x-service-id"], &seen["x-service-permissions"]),
+            (&json!("grading"), &json!("grades:write"))
+        );
+        // It is no user, whatever its token says of a role and an address.
+        assert!(seen.as_object().unwrap().keys().all(|name| !name.starts_with("x-user-")), "{seen}");
+    }
+    for (path, token) in [
+        ("/any", &grading),
+        ("/teachers", &grading),
+        ("/services", &service("grades", &["grades:write"])),
+        ("/services", &service("report", &["grades:write"])),
+        ("/services", &service("report-nightly", &["grades:read"])),
+        // Users stay outside where they are not named, and their roles count where they are.
+        ("/services", &sign(&with("permissions", json!(["grades:write"])))),
+        ("/both", &sign(&claims())),
+    ] {
+        server.bearer(path, token).await.assert_problem(403, "forbidden");
+    }
+    assert_eq!(server.bearer("/services", &service("report-nightly", &["grades:write"])).await.status, 200);
+    assert_eq!(server.bearer("/both", &sign(&with("role", json!("admin")))).await.status, 200);
+    server.get("/services").await.assert_problem(401, "token-missing");
+    let posing =
+        [("authorization", &*format!("Bearer {grading}")), ("X-Service-ID", "payments"), ("x_service_id", "a")];
+    assert_eq!(headers(server.send("GET", "/public", &posing, "").await)["x-service-id"], "grading");
+    assert!(headers(server.send("GET", "/public", &posing[1..], "").await).get("x-service-id").is_none());
+}
+
+#[tokio::test]
 async fn claims_that_are_not_ours_or_not_now_are_refused() {
     let server = start(our_key()).await;
     let refused = [
@@ -193,7 +256,9 @@ async fn claims_that_are_not_ours_or_not_now_are_refused() {
         ("other audiences", with("aud", json!(["elsewhere"]))),
         ("no audience", without("aud")),
         ("a refresh token", with("type", json!("refresh"))),
-        ("a service token", with("type", json!("service"))),
+        ("a type that nobody has", with("type", json!("Service"))),
+        ("a type that is no text", with("type", json!(["access"]))),
+        ("a user who poses as a service", with("sub", json!("service:grading"))),
         ("no type", without("type")),
         ("expired", with("exp", json!(NOW_S - 30))),
         ("no expiry", without("exp")),

@@ -1,4 +1,4 @@
-//! Who was refused at the gateway: gathered for a second, put together where they are the same, and written
+//! Who was refused at the gateway, and who was let in where that is asked for: gathered for a second, put together where they are the same, and written
 //! beside the audit log, in files of their own, so that a flood of refusals neither fills the disk nor pushes out what was
 //! done by hand. What is refused, and why, is up to the gateway.
 //!
@@ -33,17 +33,31 @@ pub enum CallerKind {
     Nobody,
     /// By a user's token.
     User,
+    /// By a service's token.
+    Service,
     /// By an API key.
     ApiKey,
+}
+
+/// How it was decided.
+#[derive(Clone, Copy, Debug)]
+pub enum Verdict<'a> {
+    /// It goes on.
+    Allowed,
+    /// It does not.
+    Refused {
+        /// Why, in a word such as `token-missing`.
+        reason: &'a str,
+        /// The same for people.
+        detail: &'a str,
+    },
 }
 
 /// What the gateway decided of a request, without anything secret.
 #[derive(Clone, Copy, Debug)]
 pub struct Decision<'a> {
-    /// Why, in a word such as `token-missing`.
-    pub reason: &'a str,
-    /// The same for people.
-    pub detail: &'a str,
+    /// How.
+    pub verdict: Verdict<'a>,
     /// The method.
     pub method: &'a str,
     /// The pattern of the route.
@@ -63,7 +77,7 @@ pub struct Decision<'a> {
 /// What a line of the audit log says of requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecidedRequests {
-    /// As [`Decision::reason`].
+    /// As that of [`Verdict::Refused`]; empty if they were allowed.
     pub reason: String,
     /// As [`Decision::method`].
     pub method: String,
@@ -112,6 +126,7 @@ struct Gathered {
 /// What decisions have in common that share a line.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Same {
+    is_allowed: bool,
     reason: String,
     method: String,
     route: String,
@@ -156,8 +171,13 @@ impl Gathering {
 
     fn note(&self, decision: &Decision<'_>, now_ms: u64) {
         let cut = |text: &str| text.get(..text.floor_char_boundary(MAX_TEXT_BYTES)).unwrap_or_default().to_owned();
+        let (is_allowed, reason, detail) = match decision.verdict {
+            Verdict::Allowed => (true, "", ""),
+            Verdict::Refused { reason, detail } => (false, reason, detail),
+        };
         let same = Same {
-            reason: cut(decision.reason),
+            is_allowed,
+            reason: cut(reason),
             method: cut(decision.method),
             route: cut(decision.route),
             client: decision.client,
@@ -170,7 +190,7 @@ impl Gathering {
         if let Some(line) = gathered.lines.get_mut(&same) {
             line.count += 1;
         } else if gathered.lines.len() < MOST_LINES {
-            let (detail, request_id) = (cut(decision.detail), cut(decision.request_id));
+            let (detail, request_id) = (cut(detail), cut(decision.request_id));
             gathered.lines.insert(same, Line { time_ms: now_ms, detail, request_id, count: 1 });
         } else {
             gathered.others += 1;
@@ -243,22 +263,24 @@ fn entries(gathered: Gathered) -> Vec<AuditEntry> {
 }
 
 fn entry(same: Same, line: Line) -> AuditEntry {
-    let Same { reason, method, route, client, kind, subject, key } = same;
+    let Same { is_allowed, reason, method, route, client, kind, subject, key } = same;
     let Line { time_ms, detail, request_id, count } = line;
     let actor = match kind {
         CallerKind::Nobody => "nobody".to_owned(),
         CallerKind::User => format!("user {subject}"),
+        // Whose subject says what it is.
+        CallerKind::Service => subject.clone(),
         CallerKind::ApiKey => format!("api-key {key} of {subject}"),
     };
     let times = if count > 1 { format!(", {count} times") } else { String::new() };
     AuditEntry {
         time_ms,
         actor,
-        action: "refuse request".to_owned(),
+        action: if is_allowed { "allow request" } else { "refuse request" }.to_owned(),
         saga: String::new(),
         detail: format!("{method} {route} from {client}{times}"),
         reason: if detail.is_empty() { reason.clone() } else { format!("{reason}: {detail}") },
-        outcome: "refused".to_owned(),
+        outcome: if is_allowed { "allowed" } else { "refused" }.to_owned(),
         requests: Some(DecidedRequests {
             reason,
             method,
@@ -284,8 +306,7 @@ mod tests {
 
     fn decision<'a>(reason: &'a str, request_id: &'a str, client: u8) -> Decision<'a> {
         Decision {
-            reason,
-            detail: "Say who you are.",
+            verdict: Verdict::Refused { reason, detail: "Say who you are." },
             method: "GET",
             route: "/a/:id",
             client: Ipv4Addr::new(192, 0, 2, client).into(),
@@ -315,16 +336,20 @@ mod tests {
         log.note(&decision("token-missing", "r5", 2));
         let key = Decision { kind: CallerKind::ApiKey, subject: "ada", key: "k1", ..decision("forbidden", "r6", 2) };
         log.note(&key);
-        log.note(&Decision { reason: "role", detail: "", ..key });
+        log.note(&Decision { verdict: Verdict::Refused { reason: "role", detail: "" }, ..key });
+        let service = Decision { kind: CallerKind::Service, subject: "service:grading", key: "", ..key };
+        log.note(&Decision { verdict: Verdict::Allowed, ..service });
         drop(log);
         let entries = written(data.path());
         let counts: Vec<u64> = entries.iter().filter_map(|entry| Some(entry.requests.as_ref()?.count)).collect();
-        assert_eq!((entries.len(), counts.iter().sum::<u64>()), (5, 7), "{entries:?}");
+        assert_eq!((entries.len(), counts.iter().sum::<u64>()), (6, 8), "{entries:?}");
         let many = entries.iter().find(|entry| entry.detail.ends_with("3 times")).unwrap();
         assert_eq!(many.detail, "GET /a/:id from 192.0.2.1, 3 times");
         assert_eq!((&*many.actor, &*many.reason), ("nobody", "token-missing: Say who you are."));
         assert_eq!(many.requests.as_ref().unwrap().request_id, "r1");
         assert!(entries.iter().any(|entry| entry.actor == "api-key k1 of ada" && entry.reason == "role"));
+        let allowed = entries.iter().find(|entry| entry.action == "allow request").unwrap();
+        assert_eq!((&*allowed.actor, &*allowed.reason, &*allowed.outcome), ("service:grading", "", "allowed"));
     }
 
     #[test]

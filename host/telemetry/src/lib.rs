@@ -10,6 +10,6 @@ pub mod host;
 pub mod trace;
 
 pub use audit::{AuditEntry, AuditLog};
-pub use decisions::{CallerKind, DecidedRequests, Decision, DecisionLog};
+pub use decisions::{CallerKind, DecidedRequests, Decision, DecisionLog, Verdict};
 pub use guest::{GuestLogs, GuestWriter, LogLine, Stream};
 pub use host::{HostLog, HostLogError, LogFormat};

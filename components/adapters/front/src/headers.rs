@@ -1,6 +1,6 @@
 //! Request headers: their limits, those that mean something only if we set them, and what a function is told.
 //!
-//! Taken off are all `x-user-*`, what proxies say, what belongs to the connection, and all `spin-*` but the host's own. The
+//! Taken off are all `x-user-*` and `x-service-*`, what proxies say, what belongs to the connection, and all `spin-*` but the host's own. The
 //! host adds its headers behind those of the client without taking the client's off, so of each the last one is the host's;
 //! a parameter of the path is believed only if the route has it.
 
@@ -31,7 +31,7 @@ const HOSTS: [&str; 7] = [
 ];
 const PARAMETER: &str = "spin-path-match-";
 /// For us to say, or for nobody.
-const OURS: [&str; 2] = ["x-user-", "spin-"];
+const OURS: [&str; 3] = ["x-user-", "x-service-", "spin-"];
 const FORWARDED: [&str; 6] =
     ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip"];
 /// Of this connection alone (RFC 9110 section 7.6.1), and what the authority says already.

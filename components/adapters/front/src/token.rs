@@ -1,6 +1,6 @@
 //! Access tokens (JWT, RFC 7519 and the advice of RFC 8725): from an `Authorization` header to an [`Identity`]. A token must
 //! be signed by our key with that key's own algorithm (EdDSA or RS256), and carry our issuer and audience, a subject, an
-//! expiry, and `type` (or `typ`) `access`. Whatever its header says about where to find a key is ignored. Times are whole
+//! expiry, and `type` (or `typ`) `access` or `service`. Whatever its header says about where to find a key is ignored. Times are whole
 //! seconds. What voids a genuine token is known to a store that the caller asks.
 
 use adapter_settings::{Access, Auth};
@@ -91,8 +91,19 @@ struct Claims {
     #[serde(default)]
     permissions: Vec<String>,
     #[serde(alias = "typ")]
-    r#type: String,
+    r#type: TokenType,
 }
+
+/// Whose a token is. Those of another type identify nobody.
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum TokenType {
+    Access,
+    Service,
+}
+
+/// Before the name of a service stands this where it could be taken for a user's id.
+const SERVICE: &str = "service:";
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -104,7 +115,9 @@ enum Audience {
 /// A verified caller.
 #[derive(Debug)]
 pub(crate) struct Identity {
+    /// Of a service, with [`SERVICE`] before its name.
     pub(crate) subject: String,
+    is_service: bool,
     role: String,
     permissions: Vec<String>,
     /// 0 if the token does not say, so that any revocation voids it.
@@ -182,26 +195,36 @@ fn verified(token: &[u8], key: &Key, auth: &Auth) -> Option<Claims> {
     (claims.iss == auth.issuer && audience).then_some(claims)
 }
 
-/// None for a token of another type, or claims that cannot be passed on in headers without becoming ambiguous.
+/// None for claims that cannot be passed on in headers without becoming ambiguous.
 fn identity(claims: Claims) -> Option<Identity> {
+    let is_service = claims.r#type == TokenType::Service;
     let commas = claims.permissions.iter().any(|permission| permission.contains(','));
-    if claims.r#type != "access" || claims.sub.is_empty() || commas {
+    // Nobody is taken for a service.
+    let posing = !is_service && claims.sub.starts_with(SERVICE);
+    if claims.sub.is_empty() || commas || posing {
         return None;
     }
     let header = |name: &str, value: &str| {
         let plain = value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
         plain.then(|| (name.to_owned(), value.as_bytes().to_vec()))
     };
+    let permissions = claims.permissions.join(",");
+    if is_service {
+        let headers = vec![header("x-service-id", &claims.sub)?, header("x-service-permissions", &permissions)?];
+        let Claims { sub, permissions, iat, .. } = claims;
+        let (subject, issued_at_s) = (format!("{SERVICE}{sub}"), iat.unwrap_or_default());
+        return Some(Identity { subject, is_service, role: String::new(), permissions, issued_at_s, headers });
+    }
     let mut headers = vec![
         header("x-user-id", &claims.sub)?,
         header("x-user-role", &claims.role)?,
-        header("x-user-permissions", &claims.permissions.join(","))?,
+        header("x-user-permissions", &permissions)?,
     ];
     if let Some(email) = &claims.email {
         headers.push(header("x-user-email", email)?);
     }
     let Claims { sub: subject, role, permissions, iat, .. } = claims;
-    Some(Identity { subject, role, permissions, issued_at_s: iat.unwrap_or_default(), headers })
+    Some(Identity { subject, is_service, role, permissions, issued_at_s: iat.unwrap_or_default(), headers })
 }
 
 /// Whether a method of the path lets a caller in.
@@ -210,7 +233,14 @@ pub(crate) fn authorise(access: &Access, identity: Option<&Identity>) -> Result<
         return Ok(());
     }
     let caller = identity.ok_or_else(Problem::token_missing)?;
-    if !access.roles.is_empty() && !access.roles.contains(&caller.role) {
+    if caller.is_service {
+        let name = caller.subject.strip_prefix(SERVICE).unwrap_or_default();
+        if !access.has_service(name) {
+            return Err(Problem::forbidden("Your service may not use this route."));
+        }
+    } else if !access.users {
+        return Err(Problem::forbidden("This route is for services."));
+    } else if !access.roles.is_empty() && !access.roles.contains(&caller.role) {
         return Err(Problem::forbidden("Your role may not use this route."));
     }
     if !access.permissions.iter().all(|needed| caller.permissions.contains(needed)) {

@@ -122,12 +122,27 @@ pub struct Front {
 pub struct Access {
     /// Without a token, too.
     pub public: bool,
+    /// Users, by their tokens.
+    pub users: bool,
     /// One of these roles, if there are any.
     pub roles: Vec<String>,
     /// All of these permissions.
     pub permissions: Vec<String>,
+    /// Services, by their tokens: names, or beginnings of names with `*`.
+    pub services: Vec<String>,
     /// How long the function may take until the client is answered 504, in milliseconds.
     pub deadline_ms: u64,
+}
+
+impl Access {
+    /// Whether a service is on the list.
+    #[must_use]
+    pub fn has_service(&self, name: &str) -> bool {
+        self.services.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => name == pattern,
+        })
+    }
 }
 
 /// How tokens are verified.

@@ -22,6 +22,15 @@ pub struct User {
     pub email: Option<String>,
 }
 
+/// The service that is asking, by a token of its own, as the gateway's headers say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Its name.
+    pub id: String,
+    /// Permissions of the token.
+    pub permissions: Vec<String>,
+}
+
 impl User {
     /// Whether the role is `admin`.
     pub fn is_admin(&self) -> bool {
@@ -94,13 +103,23 @@ impl Request {
     /// Who is asking, if anybody is signed in.
     pub fn user(&self) -> Option<User> {
         let id = self.header("x-user-id").filter(|id| !id.is_empty())?;
-        let permissions = self.header("x-user-permissions").unwrap_or_default();
         Some(User {
             id: id.to_string(),
             role: self.header("x-user-role").unwrap_or_default().to_string(),
-            permissions: permissions.split([',', ' ']).filter(|word| !word.is_empty()).map(str::to_string).collect(),
+            permissions: self.permissions("x-user-permissions"),
             email: self.header("x-user-email").filter(|email| !email.is_empty()).map(str::to_string),
         })
+    }
+
+    /// The service that is asking, if one is.
+    pub fn service(&self) -> Option<Service> {
+        let id = self.header("x-service-id").filter(|id| !id.is_empty())?;
+        Some(Service { id: id.to_string(), permissions: self.permissions("x-service-permissions") })
+    }
+
+    fn permissions(&self, header: &str) -> Vec<String> {
+        let told = self.header(header).unwrap_or_default();
+        told.split([',', ' ']).filter(|word| !word.is_empty()).map(str::to_string).collect()
     }
 
     /// Who is asking, or 401.
@@ -281,6 +300,9 @@ mod tests {
     #[test]
     fn identity_comes_from_the_gateway_headers() {
         assert!(request("/", &[("x-user-id", "")]).user().is_none());
+        let service = request("/", &[("x-service-id", "grading"), ("x-service-permissions", "a,b")]);
+        assert!(service.user().is_none());
+        assert_eq!(service.service().unwrap().permissions, ["a", "b"]);
         let user = request("/", &[("x-user-id", "u"), ("x-user-role", "admin"), ("x-user-permissions", "a, b")]).user();
         let user = user.unwrap();
         assert!(user.is_admin());

@@ -109,7 +109,7 @@ mod tests {
         }
         let told = std::mem::take(&mut *kept.0.lock().unwrap());
         assert_eq!(told.len(), MAX_RECORDS + 1);
-        assert_eq!(told[0], (Signal::Span, Some("t".into()), r#"{"cut":true,"name":"a"}"#.to_owned()));
+        assert_eq!(told[0], (Signal::Span, Some("t".into()), r#"{"name":"a","cut":true}"#.to_owned()));
         assert!(told[1].2.contains("\"cut\":true") && told[1].2.len() < 100, "{}", told[1].2);
         assert!(told[MAX_RECORDS].2.contains("dropped"));
         teller.set_trace(None);

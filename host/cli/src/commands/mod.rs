@@ -27,6 +27,7 @@ pub mod routes;
 pub mod run;
 pub mod saga;
 pub mod schema;
+pub mod service_tokens;
 pub mod services;
 pub mod subscriptions;
 pub mod test;

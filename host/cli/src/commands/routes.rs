@@ -43,6 +43,10 @@ fn access(route: &RouteEntry) -> String {
     if !route.permissions.is_empty() {
         words.push(format!("permission {}", route.permissions.join(" and ")));
     }
+    if !route.services.is_empty() {
+        let whose = if route.users { "or service" } else { "service" };
+        words.push(format!("{whose} {}", route.services.join(" or ")));
+    }
     match words.as_slice() {
         _ if route.public => "public".to_owned(),
         [] => "any token".to_owned(),
@@ -56,17 +60,24 @@ mod tests {
 
     #[test]
     fn access_is_said_in_words() {
+        let texts = |names: &[&str]| names.iter().map(ToString::to_string).collect();
         let route = |public, roles: &[&str], permissions: &[&str]| RouteEntry {
             method: "GET".to_owned(),
             path: "/".to_owned(),
             component: "x".to_owned(),
             public,
-            roles: roles.iter().map(ToString::to_string).collect(),
-            permissions: permissions.iter().map(ToString::to_string).collect(),
+            users: true,
+            roles: texts(roles),
+            permissions: texts(permissions),
+            services: Vec::new(),
             deadline_ms: 1,
         };
         assert_eq!(access(&route(true, &[], &[])), "public");
         assert_eq!(access(&route(false, &[], &[])), "any token");
         assert_eq!(access(&route(false, &["teacher", "admin"], &["grade"])), "role teacher or admin, permission grade");
+        let with =
+            |users| RouteEntry { users, services: texts(&["grading", "reports-*"]), ..route(false, &[], &["grade"]) };
+        assert_eq!(access(&with(true)), "permission grade, or service grading or reports-*");
+        assert_eq!(access(&with(false)), "permission grade, service grading or reports-*");
     }
 }

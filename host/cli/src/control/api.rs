@@ -13,14 +13,16 @@ pub mod schemas;
 pub mod services;
 pub mod versions;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use weft_core::manifest::{Access, Manifest, Route};
+use weft_core::manifest::{Access, Callers, Manifest, Route};
 use weft_engine::{InvokeAnswer, JobEnd};
 
 pub use gateway::{
-    ApiKeyEntry, LimitReport, LimitedCaller, MadeApiKey, NewApiKey, OverloadClass, OverloadReport, OverloadRoute,
-    RevokeApiKey,
+    ApiKeyEntry, LimitReport, LimitedCaller, MadeApiKey, MadeServiceToken, NewApiKey, NewServiceToken, OverloadClass,
+    OverloadReport, OverloadRoute, RevokeApiKey, VoidServiceTokens,
 };
 pub use mesh::{AddFault, BreakerAct, BreakerChange, BreakerEntry, Cleared, FaultEntry};
 pub use messaging::{
@@ -62,10 +64,14 @@ pub struct RouteEntry {
     pub component: String,
     /// Whether everyone may use it.
     pub public: bool,
+    /// Whether users may, by token or API key.
+    pub users: bool,
     /// One of these roles is needed; any will do if there are none.
     pub roles: Vec<String>,
     /// All of these permissions are needed.
     pub permissions: Vec<String>,
+    /// Services that may, by their own tokens: names, or beginnings of names with `*`.
+    pub services: Vec<String>,
     /// How long the function may take, in milliseconds.
     pub deadline_ms: u32,
 }
@@ -163,17 +169,20 @@ pub fn routes(manifest: &Manifest) -> Vec<RouteEntry> {
 
 impl From<&Route> for RouteEntry {
     fn from(route: &Route) -> Self {
-        let (public, roles, permissions) = match &route.access {
-            Access::Public => (true, [].as_slice(), [].as_slice()),
-            Access::Authenticated { roles, permissions } => (false, roles.as_slice(), permissions.as_slice()),
+        let (public, callers) = match &route.access {
+            Access::Public => (true, Callers::default()),
+            Access::Authenticated(callers) => (false, callers.clone()),
         };
+        let texts = |names: &[Arc<str>]| names.iter().map(ToString::to_string).collect();
         Self {
             method: route.method.to_string(),
             path: route.pattern.to_string(),
             component: route.component.to_string(),
             public,
-            roles: roles.iter().map(ToString::to_string).collect(),
-            permissions: permissions.iter().map(ToString::to_string).collect(),
+            users: callers.users,
+            roles: texts(&callers.roles),
+            permissions: texts(&callers.permissions),
+            services: texts(&callers.services),
             deadline_ms: route.deadline_ms,
         }
     }

@@ -225,7 +225,7 @@ async fn route(operations: &dyn Operations, request: Request<Incoming>) -> Resul
                 ["services", rest @ ..] => services::route(operations.services(), rest, &query, request).await,
                 ["versions", rest @ ..] => versions::route(operations.versions(), rest, request).await,
                 ["schemas" | "asyncapi", ..] => schemas::route(operations.schemas(), &segments, request).await,
-                ["limits" | "overload" | "api-keys" | "push", ..] => {
+                ["limits" | "overload" | "api-keys" | "service-tokens" | "push", ..] => {
                     gateway::route(operations.gateway(), &segments, &query, request).await
                 }
                 _ => Err(nothing_at(method, path)),

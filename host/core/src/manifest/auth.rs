@@ -1,5 +1,7 @@
 //! Whose tokens the gateway accepts. Verifying them belongs to the gateway.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,6 +12,9 @@ use super::source::Files;
 
 /// Longest URL, in bytes.
 const MAX_URL_BYTES: usize = 2048;
+/// Files of policies, and the bytes of each.
+const MAX_POLICY_FILES: usize = 16;
+const MAX_POLICY_BYTES: u64 = 256 * 1024;
 
 /// `[application.tool.weft.auth]`: tokens are JWT of this issuer for this audience, signed by one of these keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,12 +31,25 @@ pub struct Auth {
     pub revocations: Option<Located<Arc<str>>>,
     /// Whether a caller may show an API key (`X-API-Key`) in place of a token; not by default.
     pub api_keys: bool,
+    /// Whether the audit log says as well who was let in; not by default.
+    pub audit_allowed: bool,
+    /// What is asked of callers beyond roles and permissions, on routes that say so, in Cedar: up to 16 files.
+    pub policies: Vec<PolicyFile>,
     /// The claim that names a caller's tier; `tier` by default.
     pub tier_claim: Arc<str>,
     /// The claim that names a caller's tenant; `tenant` by default.
     pub tenant_claim: Arc<str>,
     /// The line of the table.
     pub line: usize,
+}
+
+/// A file of policies, as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What is in it, up to 256 KiB. What it means is up to the gateway.
+    pub text: Arc<str>,
 }
 
 /// Where a key comes from.
@@ -67,11 +85,44 @@ impl Auth {
         }
         let claim = |key, default: &str| section.string(key).map_or_else(|| default.into(), |claim| claim.value);
         let (tier_claim, tenant_claim) = (claim("tier_claim", "tier"), claim("tenant_claim", "tenant"));
-        let (api_keys, line) = (section.flag("api_keys", false), section.line);
-        let auth = Self { issuer, audience, leeway_s, keys, revocations, api_keys, tier_claim, tenant_claim, line };
+        let auth = Self {
+            issuer,
+            audience,
+            leeway_s,
+            keys,
+            revocations,
+            api_keys: section.flag("api_keys", false),
+            audit_allowed: section.flag("audit_allowed", false),
+            policies: policies(&section, files),
+            tier_claim,
+            tenant_claim,
+            line: section.line,
+        };
         section.finish();
         auth
     }
+}
+
+fn policies(section: &Section<'_>, files: &Files) -> Vec<PolicyFile> {
+    let written = section.names("policies", |path| !path.is_empty(), "a file");
+    if written.len() > MAX_POLICY_FILES {
+        section.report(section.line, format!("`policies` has at most {MAX_POLICY_FILES} files"));
+    }
+    let read = |written: &Located<Arc<str>>| {
+        let path = files.existing(written, section).filter(|path| path.is_file())?;
+        let report = |what: String| {
+            section.report(written.line, format!("`policies`: {}: {what}", path.display()));
+            None
+        };
+        let mut text = String::new();
+        let limit = MAX_POLICY_BYTES + 1;
+        match File::open(&path).and_then(|file| file.take(limit).read_to_string(&mut text)) {
+            Err(error) => report(error.to_string()),
+            Ok(bytes) if bytes as u64 == limit => report(format!("a file has at most {MAX_POLICY_BYTES} bytes")),
+            Ok(_) => Some(PolicyFile { path, text: text.into() }),
+        }
+    };
+    written.iter().filter_map(read).collect()
 }
 
 fn key(entry: Entry<'_>, files: &Files) -> Option<Located<KeySource>> {

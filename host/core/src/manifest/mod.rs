@@ -51,7 +51,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use application::Application;
-pub use auth::{Auth, KeySource};
+pub use auth::{Auth, KeySource, PolicyFile};
 pub use build::Build;
 pub use component::Component;
 pub use context::{Context, Migration};
@@ -67,7 +67,7 @@ pub use missing::MissingGrant;
 pub use pattern::{Captures, MAX_ROUTE_BYTES, PatternError, RoutePattern, Segment};
 pub use projection::{Projection, ProjectionSource};
 pub use rate_limit::{DefaultTier, MAX_ROUTE_LIMITS, RateLimit, RateLimits, RateScope, RateStrategy, TIER_LIMIT, Tier};
-pub use route::{Access, KeyUse, Lookup, Method, MethodError, Route, Waits, find};
+pub use route::{Access, Callers, KeyUse, Lookup, Method, MethodError, Route, Waits, find, is_service_name};
 pub use runtime::{KeyValueStore, RuntimeConfig, VariablesProvider};
 pub use sagas::{Choreography, Overlap, SagaSettings, Schedule, StepLimit};
 pub use schemas::Schemas;

@@ -50,13 +50,55 @@ pub struct MethodError;
 pub enum Access {
     /// Everyone. A token that is sent all the same is verified, and its identity reaches the function.
     Public,
-    /// Whoever has a valid token.
-    Authenticated {
-        /// One of these roles is needed; any role will do if there are none.
-        roles: Vec<Arc<str>>,
-        /// All of these permissions are needed.
-        permissions: Vec<Arc<str>>,
-    },
+    /// Those who show who they are, and who are among these.
+    Authenticated(Callers),
+}
+
+/// Whom a route is for that is not for everyone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Callers {
+    /// Whether users are, by token or API key.
+    pub users: bool,
+    /// A user needs one of these roles; any role will do if there are none.
+    pub roles: Vec<Arc<str>>,
+    /// All of these permissions are needed, of services too.
+    pub permissions: Vec<Arc<str>>,
+    /// Services that are, by their own tokens: names, or beginnings of names with `*`.
+    pub services: Vec<Arc<str>>,
+    /// Whether the application's policies have to permit it as well.
+    pub policies: bool,
+}
+
+/// What stands for users in a route's `callers`.
+const USERS: &str = "users";
+/// Whether a service can be called so: words joined by `-`, but for the one that stands for users.
+#[must_use]
+pub fn is_service_name(name: &str) -> bool {
+    names::is_kebab(name) && name != USERS
+}
+
+/// Entries of a route's `callers`.
+const MAX_CALLERS: usize = 64;
+
+impl Default for Callers {
+    /// Every user, and no service.
+    fn default() -> Self {
+        Self { users: true, roles: Vec::new(), permissions: Vec::new(), services: Vec::new(), policies: false }
+    }
+}
+
+impl Callers {
+    /// Whether a service is on the list.
+    #[must_use]
+    pub fn has_service(&self, name: &str) -> bool {
+        self.services.iter().any(|pattern| names::covers(pattern, name))
+    }
+
+    /// Whether there is anybody with a valid token who is not let in.
+    #[must_use]
+    pub fn excludes_some(&self) -> bool {
+        *self != Self { services: vec!["*".into()], ..Self::default() }
+    }
 }
 
 /// What an `Idempotency-Key` means on a route, for POST, PATCH, PUT and DELETE.
@@ -252,7 +294,7 @@ fn rule(key: &Located<Arc<str>>, entry: Entry<'_>, files: &Files) -> Option<Rule
     let method = method.parse().map_err(|error| entry.report(format!("names no method: {error}"))).ok();
     let pattern = path.parse().map_err(|error| entry.report(format!("names no path: {error}"))).ok();
     if entry.is_string() {
-        let access = Access::Authenticated { roles: Vec::new(), permissions: Vec::new() };
+        let access = Access::Authenticated(Callers::default());
         let component = entry.string()?;
         let (deadline_ms, limits, transforms, middleware, idempotency) = (None, None, None, None, None);
         let line = key.line;
@@ -348,17 +390,40 @@ fn access(section: &Section<'_>) -> Access {
         names.into_iter().map(|name| name.value).collect::<Vec<_>>()
     };
     let (roles, permissions) = (words("roles"), words("permissions"));
-    if !section.flag("public", false) {
-        return Access::Authenticated { roles, permissions };
+    let callers = section.get("callers").is_some().then(|| callers(section));
+    let policies = section.flag("policies", false);
+    if section.flag("public", false) {
+        if !roles.is_empty() || !permissions.is_empty() || callers.is_some() || policies {
+            section.report_with_help(
+                section.line,
+                "a public route asks for no roles, permissions, callers and policies",
+                "remove `public`, or `roles`, `permissions`, `callers` and `policies`",
+            );
+        }
+        return Access::Public;
     }
-    if !roles.is_empty() || !permissions.is_empty() {
+    let (users, services) = callers.unwrap_or((true, Vec::new()));
+    if !users && !roles.is_empty() {
         section.report_with_help(
             section.line,
-            "a public route asks for no roles and no permissions",
-            "remove `public`, or `roles` and `permissions`",
+            "roles are asked of users, who are not among the `callers`",
+            "add \"users\" to `callers`, or remove `roles`",
         );
     }
-    Access::Public
+    Access::Authenticated(Callers { users, roles, permissions, services, policies })
+}
+
+/// Whether users are among a route's callers, and which services.
+fn callers(section: &Section<'_>) -> (bool, Vec<Arc<str>>) {
+    let what = "`users`, the name of a service, or the beginning of names and a `*`";
+    let named = section.names("callers", |name| name == "*" || names::is_pattern(name), what);
+    if named.is_empty() || named.len() > MAX_CALLERS {
+        let message = format!("`{}` has 1 to {MAX_CALLERS} entries", section.name("callers"));
+        section.report_with_help(section.line, message, "write such as [\"users\", \"grading\", \"reports-*\"]");
+    }
+    let (users, services): (Vec<_>, Vec<_>) =
+        named.into_iter().map(|name| name.value).partition(|name| &**name == USERS);
+    (!users.is_empty(), services)
 }
 
 /// Joins triggers and rules, and answers the routes in the order of precedence.
@@ -428,7 +493,7 @@ fn of_rule(manifest: &Manifest, rule: &Rule) -> Route {
 /// public by being forgotten.
 fn of_trigger(manifest: &Manifest, trigger: &HttpTrigger, pattern: &RoutePattern) -> Route {
     let access = match manifest.auth {
-        Some(_) => Access::Authenticated { roles: Vec::new(), permissions: Vec::new() },
+        Some(_) => Access::Authenticated(Callers::default()),
         None => Access::Public,
     };
     let (component, static_response) = match &trigger.target {

@@ -14,7 +14,7 @@ const MAX_VALUE_BYTES: usize = 4 * 1024;
 /// Longest pointer, in bytes.
 const MAX_POINTER_BYTES: usize = 1024;
 /// What we say of a caller, of the way of a request and of limits, and what pages are told by CORS: nobody else's to say.
-const OURS: [&str; 5] = ["x-user-", "spin-", "x-ratelimit-", "access-control-", "x-forwarded-"];
+const OURS: [&str; 6] = ["x-user-", "x-service-", "spin-", "x-ratelimit-", "access-control-", "x-forwarded-"];
 /// Of the connection, of the message's frame, or what the gateway itself goes by.
 const FIXED: [&str; 22] = [
     "authorization",

@@ -21,10 +21,29 @@ pub(super) struct Claims {
     #[serde(default)]
     permissions: Vec<String>,
     #[serde(alias = "typ")]
-    r#type: String,
+    r#type: TokenType,
     /// The manifest may name some of these.
     #[serde(flatten)]
     others: HashMap<String, serde_json::Value>,
+}
+
+/// Whose a token is. Those of another type identify nobody.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum TokenType {
+    /// A user's.
+    Access,
+    /// A service's.
+    Service,
+}
+
+/// Before the name of a service stands this where it could be taken for a user's id.
+const SERVICE: &str = "service:";
+
+/// The subject of a service.
+#[must_use]
+pub fn service_subject(name: &str) -> String {
+    format!("{SERVICE}{name}")
 }
 
 /// Which claims say more of a caller.
@@ -45,7 +64,9 @@ impl Default for ClaimNames {
 /// A verified caller.
 #[derive(Debug)]
 pub struct Identity {
+    /// Of a service, with [`SERVICE`] before its name.
     subject: Arc<str>,
+    is_service: bool,
     role: String,
     permissions: Vec<String>,
     expires_at_s: u64,
@@ -58,20 +79,27 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// `None` for a token of another type, or claims that cannot be passed on in headers without becoming ambiguous.
+    /// `None` for claims that cannot be passed on in headers without becoming ambiguous.
     pub(super) fn from_claims(claims: Claims, names: &ClaimNames) -> Option<Self> {
-        if claims.r#type != "access" {
-            return None;
-        }
         let text = |name: &str| claims.others.get(name).and_then(|value| value.as_str()).map(Arc::from);
         let (tier, tenant) = (text(&names.tier), text(&names.tenant));
-        let mut headers = headers(&claims.sub, &claims.role, &claims.permissions)?;
-        if let Some(email) = &claims.email {
-            headers.push((HeaderName::from_static("x-user-email"), header(email)?));
-        }
+        let is_service = claims.r#type == TokenType::Service;
+        let (subject, role, headers) = if is_service {
+            let headers = service_headers(&claims.sub, &claims.permissions)?;
+            (service_subject(&claims.sub).into(), String::new(), headers)
+        } else {
+            // Nobody is taken for a service.
+            let is_user = !claims.sub.starts_with(SERVICE);
+            let mut headers = is_user.then(|| headers(&claims.sub, &claims.role, &claims.permissions)).flatten()?;
+            if let Some(email) = &claims.email {
+                headers.push((HeaderName::from_static("x-user-email"), header(email)?));
+            }
+            (claims.sub.into(), claims.role, headers)
+        };
         Some(Self {
-            subject: claims.sub.into(),
-            role: claims.role,
+            subject,
+            is_service,
+            role,
             permissions: claims.permissions,
             expires_at_s: claims.exp,
             not_before_s: claims.nbf.unwrap_or_default(),
@@ -86,9 +114,11 @@ impl Identity {
     /// The caller behind an API key. `None` if owner, role or permissions cannot be passed on in headers.
     #[must_use]
     pub fn of_api_key(key: ApiKey) -> Option<Self> {
-        let headers = headers(&key.owner, &key.role, &key.permissions)?;
+        let is_user = !key.owner.starts_with(SERVICE);
+        let headers = is_user.then(|| headers(&key.owner, &key.role, &key.permissions)).flatten()?;
         Some(Self {
             subject: key.owner,
+            is_service: false,
             role: key.role,
             permissions: key.permissions,
             expires_at_s: key.expires_at_s.unwrap_or(u64::MAX),
@@ -101,13 +131,19 @@ impl Identity {
         })
     }
 
-    /// The `sub` claim: the user's id.
+    /// The `sub` claim: the user's id, or `service:` and the name of a service.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// The `role` claim; empty if the token has none.
+    /// The name of the service, if it is one.
+    #[must_use]
+    pub fn service(&self) -> Option<&str> {
+        self.subject.strip_prefix(SERVICE).filter(|_| self.is_service)
+    }
+
+    /// The `role` claim; empty if the token has none, and for services.
     #[must_use]
     pub fn role(&self) -> &str {
         &self.role
@@ -173,12 +209,24 @@ fn header(value: &str) -> Option<HeaderValue> {
 
 /// `None` for what would be ambiguous in a header, or no value of one.
 fn headers(subject: &str, role: &str, permissions: &[String]) -> Option<Vec<(HeaderName, HeaderValue)>> {
-    if subject.is_empty() || permissions.iter().any(|permission| permission.contains(',')) {
-        return None;
-    }
+    let id = header(subject).filter(|_| !subject.is_empty())?;
     Some(vec![
-        (HeaderName::from_static("x-user-id"), header(subject)?),
+        (HeaderName::from_static("x-user-id"), id),
         (HeaderName::from_static("x-user-role"), header(role)?),
-        (HeaderName::from_static("x-user-permissions"), header(&permissions.join(","))?),
+        (HeaderName::from_static("x-user-permissions"), joined(permissions)?),
     ])
+}
+
+/// The same of a service, which is no user.
+fn service_headers(name: &str, permissions: &[String]) -> Option<Vec<(HeaderName, HeaderValue)>> {
+    let id = header(name).filter(|_| !name.is_empty())?;
+    Some(vec![
+        (HeaderName::from_static("x-service-id"), id),
+        (HeaderName::from_static("x-service-permissions"), joined(permissions)?),
+    ])
+}
+
+fn joined(permissions: &[String]) -> Option<HeaderValue> {
+    let is_ambiguous = permissions.iter().any(|permission| permission.contains(','));
+    if is_ambiguous { None } else { header(&permissions.join(",")) }
 }

@@ -2,13 +2,14 @@
 //! keys in their place. Who may do what with it is the route's business, and issuing tokens the identity functions'.
 //!
 //! A token must be signed by one of our keys with that key's own algorithm (EdDSA or RS256), and carry our issuer and
-//! audience, a subject, an expiry, and `type` (or `typ`) `access`. Whatever a token's header says about where to find
+//! audience, a subject, an expiry, and `type` (or `typ`) `access`, or `service` for a service. Whatever a token's header says about where to find
 //! a key (`jku`, `jwk`, `x5u`, `x5c`) is ignored. Times are whole seconds.
 
 pub(crate) mod api_key;
 mod cache;
 mod identity;
 mod keys;
+pub(crate) mod policies;
 mod remote;
 mod settings;
 
@@ -27,8 +28,9 @@ pub(crate) use api_key::API_KEY;
 pub use api_key::{ApiKey, ApiKeys, api_key_hash};
 use cache::{TokenCache, TokenHash};
 use identity::Claims;
-pub use identity::{ClaimNames, Identity};
+pub use identity::{ClaimNames, Identity, service_subject};
 pub use keys::{KeyError, KeySet};
+pub use policies::Policies;
 use remote::Remote;
 pub use remote::{FetchKeys, RemoteKeys};
 pub use settings::{AuthError, AuthSettings};
@@ -43,11 +45,13 @@ pub trait Revocations: Send + Sync + 'static {
     fn not_before(&self, subject: &str) -> Option<u64>;
 }
 
-/// Why a token gives no identity.
+/// Why a route stays closed.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// It is not valid.
+    /// What is shown is not valid, or not enough.
     Invalid(Problem),
+    /// It is, but policies do not let its holder in: which, for those who read logs alone.
+    Denied(Problem, String),
     /// It names a key that nobody knows, but that may have been published since.
     UnknownKey(Problem),
 }
@@ -123,6 +127,16 @@ impl Authenticator {
     /// Whether callers may show API keys, which are then nobody else's business.
     pub fn takes_api_keys(&self) -> bool {
         self.settings.api_keys.is_some()
+    }
+
+    /// What is asked of callers where routes say so.
+    pub fn policies(&self) -> Option<&Policies> {
+        self.settings.policies.as_deref()
+    }
+
+    /// Whether it is logged as well who was let in.
+    pub fn audits_allowed(&self) -> bool {
+        self.settings.audit_allowed
     }
 
     /// The identity behind a request; `None` if it carries neither a token nor a key.

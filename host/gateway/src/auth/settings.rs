@@ -7,8 +7,9 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use weft_core::manifest::{self, KeySource, Located};
+use weft_core::manifest::{self, Diagnostic, KeySource, Located};
 
+use super::policies::Policies;
 use super::{ApiKeys, ClaimNames, FetchKeys, KeyError, KeySet, RemoteKeys, Revocations};
 
 /// Largest key file, in bytes.
@@ -30,6 +31,10 @@ pub struct AuthSettings {
     pub revocations: Option<Arc<dyn Revocations>>,
     /// The API keys there are, if callers may show one.
     pub api_keys: Option<Arc<dyn ApiKeys>>,
+    /// Whether it is logged as well who was let in.
+    pub audit_allowed: bool,
+    /// What is asked of callers beyond roles and permissions.
+    pub policies: Option<Arc<Policies>>,
     /// Which claims say more of a caller.
     pub claims: ClaimNames,
 }
@@ -75,6 +80,9 @@ pub enum AuthError {
         /// What is wrong with it.
         source: KeyError,
     },
+    /// What is no policy.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Policies(Vec<Diagnostic>),
 }
 
 impl AuthSettings {
@@ -117,7 +125,9 @@ impl AuthSettings {
         let remote = (!urls.is_empty()).then_some(RemoteKeys { urls, fetch });
         let claims = ClaimNames { tier: auth.tier_claim.to_string(), tenant: auth.tenant_claim.to_string() };
         let leeway_s = auth.leeway_s.into();
-        Ok(Self { issuer, audience, leeway_s, keys, remote, revocations, api_keys, claims })
+        let audit_allowed = auth.audit_allowed;
+        let policies = Policies::read(auth).map_err(AuthError::Policies)?.map(Arc::new);
+        Ok(Self { issuer, audience, leeway_s, keys, remote, revocations, api_keys, audit_allowed, policies, claims })
     }
 }
 
@@ -151,6 +161,8 @@ mod tests {
             keys: vec![Located::new(source, 7)],
             revocations: None,
             api_keys: false,
+            audit_allowed: false,
+            policies: Vec::new(),
             tier_claim: "tier".into(),
             tenant_claim: "tenant".into(),
             line: 1,

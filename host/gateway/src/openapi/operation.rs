@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use weft_core::manifest::{Access, KeyUse, Manifest, Operation, Route};
+use weft_core::manifest::{Access, Callers, KeyUse, Manifest, Operation, Route};
 
 use super::Parameter;
 use super::shared::{self, API_KEY, BEARER, PROBLEMS};
@@ -50,8 +50,10 @@ impl Described<'_> {
         if let Some(security) = self.security() {
             put("security", security);
         }
-        if let Access::Authenticated { roles, permissions } = &self.route.access {
-            for (key, names) in [("x-required-roles", roles), ("x-required-permissions", permissions)] {
+        if let Access::Authenticated(Callers { roles, permissions, services, .. }) = &self.route.access {
+            for (key, names) in
+                [("x-required-roles", roles), ("x-required-permissions", permissions), ("x-allowed-services", services)]
+            {
                 if !names.is_empty() {
                     put(key, names.iter().map(|name| json!(&**name)).collect());
                 }
@@ -198,7 +200,7 @@ impl Described<'_> {
             401 => self.manifest.auth.is_some(),
             403 => match &self.route.access {
                 Access::Public => false,
-                Access::Authenticated { roles, permissions } => !(roles.is_empty() && permissions.is_empty()),
+                Access::Authenticated(callers) => callers.excludes_some(),
             },
             408 | 413 => self.has_body(),
             415 => {

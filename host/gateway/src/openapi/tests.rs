@@ -158,7 +158,7 @@ fn routes_of_spin_are_told_under_all_methods() {
     let document = document(&manifest(""));
     assert_sound(&document);
     let files = document["paths"]["/files/{rest}"].as_object().unwrap();
-    assert_eq!(files.keys().collect::<Vec<_>>(), ["delete", "get", "patch", "post", "put"]);
+    assert_eq!(files.keys().collect::<Vec<_>>(), ["get", "post", "put", "patch", "delete"]);
     assert!(document["paths"]["/fixed"]["get"]["responses"].get("502").is_none(), "no function answers");
     assert!(document["components"].get("securitySchemes").is_none());
 }

@@ -128,7 +128,7 @@ impl RouteTable {
             };
             let limits = gateway.rate_limits.limits.iter().filter(|limit| limit.covers(PUSH) && !is_lasting(limit));
             let config = manifest::Route {
-                access: manifest::Access::Authenticated { roles: Vec::new(), permissions: Vec::new() },
+                access: manifest::Access::Authenticated(manifest::Callers::default()),
                 deadline_ms: gateway.request_timeout_ms,
                 limits: limits.map(|limit| limit.name.clone()).collect(),
                 is_tiered: !endpoint.is_stream(),

@@ -6,12 +6,13 @@ use std::task::{Context, Poll};
 use futures::future::{BoxFuture, Either};
 use http::Response;
 use tower::Service;
-use weft_core::manifest::Access;
-use weft_telemetry::{CallerKind, Decision};
+use weft_core::manifest::{Access, Callers};
+use weft_telemetry::{CallerKind, Decision, Verdict};
 
 use super::{Answered, Or, Routed, always_ready, answer};
 use crate::auth::api_key::{self, API_KEY};
-use crate::auth::{Caller, Refusal};
+use crate::auth::policies::{Asked, Denied};
+use crate::auth::{Caller, Identity, Refusal};
 use crate::body::ResponseBody;
 use crate::problem::Problem;
 use crate::push;
@@ -37,11 +38,16 @@ where
     fn call(&mut self, mut routed: Routed) -> Self::Future {
         match authorise(&routed) {
             Ok(caller) => {
+                note_allowed(&routed);
                 identified(&mut routed, caller);
                 Either::Left(Either::Right(self.inner.call(routed)))
             }
             Err(Refusal::Invalid(problem)) => {
-                note(&routed, &problem);
+                note_refused(&routed, &problem, problem.detail());
+                Either::Left(answer(Err(problem)))
+            }
+            Err(Refusal::Denied(problem, by)) => {
+                note_refused(&routed, &problem, &by);
                 Either::Left(answer(Err(problem)))
             }
             Err(Refusal::UnknownKey(problem)) => Either::Right(Box::pin(again(self.inner.clone(), routed, problem))),
@@ -68,20 +74,34 @@ where
     if let Some(auth) = &routed.auth {
         auth.look_for_keys(&*record.shared.clock).await;
     }
-    let problem = match authorise(&routed) {
+    let (problem, by) = match authorise(&routed) {
         Ok(caller) => {
+            note_allowed(&routed);
             identified(&mut routed, caller);
             return inner.call(routed).await;
         }
-        Err(Refusal::Invalid(problem)) => problem,
-        Err(Refusal::UnknownKey(_)) => problem,
+        Err(Refusal::Invalid(problem)) => (problem, None),
+        Err(Refusal::Denied(problem, by)) => (problem, Some(by)),
+        Err(Refusal::UnknownKey(_)) => (problem, None),
     };
-    note(&routed, &problem);
+    note_refused(&routed, &problem, by.as_deref().unwrap_or(problem.detail()));
     Err(problem)
 }
 
 /// Notes for the audit log who was refused what, and why.
-fn note(routed: &Routed, problem: &Problem) {
+fn note_refused(routed: &Routed, problem: &Problem, detail: &str) {
+    note(routed, Verdict::Refused { reason: problem.name(), detail });
+}
+
+/// Notes who was let in where not everyone is, if that is asked for.
+fn note_allowed(routed: &Routed) {
+    let is_asked_for = routed.auth.as_ref().is_some_and(|auth| auth.audits_allowed());
+    if is_asked_for && routed.route.config.access != Access::Public {
+        note(routed, Verdict::Allowed);
+    }
+}
+
+fn note(routed: &Routed, verdict: Verdict<'_>) {
     let record = &routed.exchange.record;
     let Some(decisions) = &record.shared.decisions else { return };
     let identity = record.identity.get();
@@ -89,11 +109,11 @@ fn note(routed: &Routed, problem: &Problem) {
     let kind = match identity {
         None => CallerKind::Nobody,
         Some(_) if !key.is_empty() => CallerKind::ApiKey,
+        Some(identity) if identity.service().is_some() => CallerKind::Service,
         Some(_) => CallerKind::User,
     };
     decisions.note(&Decision {
-        reason: problem.name(),
-        detail: problem.detail(),
+        verdict,
         method: routed.exchange.head.method.as_str(),
         route: &routed.route.config.pattern.to_string(),
         client: record.client_ip(),
@@ -113,17 +133,56 @@ fn authorise(routed: &Routed) -> Result<Option<Caller>, Refusal> {
     }
     match (&routed.route.config.access, &caller) {
         (Access::Public, _) => Ok(caller),
-        (Access::Authenticated { .. }, None) => Err(Problem::token_missing().into()),
-        (Access::Authenticated { roles, permissions }, Some(Caller { identity, .. })) => {
-            if !roles.is_empty() && !roles.iter().any(|role| **role == *identity.role()) {
-                return Err(Problem::forbidden("Your role may not use this route.").into());
-            }
-            if !permissions.iter().all(|needed| identity.permissions().iter().any(|own| **own == **needed)) {
-                return Err(Problem::forbidden("You lack a permission that this route needs.").into());
+        (Access::Authenticated(_), None) => Err(Problem::token_missing().into()),
+        (Access::Authenticated(callers), Some(Caller { identity, .. })) => {
+            lets_in(callers, identity)?;
+            if callers.policies {
+                permitted(routed, identity)?;
             }
             Ok(caller)
         }
     }
+}
+
+/// Whether a route that is not for everyone is for this caller.
+fn lets_in(callers: &Callers, identity: &Identity) -> Result<(), Problem> {
+    let Callers { users, roles, permissions, .. } = callers;
+    match identity.service() {
+        Some(name) if !callers.has_service(name) => {
+            return Err(Problem::forbidden("Your service may not use this route."));
+        }
+        None if !users => return Err(Problem::forbidden("This route is for services.")),
+        None if !roles.is_empty() && !roles.iter().any(|role| **role == *identity.role()) => {
+            return Err(Problem::forbidden("Your role may not use this route."));
+        }
+        Some(_) | None => {}
+    }
+    if !permissions.iter().all(|needed| identity.permissions().iter().any(|own| **own == **needed)) {
+        return Err(Problem::forbidden("You lack a permission that this route needs."));
+    }
+    Ok(())
+}
+
+/// Whether the application's policies permit it, too.
+fn permitted(routed: &Routed, identity: &Identity) -> Result<(), Refusal> {
+    let record = &routed.exchange.record;
+    let head = &routed.exchange.head;
+    let asked = Asked {
+        identity,
+        route: &routed.route.config,
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        params: &routed.matched.params,
+        client: record.client_ip(),
+        is_secure: record.scheme() == "https",
+        now_ms: record.shared.clock.now_ms(),
+    };
+    // Without policies nothing is permitted: they may have gone while the request came in.
+    let policies = routed.auth.as_ref().and_then(|auth| auth.policies());
+    let decided = policies.map_or(Err(Denied::default()), |policies| policies.decide(&asked));
+    decided.map_err(|denied| {
+        Refusal::Denied(Problem::forbidden("A policy does not let you use this route so."), denied.to_string())
+    })
 }
 
 fn caller(routed: &Routed) -> Result<Option<Caller>, Refusal> {

@@ -1,6 +1,6 @@
 //! Headers that mean something only if we set them: a client's own are taken off before anyone could believe them.
 //!
-//! Taken off are all `x-user-*` (but in applications that know nothing of us) and `spin-*`, what proxies say (unless the
+//! Taken off are all `x-user-*` and `x-service-*` (but in applications that know nothing of us) and `spin-*`, what proxies say (unless the
 //! peer is a trusted proxy), and what belongs to the connection. `_` counts as `-`, because some frameworks read them as
 //! one.
 
@@ -13,8 +13,8 @@ use super::{Exchange, always_ready};
 use crate::body::ResponseBody;
 use crate::problem::Problem;
 
-/// Who the user is: for us to say.
-const IDENTITY: &str = "x-user-";
+/// Who the user or the service is: for us to say.
+const IDENTITY: [&str; 2] = ["x-user-", "x-service-"];
 /// How a request came to a function: for us to say.
 const OURS: &str = "spin-";
 /// For a trusted proxy to say.
@@ -63,7 +63,7 @@ where
 pub(crate) struct Trust {
     /// The peer's, on where a request comes from.
     pub peer: bool,
-    /// Anybody's, on who the user is.
+    /// Anybody's, on who the user or the service is.
     pub identity: bool,
 }
 
@@ -81,7 +81,7 @@ fn is_kept(name: &str, trust: Trust) -> bool {
     if !name.starts_with(['c', 'e', 'f', 'k', 'p', 's', 't', 'u', 'x']) {
         return true;
     }
-    let ours = begins_with(name, OURS) || (!trust.identity && begins_with(name, IDENTITY));
+    let ours = begins_with(name, OURS) || (!trust.identity && IDENTITY.iter().any(|prefix| begins_with(name, prefix)));
     let forwarded = FORWARDED.iter().any(|other| is_same(name, other));
     let hop_by_hop = HOP_BY_HOP.iter().any(|other| is_same(name, other));
     !(ours || hop_by_hop || (forwarded && !trust.peer))
@@ -107,13 +107,13 @@ mod tests {
     #[test]
     fn takes_off_what_only_we_may_say() {
         for forged in
-            ["X-User-ID", "x-USER-role", "x_user_id", "x-user_email", "x-user-anything", "Spin-Path-Info", "spin_x"]
+            ["X-User-ID", "x-USER-role", "x_user_id", "x-user-anything", "X_Service-Id", "Spin-Path-Info", "spin_x"]
         {
             let name: HeaderName = forged.parse().unwrap();
             assert!(!is_kept(name.as_str(), Trust { peer: true, identity: false }), "{forged}");
         }
         let nobody = Trust { peer: false, identity: false };
-        for own in [OURS, IDENTITY].iter().chain(&FORWARDED).chain(&HOP_BY_HOP) {
+        for own in [OURS].iter().chain(&IDENTITY).chain(&FORWARDED).chain(&HOP_BY_HOP) {
             assert!(!is_kept(own, nobody), "{own}");
         }
         for kept in ["x-user", "x-users-count", "accept", "content-type", "spinning", "cookie", "x-request-id", "te2"] {

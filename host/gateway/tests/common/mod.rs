@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
-use weft_core::manifest::{Access, Route};
+use weft_core::manifest::{Access, Callers, Route};
 use weft_core::{Clock, Failure, Fault, Reason, SystemClock};
 use weft_gateway::{
     AuthSettings, Drained, Gateway, HealthCheck, Listeners, RequestBody, ResponseBody, RouteMatch, RouteTable,
@@ -46,7 +46,11 @@ pub fn public(text: &str, component: &str) -> Route {
 
 pub fn protected(text: &str, component: &str, roles: &[&str], permissions: &[&str]) -> Route {
     let list = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect();
-    route(text, component, Access::Authenticated { roles: list(roles), permissions: list(permissions) })
+    route(
+        text,
+        component,
+        Access::Authenticated(Callers { roles: list(roles), permissions: list(permissions), ..Callers::default() }),
+    )
 }
 
 pub fn table(mut routes: Vec<Route>) -> RouteTable {

@@ -119,7 +119,7 @@ fn roles_and_permissions_are_asked_for() {
     let identity = identified(&our_key(), &token(&claims())).unwrap();
     let access = |public: bool, roles: &[&str], permissions: &[&str]| {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Access { public, roles: owned(roles), permissions: owned(permissions), deadline_ms: 0 }
+        Access { public, users: true, roles: owned(roles), permissions: owned(permissions), ..Access::default() }
     };
     let status = |access: &Access, identity| authorise(access, identity).err().map(|problem| problem.status);
     for (access, expected) in [
@@ -137,6 +137,35 @@ fn roles_and_permissions_are_asked_for() {
 }
 
 #[test]
+fn services_use_what_names_them() {
+    let service = |name: &str| {
+        let mut claims = with("type", json!("service"));
+        claims["sub"] = json!(name);
+        identified(&our_key(), &token(&claims)).unwrap()
+    };
+    let grading = service("grading").unwrap();
+    let line = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+    let told = [line("x-service-id", "grading"), line("x-service-permissions", "courses:write,courses:read")];
+    assert_eq!((grading.headers(), &*grading.subject), (&told[..], "service:grading"));
+    let users = Access { users: true, ..Access::default() };
+    let services = |services: &[&str]| Access {
+        services: services.iter().map(|name| (*name).to_owned()).collect(),
+        permissions: vec!["courses:read".to_owned()],
+        ..Access::default()
+    };
+    let user = identified(&our_key(), &token(&claims())).unwrap();
+    let status = |access: &Access, identity: Option<&Identity>| authorise(access, identity).err().map(|it| it.status);
+    assert_eq!(status(&users, Some(&grading)), Some(403));
+    assert_eq!(status(&services(&["grades", "grad-*"]), Some(&grading)), Some(403));
+    assert_eq!(status(&services(&["grading"]), user.as_ref()), Some(403));
+    for pattern in ["grading", "grad*", "*"] {
+        assert_eq!(status(&services(&[pattern]), Some(&grading)), None, "{pattern}");
+    }
+    let lacking = Access { permissions: vec!["grades:write".to_owned()], ..services(&["*"]) };
+    assert_eq!(status(&lacking, Some(&grading)), Some(403));
+}
+
+#[test]
 fn claims_that_are_not_ours_or_not_now_are_refused() {
     let refused = [
         ("another issuer", with("iss", json!("evil"))),
@@ -145,6 +174,7 @@ fn claims_that_are_not_ours_or_not_now_are_refused() {
         ("other audiences", with("aud", json!(["elsewhere"]))),
         ("no audience", without("aud")),
         ("a refresh token", with("type", json!("refresh"))),
+        ("a user who poses as a service", with("sub", json!("service:grading"))),
         ("no type", without("type")),
         ("expired", with("exp", json!(NOW_S - 30))),
         ("no expiry", without("exp")),

@@ -1,4 +1,4 @@
-//! The gateway over the control socket: its rate limits, and the API keys that it takes.
+//! The gateway over the control socket: its rate limits, and the API keys and the tokens of services that it takes.
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,44 @@ pub struct MadeApiKey {
     /// What is kept of it.
     #[serde(flatten)]
     pub entry: ApiKeyEntry,
+}
+
+/// `POST /v1/service-tokens`: a token of a service to be made.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewServiceToken {
+    /// Who makes it, such as `ada@local`.
+    pub actor: String,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+    /// The service, as `callers` of routes name it.
+    pub service: String,
+    /// What it may do.
+    #[serde(default)]
+    pub permissions: Vec<String>,
+    /// How long it is good, in milliseconds: a second to a day, an hour without it.
+    pub expires_in_ms: Option<u64>,
+}
+
+/// What [`NewServiceToken`] is answered with. The token is told here and kept nowhere.
+#[derive(Clone, Deserialize, PartialEq, Eq, Serialize)]
+pub struct MadeServiceToken {
+    /// The token itself.
+    pub token: String,
+    /// When it ends, in milliseconds since the Unix epoch.
+    pub expires_ms: u64,
+}
+
+/// `POST /v1/service-tokens/{service}/void`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct VoidServiceTokens {
+    /// Who does it, such as `ada@local`.
+    pub actor: String,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
 }
 
 /// `POST /v1/api-keys/{id}/revoke`.

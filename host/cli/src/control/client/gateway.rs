@@ -4,7 +4,10 @@ use hyper::Method;
 
 use weft_core::push::PushStatus;
 
-use super::super::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, OverloadReport, RevokeApiKey};
+use super::super::api::{
+    ApiKeyEntry, LimitReport, MadeApiKey, MadeServiceToken, NewApiKey, NewServiceToken, OverloadReport, RevokeApiKey,
+    VoidServiceTokens,
+};
 use super::{ANSWER_TIMEOUT, Client, escaped};
 
 impl Client {
@@ -46,6 +49,23 @@ impl Client {
     /// If it makes no sense or cannot be kept, or no answer.
     pub async fn create_api_key(&self, wanted: &NewApiKey) -> anyhow::Result<MadeApiKey> {
         self.exchange(Method::POST, "/v1/api-keys", serde_json::to_vec(wanted)?, ANSWER_TIMEOUT).await
+    }
+
+    /// Makes a token of a service.
+    ///
+    /// # Errors
+    /// If it makes no sense, the host has no key to sign with, or no answer.
+    pub async fn create_service_token(&self, wanted: &NewServiceToken) -> anyhow::Result<MadeServiceToken> {
+        self.exchange(Method::POST, "/v1/service-tokens", serde_json::to_vec(wanted)?, ANSWER_TIMEOUT).await
+    }
+
+    /// Voids all tokens of a service that were made until now.
+    ///
+    /// # Errors
+    /// If the application keeps nowhere what is void, or no answer.
+    pub async fn void_service_tokens(&self, service: &str, void: &VoidServiceTokens) -> anyhow::Result<()> {
+        let path = format!("/v1/service-tokens/{}/void", escaped(service));
+        self.exchange(Method::POST, &path, serde_json::to_vec(void)?, ANSWER_TIMEOUT).await
     }
 
     /// Ends an API key.

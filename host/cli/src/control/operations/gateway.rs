@@ -8,11 +8,18 @@ use hyper::StatusCode;
 use weft_core::push::PushStatus;
 use weft_telemetry::audit::Action;
 
-use super::super::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, OverloadReport, Problem, RevokeApiKey};
+use super::super::api::{
+    ApiKeyEntry, LimitReport, MadeApiKey, MadeServiceToken, NewApiKey, NewServiceToken, OverloadReport, Problem,
+    RevokeApiKey, VoidServiceTokens,
+};
 use super::super::server::{GatewayOperations, problem};
 use super::Running;
 use super::audited::{audited, to_its_end};
 use crate::api_keys::{ApiKeyError, Keyring};
+use crate::assemble;
+use crate::host::Host;
+use crate::keys;
+use crate::service_tokens::{ServiceTokenError, ServiceTokens, Wanted};
 
 impl GatewayOperations for Running {
     fn limits(&self, callers: usize) -> Vec<LimitReport> {
@@ -69,6 +76,52 @@ impl GatewayOperations for Running {
             audited(&audit, action, revoked.map_err(|error| explained(&error))).await
         })
     }
+
+    fn create_service_token(&self, wanted: NewServiceToken) -> BoxFuture<'_, Result<MadeServiceToken, Problem>> {
+        let (host, audit) = (self.host.clone(), self.audit.clone());
+        to_its_end(async move {
+            let NewServiceToken { actor, reason, service, permissions, expires_in_ms } = wanted;
+            let detail = format!("{service:?}, permissions {permissions:?}");
+            let wanted = Wanted { service, permissions, expires_in_ms };
+            let made = made(host, wanted).await;
+            let action =
+                Action { actor, action: "create service token".to_owned(), detail, reason, ..Action::default() };
+            let (token, expires_s) = audited(&audit, action, made.map_err(|error| refused(&error))).await?;
+            Ok(MadeServiceToken { token, expires_ms: expires_s.saturating_mul(1000) })
+        })
+    }
+
+    fn void_service_tokens(&self, service: String, void: VoidServiceTokens) -> BoxFuture<'_, Result<(), Problem>> {
+        let (host, audit) = (self.host.clone(), self.audit.clone());
+        to_its_end(async move {
+            let VoidServiceTokens { actor, reason } = void;
+            let voided = match tokens(&host) {
+                Ok(tokens) => tokens.void(&service, host.parts().clock.now_ms()).await,
+                Err(error) => Err(error),
+            };
+            let detail = format!("{service:?}");
+            let action =
+                Action { actor, action: "void service tokens".to_owned(), detail, reason, ..Action::default() };
+            audited(&audit, action, voided.map_err(|error| refused(&error))).await
+        })
+    }
+}
+
+fn tokens(host: &Host) -> Result<ServiceTokens, ServiceTokenError> {
+    let none = "the application takes no tokens: it has no [application.tool.weft.auth]";
+    let auth = host.manifest().auth.clone().ok_or_else(|| ServiceTokenError::Unavailable(none.to_owned()))?;
+    Ok(ServiceTokens { auth, store: host.parts().key_value.clone() })
+}
+
+async fn made(host: Arc<Host>, wanted: Wanted) -> Result<(String, u64), ServiceTokenError> {
+    let unavailable = |what: String| ServiceTokenError::Unavailable(what);
+    let tokens = tokens(&host)?;
+    let now_ms = host.parts().clock.now_ms();
+    // Which reads files.
+    let variables = tokio::task::spawn_blocking(move || keys::resolve(&host.manifest(), &host.parts().place)).await;
+    let variables = variables.map_err(|error| unavailable(error.to_string()))?;
+    let variables = variables.map_err(|errors| unavailable(assemble::refused(errors).to_string()))?;
+    tokens.make(&wanted, &variables, now_ms).await
 }
 
 impl Running {
@@ -83,6 +136,15 @@ fn told(entry: &ApiKeyEntry) -> String {
     let ApiKeyEntry { name, owner, role, permissions, tier, .. } = entry;
     let tier = tier.as_deref().unwrap_or_default();
     format!("{name:?} of {owner:?}, role {role:?}, permissions {permissions:?}, tier {tier:?}")
+}
+
+fn refused(error: &ServiceTokenError) -> Problem {
+    let status = match error {
+        ServiceTokenError::Invalid(_) => StatusCode::BAD_REQUEST,
+        ServiceTokenError::Unavailable(_) => StatusCode::CONFLICT,
+        ServiceTokenError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    problem(status, error.to_string())
 }
 
 fn explained(error: &ApiKeyError) -> Problem {

@@ -1,4 +1,4 @@
-//! What the control socket is asked about the gateway: rate limits, API keys and push.
+//! What the control socket is asked about the gateway: rate limits, API keys, tokens of services and push.
 
 use futures::future::BoxFuture;
 use hyper::body::Incoming;
@@ -6,7 +6,10 @@ use hyper::{Method, Request, Response};
 
 use weft_core::push::PushStatus;
 
-use super::super::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, OverloadReport, Problem, RevokeApiKey};
+use super::super::api::{
+    ApiKeyEntry, LimitReport, MadeApiKey, MadeServiceToken, NewApiKey, NewServiceToken, OverloadReport, Problem,
+    RevokeApiKey, VoidServiceTokens,
+};
 use super::{Body, Query, body, decoded, json, named, nothing_at, parsed};
 
 /// How many callers of each limit are told of if it is not said.
@@ -31,9 +34,13 @@ pub trait GatewayOperations: Send + Sync + 'static {
     fn create_api_key(&self, wanted: NewApiKey) -> BoxFuture<'_, Result<MadeApiKey, Problem>>;
     /// Ends a key, at once and for good. 404 if there is no such key.
     fn revoke_api_key(&self, id: String, revoke: RevokeApiKey) -> BoxFuture<'_, Result<ApiKeyEntry, Problem>>;
+    /// Makes a token of a service. It is in the audit log when this answers. 409 if the host has no key to sign with.
+    fn create_service_token(&self, wanted: NewServiceToken) -> BoxFuture<'_, Result<MadeServiceToken, Problem>>;
+    /// Voids the tokens of a service that were made until now. 409 if the application keeps nowhere what is void.
+    fn void_service_tokens(&self, service: String, void: VoidServiceTokens) -> BoxFuture<'_, Result<(), Problem>>;
 }
 
-/// Answers a request for `limits`, `overload`, `push`, or `api-keys` and what is below it.
+/// Answers a request for `limits`, `overload`, `push`, or `api-keys` or `service-tokens` and what is below these.
 pub(super) async fn route(
     gateway: &dyn GatewayOperations,
     segments: &[&str],
@@ -61,6 +68,17 @@ pub(super) async fn route(
             let revoke: RevokeApiKey = parsed(&body(request).await?, "revocation")?;
             named(&revoke.actor)?;
             Ok(json(&gateway.revoke_api_key(id, revoke).await?))
+        }
+        (&Method::POST, ["service-tokens"]) => {
+            let wanted: NewServiceToken = parsed(&body(request).await?, "token")?;
+            named(&wanted.actor)?;
+            Ok(json(&gateway.create_service_token(wanted).await?))
+        }
+        (&Method::POST, ["service-tokens", service, "void"]) => {
+            let service = decoded(service)?;
+            let void: VoidServiceTokens = parsed(&body(request).await?, "voiding")?;
+            named(&void.actor)?;
+            Ok(json(&gateway.void_service_tokens(service, void).await?))
         }
         (method, segments) => Err(nothing_at(method, &format!("/v1/{}", segments.join("/")))),
     }

@@ -12,7 +12,7 @@ use crate::manifest::limits::DEADLINE_MS;
 use crate::manifest::names;
 use crate::manifest::pattern::RoutePattern;
 use crate::manifest::problems::Problems;
-use crate::manifest::route::{Access, Method, Route};
+use crate::manifest::route::{Access, Callers, Method, Route};
 use crate::manifest::section::{Entry, Section};
 use crate::manifest::source::Files;
 
@@ -128,7 +128,7 @@ impl OpenApi {
     /// The routes of the gateway's own pages, which no component serves.
     #[must_use]
     pub fn pages(&self, manifest: &Manifest) -> Vec<(Page, Route)> {
-        let protected = Access::Authenticated { roles: Vec::new(), permissions: Vec::new() };
+        let protected = Access::Authenticated(Callers::default());
         let mut pages = vec![(Page::Document, self.path.clone(), if self.public { Access::Public } else { protected })];
         if let Some(docs) = &self.docs {
             pages.push((Page::Docs, docs.clone(), Access::Public));

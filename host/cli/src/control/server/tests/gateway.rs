@@ -3,7 +3,10 @@
 use weft_core::push::PushStatus;
 
 use super::*;
-use crate::control::api::{ApiKeyEntry, LimitReport, MadeApiKey, NewApiKey, OverloadReport, RevokeApiKey};
+use crate::control::api::{
+    ApiKeyEntry, LimitReport, MadeApiKey, MadeServiceToken, NewApiKey, NewServiceToken, OverloadReport, RevokeApiKey,
+    VoidServiceTokens,
+};
 
 impl GatewayOperations for Fake {
     fn limits(&self, callers: usize) -> Vec<LimitReport> {
@@ -36,6 +39,17 @@ impl GatewayOperations for Fake {
         self.note(format!("revoke {id} by {}", revoke.actor));
         Box::pin(async { Ok(ApiKeyEntry::default()) })
     }
+
+    fn create_service_token(&self, wanted: NewServiceToken) -> BoxFuture<'_, Result<MadeServiceToken, Problem>> {
+        self.note(format!("token of {} by {}", wanted.service, wanted.actor));
+        let expires_ms = wanted.expires_in_ms.unwrap_or_default();
+        Box::pin(async move { Ok(MadeServiceToken { token: wanted.service, expires_ms }) })
+    }
+
+    fn void_service_tokens(&self, service: String, void: VoidServiceTokens) -> BoxFuture<'_, Result<(), Problem>> {
+        self.note(format!("void {service} by {}", void.actor));
+        Box::pin(async { Ok(()) })
+    }
 }
 
 #[tokio::test]
@@ -67,5 +81,27 @@ async fn limits_and_keys_are_asked_for_and_keys_made_and_ended() {
     (wanted.actor, revoke.actor) = (String::new(), String::new());
     assert!(client.create_api_key(&wanted).await.err().is_some_and(|error| error.is::<UsageError>()));
     assert!(client.revoke_api_key("k", &revoke).await.unwrap_err().is::<UsageError>());
+    assert_eq!(server.asked(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn tokens_of_services_are_made_and_voided() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let mut wanted = NewServiceToken {
+        actor: "ada@local".to_owned(),
+        reason: String::new(),
+        service: "grading".to_owned(),
+        permissions: Vec::new(),
+        expires_in_ms: Some(5_000),
+    };
+    let made = client.create_service_token(&wanted).await.unwrap();
+    assert_eq!((made.token.as_str(), made.expires_ms), ("grading", 5_000));
+    let mut void = VoidServiceTokens { actor: "ada@local".to_owned(), reason: String::new() };
+    client.void_service_tokens("a/b", &void).await.unwrap();
+    assert_eq!(server.asked(), ["token of grading by ada@local", "void a/b by ada@local"]);
+    (wanted.actor, void.actor) = (String::new(), String::new());
+    assert!(client.create_service_token(&wanted).await.err().is_some_and(|error| error.is::<UsageError>()));
+    assert!(client.void_service_tokens("grading", &void).await.unwrap_err().is::<UsageError>());
     assert_eq!(server.asked(), Vec::<String>::new());
 }

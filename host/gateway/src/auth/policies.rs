@@ -1,0 +1,296 @@
+//! Policies in Cedar: what is asked of callers beyond roles and permissions, such as that a user changes only what is theirs.
+//! They are checked against a schema that is made of the routes which ask for them, so that a policy about what no request has
+//! is found before it is needed. Which routes ask is up to the manifest, and roles and permissions are asked for before.
+//!
+//! A request is permitted if a policy permits it and none forbids it. One that cannot be evaluated refuses, since it might have
+//! been the one that forbids.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use cedar_policy::{
+    Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet,
+    Request, RestrictedExpression, Schema, ValidationMode, Validator,
+};
+use serde_json::{Map, Value, json};
+use weft_core::manifest::{Access, Auth, Diagnostic, Manifest, PolicyFile, Route, Segment};
+
+use super::Identity;
+
+/// The annotation that names a policy.
+const ID: &str = "id";
+/// Policies of all files.
+const MAX_POLICIES: usize = 1_000;
+
+/// The policies of an application.
+pub struct Policies {
+    set: PolicySet,
+    authorizer: Authorizer,
+}
+
+impl std::fmt::Debug for Policies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Policies").field("policies", &self.set.num_of_policies()).finish_non_exhaustive()
+    }
+}
+
+/// What a caller wants, as policies see it.
+pub(crate) struct Asked<'a> {
+    pub identity: &'a Identity,
+    pub route: &'a Route,
+    pub method: &'a str,
+    pub path: &'a str,
+    /// Those of the path, decoded.
+    pub params: &'a [(String, String)],
+    pub client: IpAddr,
+    pub is_secure: bool,
+    /// Milliseconds since the Unix epoch.
+    pub now_ms: u64,
+}
+
+/// Which policies were the reason to refuse; none if none permits.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Denied(Vec<String>);
+
+impl std::fmt::Display for Denied {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.as_slice() {
+            [] => f.write_str("no policy permits it"),
+            policies => write!(f, "policy {}", policies.join(", ")),
+        }
+    }
+}
+
+impl Policies {
+    /// The policies of all files, if there are any.
+    ///
+    /// # Errors
+    /// Whatever is no policy, with file and line.
+    pub fn read(auth: &Auth) -> Result<Option<Self>, Vec<Diagnostic>> {
+        let (set, _) = parsed(&auth.policies)?;
+        let has_any = set.num_of_policies() > 0;
+        Ok(has_any.then(|| Self { set, authorizer: Authorizer::new() }))
+    }
+
+    /// Whether the policies permit it.
+    pub(crate) fn decide(&self, asked: &Asked<'_>) -> Result<(), Denied> {
+        // What cannot be said of a request, such as a date beyond all calendars, permits nothing.
+        let (request, entities) = request(asked).ok_or_else(Denied::default)?;
+        let response = self.authorizer.is_authorized(&request, &self.set, &entities);
+        let diagnostics = response.diagnostics();
+        let mut failed = diagnostics.errors().peekable();
+        if failed.peek().is_some() {
+            let failed: Vec<String> = failed.map(ToString::to_string).collect();
+            tracing::error!(errors = ?failed, route = %asked.route.pattern, "policies cannot be evaluated; refusing");
+            return Err(Denied(vec!["errors, which the host's log has".to_owned()]));
+        }
+        match response.decision() {
+            Decision::Allow => Ok(()),
+            Decision::Deny => Err(Denied(diagnostics.reason().map(ToString::to_string).collect())),
+        }
+    }
+}
+
+/// What is wrong with the application's policies.
+#[must_use]
+pub fn problems(manifest: &Manifest) -> Vec<Diagnostic> {
+    let Some(auth) = manifest.auth.as_ref().filter(|auth| !auth.policies.is_empty()) else { return Vec::new() };
+    let (set, places) = match parsed(&auth.policies) {
+        Ok(parsed) => parsed,
+        Err(problems) => return problems,
+    };
+    let routes: Vec<&Route> = manifest.routes.iter().filter(|route| asks(route)).collect();
+    if routes.is_empty() {
+        let message = "no route asks for these policies";
+        return vec![
+            manifest.problem(auth.line, message).with_help("write policies = true where they are to be asked"),
+        ];
+    }
+    let schema = match Schema::from_json_value(schema(&routes)) {
+        Ok(schema) => schema,
+        Err(error) => return vec![manifest.problem(auth.line, format!("policies: {error}"))],
+    };
+    let result = Validator::new(schema).validate(&set, ValidationMode::Strict);
+    let problem = |error: &cedar_policy::ValidationError| {
+        let at = places.get(error.policy_id());
+        let line = at.map_or(0, |at| line_of(&at.text, offset(error).unwrap_or_default()));
+        Diagnostic::new(at.map_or(Path::new(""), |at| &at.file), line, error.to_string())
+    };
+    result.validation_errors().map(problem).collect()
+}
+
+/// Where a policy stands.
+struct Standing {
+    file: PathBuf,
+    text: Arc<str>,
+}
+
+/// All policies under their own names, and where they stand.
+fn parsed(files: &[PolicyFile]) -> Result<(PolicySet, HashMap<PolicyId, Standing>), Vec<Diagnostic>> {
+    let (mut set, mut places, mut problems) = (PolicySet::new(), HashMap::new(), Vec::new());
+    for file in files {
+        let read = match PolicySet::from_str(&file.text) {
+            Ok(read) => read,
+            Err(error) => {
+                let line = line_of(&file.text, offset(&error).unwrap_or_default());
+                problems.push(Diagnostic::new(&file.path, line, error.to_string()));
+                continue;
+            }
+        };
+        if read.templates().next().is_some() {
+            problems.push(Diagnostic::new(&file.path, 0, "a template is no policy: it has ?principal or ?resource"));
+        }
+        for (number, policy) in read.policies().enumerate() {
+            let policy = policy.new_id(named(policy, &file.path, number));
+            let standing = Standing { file: file.path.clone(), text: file.text.clone() };
+            if places.insert(policy.id().clone(), standing).is_some() {
+                problems.push(Diagnostic::new(&file.path, 0, format!("two policies are called {}", policy.id())));
+            } else if let Err(error) = set.add(policy) {
+                problems.push(Diagnostic::new(&file.path, 0, error.to_string()));
+            }
+        }
+    }
+    if set.num_of_policies() > MAX_POLICIES {
+        let file = files.first().map_or(Path::new(""), |file| &file.path);
+        problems.push(Diagnostic::new(file, 0, format!("there are more than {MAX_POLICIES} policies")));
+    }
+    if problems.is_empty() { Ok((set, places)) } else { Err(problems) }
+}
+
+/// What its annotation `@id` says, else its file and number.
+fn named(policy: &Policy, file: &Path, number: usize) -> PolicyId {
+    let own = policy.annotation(ID).filter(|id| !id.is_empty()).map(ToOwned::to_owned);
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    PolicyId::new(own.unwrap_or_else(|| format!("{name}#{}", number + 1)))
+}
+
+/// Where in its text an error is, in bytes.
+fn offset(error: &dyn miette::Diagnostic) -> Option<usize> {
+    error.labels()?.map(|label| label.offset()).next()
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+}
+
+fn asks(route: &Route) -> bool {
+    matches!(&route.access, Access::Authenticated(callers) if callers.policies)
+}
+
+/// The action of a route.
+fn action(route: &Route) -> String {
+    format!("{} {}", route.method, route.pattern)
+}
+
+/// The group of a route's action: `read` or `write`.
+fn group(route: &Route) -> &'static str {
+    if route.method.is_unsafe() { "write" } else { "read" }
+}
+
+fn parameters(route: &Route) -> impl Iterator<Item = &str> {
+    route.pattern.segments().iter().filter_map(|segment| match segment {
+        Segment::Parameter(name) => Some(&**name),
+        Segment::Literal(_) => None,
+    })
+}
+
+/// What requests look like, in Cedar's form of schemas in JSON.
+fn schema(routes: &[&Route]) -> Value {
+    let text = json!({ "type": "String" });
+    let optional = json!({ "type": "String", "required": false });
+    let texts = json!({ "type": "Set", "element": { "type": "String" } });
+    let record = |attributes: Value| json!({ "type": "Record", "attributes": attributes });
+    let user = record(json!({
+        "id": text, "role": text, "permissions": texts, "tier": optional, "tenant": optional, "api_key": optional,
+    }));
+    let mut actions = Map::new();
+    for name in ["read", "write"] {
+        actions.insert(name.to_owned(), json!({}));
+    }
+    for route in routes {
+        let params: Map<String, Value> = parameters(route).map(|name| (name.to_owned(), text.clone())).collect();
+        let context = record(json!({
+            "method": text,
+            "path": text,
+            "params": record(Value::Object(params)),
+            "client": { "type": "Extension", "name": "ipaddr" },
+            "secure": { "type": "Boolean" },
+            "now": { "type": "Extension", "name": "datetime" },
+        }));
+        let applies = json!({ "principalTypes": ["User", "Service"], "resourceTypes": ["Route"], "context": context });
+        actions.insert(action(route), json!({ "memberOf": [{ "id": group(route) }], "appliesTo": applies }));
+    }
+    json!({ "": {
+        "entityTypes": {
+            "Role": {},
+            "User": { "memberOfTypes": ["Role"], "shape": user },
+            "Service": { "shape": record(json!({ "id": text, "permissions": texts })) },
+            "Route": { "shape": record(json!({ "component": text })) },
+        },
+        "actions": actions,
+    }})
+}
+
+fn uid(kind: &str, id: &str) -> Option<EntityUid> {
+    Some(EntityUid::from_type_name_and_id(EntityTypeName::from_str(kind).ok()?, EntityId::new(id)))
+}
+
+fn text(value: &str) -> RestrictedExpression {
+    RestrictedExpression::new_string(value.to_owned())
+}
+
+/// A request as Cedar takes it, with what there is to know of caller and route.
+fn request(asked: &Asked<'_>) -> Option<(Request, Entities)> {
+    let Asked { identity, route, .. } = asked;
+    let (principal, mut entities) = principal(identity)?;
+    let group = uid("Action", group(route))?;
+    let action = uid("Action", &action(route))?;
+    let resource = uid("Route", &route.pattern.to_string())?;
+    let about = HashMap::from([("component".to_owned(), text(&route.component))]);
+    entities.push(Entity::new_no_attrs(action.clone(), HashSet::from([group])));
+    entities.push(Entity::new(resource.clone(), about, HashSet::new()).ok()?);
+    let params = asked.params.iter().map(|(name, value)| (name.clone(), text(value)));
+    let now = jiff::Timestamp::from_millisecond(i64::try_from(asked.now_ms).ok()?).ok()?;
+    let context = Context::from_pairs([
+        ("method".to_owned(), text(asked.method)),
+        ("path".to_owned(), text(asked.path)),
+        ("params".to_owned(), RestrictedExpression::new_record(params).ok()?),
+        ("client".to_owned(), RestrictedExpression::new_ip(asked.client.to_string())),
+        ("secure".to_owned(), RestrictedExpression::new_bool(asked.is_secure)),
+        ("now".to_owned(), RestrictedExpression::new_datetime(now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())),
+    ]);
+    let request = Request::new(principal, action, resource, context.ok()?, None).ok()?;
+    Some((request, Entities::from_entities(entities, None).ok()?))
+}
+
+/// The caller, and what there is to know of it.
+fn principal(identity: &Identity) -> Option<(EntityUid, Vec<Entity>)> {
+    let permissions = RestrictedExpression::new_set(identity.permissions().iter().map(|name| text(name)));
+    let mut about = HashMap::from([("permissions".to_owned(), permissions)]);
+    let mut roles = HashSet::new();
+    let mut entities = Vec::new();
+    let (kind, id) = match identity.service() {
+        Some(name) => ("Service", name),
+        None => ("User", identity.subject()),
+    };
+    about.insert("id".to_owned(), text(id));
+    if kind == "User" {
+        about.insert("role".to_owned(), text(identity.role()));
+        let role = uid("Role", identity.role())?;
+        entities.push(Entity::new_no_attrs(role.clone(), HashSet::new()));
+        roles.insert(role);
+        for (name, value) in [("tier", identity.tier()), ("tenant", identity.tenant()), ("api_key", identity.api_key())]
+        {
+            about.extend(value.map(|value| (name.to_owned(), text(value))));
+        }
+    }
+    let principal = uid(kind, id)?;
+    entities.push(Entity::new(principal.clone(), about, roles).ok()?);
+    Some((principal, entities))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! What policies say of requests, and what is said of policies that make no sense.
+
+use std::sync::Arc;
+
+use weft_core::manifest::{Callers, Located};
+
+use super::super::identity::Claims;
+use super::super::{ApiKey, ClaimNames};
+use super::*;
+
+const NOW_MS: u64 = 1_800_000_000_000;
+
+const GOOD: &str = r#"
+@id("own")
+permit (principal is User, action in Action::"write", resource) when { context.params.id == principal.id };
+@id("teachers-read")
+permit (principal in Role::"teacher", action in Action::"read", resource);
+@id("grading")
+permit (principal == Service::"grading", action == Action::"PUT /grades/:id", resource)
+    when { principal.permissions.contains("grades:write") && context.now > datetime("2026-01-01") };
+@id("inside")
+forbid (principal, action, resource == Route::"/grades/:id") unless { context.client.isInRange(ip("10.0.0.0/8")) };
+@id("tenants")
+forbid (principal is User, action, resource) when { principal has tenant && principal.tenant == "closed" };
+"#;
+
+fn auth(policies: &[&str]) -> Auth {
+    let files = policies.iter().enumerate();
+    let file = |(number, text): (usize, &&str)| PolicyFile {
+        path: PathBuf::from(format!("policies/{number}.cedar")),
+        text: Arc::from(*text),
+    };
+    Auth {
+        issuer: "i".into(),
+        audience: "a".into(),
+        leeway_s: 30,
+        keys: Vec::<Located<weft_core::manifest::KeySource>>::new(),
+        revocations: None,
+        api_keys: false,
+        audit_allowed: false,
+        policies: files.map(file).collect(),
+        tier_claim: "tier".into(),
+        tenant_claim: "tenant".into(),
+        line: 3,
+    }
+}
+
+fn route(text: &str) -> Route {
+    let (method, pattern) = text.split_once(' ').unwrap();
+    let route = Route::new(method.parse().unwrap(), pattern.parse().unwrap(), "grades".into());
+    Route { access: Access::Authenticated(Callers { policies: true, ..Callers::default() }), ..route }
+}
+
+fn identity(claims: Value) -> Identity {
+    let claims: Claims = serde_json::from_value(claims).unwrap();
+    Identity::from_claims(claims, &ClaimNames::default()).unwrap()
+}
+
+fn user(id: &str, role: &str) -> Identity {
+    identity(json!({ "sub": id, "role": role, "exp": 1, "type": "access" }))
+}
+
+/// Which policies refuse; none if it is permitted.
+fn refused(policies: &Policies, identity: &Identity, route: &Route, id: &str, client: [u8; 4]) -> Option<String> {
+    let asked = Asked {
+        identity,
+        route,
+        method: "PUT",
+        path: "/grades/x",
+        params: &[("id".to_owned(), id.to_owned())],
+        client: client.into(),
+        is_secure: true,
+        now_ms: NOW_MS,
+    };
+    policies.decide(&asked).err().map(|denied| denied.to_string())
+}
+
+#[test]
+fn who_may_do_what_is_what_the_policies_say() {
+    let policies = Policies::read(&auth(&[GOOD])).unwrap().unwrap();
+    let (write, read) = (route("PUT /grades/:id"), route("GET /courses/:id"));
+    let inside = [10, 1, 2, 3];
+    let none = Some("no policy permits it".to_owned());
+    assert_eq!(refused(&policies, &user("u1", "student"), &write, "u1", inside), None);
+    assert_eq!(refused(&policies, &user("u1", "student"), &write, "u2", inside), none);
+    let outside = refused(&policies, &user("u1", "student"), &write, "u1", [192, 0, 2, 1]);
+    assert_eq!(outside.as_deref(), Some("policy inside"));
+    assert_eq!(refused(&policies, &user("u1", "teacher"), &read, "c", [192, 0, 2, 1]), None);
+    assert_eq!(refused(&policies, &user("u1", "student"), &read, "c", inside), none);
+    let service = |name: &str, permissions: Value| {
+        identity(json!({ "sub": name, "permissions": permissions, "exp": 1, "type": "service" }))
+    };
+    assert_eq!(refused(&policies, &service("grading", json!(["grades:write"])), &write, "u2", inside), None);
+    assert_eq!(refused(&policies, &service("grading", json!([])), &write, "u2", inside), none);
+    assert_eq!(refused(&policies, &service("u2", json!(["grades:write"])), &write, "u2", inside), none);
+    let closed = ApiKey { owner: "u1".into(), id: "k".into(), tenant: Some("closed".into()), ..ApiKey::default() };
+    let closed = Identity::of_api_key(closed).unwrap();
+    assert_eq!(refused(&policies, &closed, &write, "u1", inside).as_deref(), Some("policy tenants"));
+    // A name cannot reach beyond its quotes.
+    let posing = user(r#"u1" || true || ""#, r#"teacher", Role::"admin"#);
+    assert_eq!(refused(&policies, &posing, &read, "c", inside), none);
+}
+
+#[test]
+fn what_cannot_be_evaluated_refuses() {
+    let policies = auth(&[
+        "permit (principal, action, resource);",
+        "forbid (principal, action, resource) when { context.nothing };",
+    ]);
+    let policies = Policies::read(&policies).unwrap().unwrap();
+    let refused = refused(&policies, &user("u1", ""), &route("GET /a/:id"), "a", [10, 0, 0, 1]);
+    assert_eq!(refused.as_deref(), Some("policy errors, which the host's log has"));
+    assert!(Policies::read(&auth(&[])).unwrap().is_none());
+    assert!(Policies::read(&auth(&["// nothing yet"])).unwrap().is_none());
+}
+
+fn manifest(policies: &[&str], routes: &[&str]) -> Manifest {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("spin.toml");
+    std::fs::write(&path, "spin_manifest_version = 2\n[application]\nname = \"x\"\n").unwrap();
+    let mut manifest = Manifest::load(&path).unwrap();
+    manifest.auth = Some(auth(policies));
+    manifest.routes = routes.iter().map(|text| route(text)).collect();
+    manifest
+}
+
+#[test]
+fn what_makes_no_sense_is_told_with_its_line() {
+    let told = |policies: &[&str]| -> Vec<String> {
+        let problems = problems(&manifest(policies, &["PUT /grades/:id", "GET /courses/:id"]));
+        problems
+            .iter()
+            .map(|problem| format!("{}:{}: {}", problem.file.display(), problem.line, problem.message))
+            .collect()
+    };
+    assert_eq!(told(&[GOOD]), Vec::<String>::new());
+    for (policies, line, part) in [
+        (&["\npermit (principal, action, resource)\nwhen { principal.id = 1 };"][..], "policies/0.cedar:3", "="),
+        (&["", "\n\npermit (principal == ?principal, action, resource);"], "policies/1.cedar:0", "template"),
+        (
+            &["@id(\"a\") permit (principal, action, resource);", "@id(\"a\") forbid (principal, action, resource);"],
+            "policies/1.cedar:0",
+            "two policies are called a",
+        ),
+        (
+            &["permit (principal is User, action, resource)\nwhen { principal.rol == \"x\" };"],
+            "policies/0.cedar:2",
+            "rol",
+        ),
+        (&["permit (principal is Usr, action, resource);"], "policies/0.cedar:1", "Usr"),
+        (&["permit (principal, action == Action::\"GET /nowhere\", resource);"], "policies/0.cedar:1", "/nowhere"),
+        (&["permit (principal, action, resource) when { context.params.nr == \"1\" };"], "policies/0.cedar:1", "nr"),
+    ] {
+        let told = told(policies);
+        assert!(told.iter().any(|one| one.starts_with(line) && one.contains(part)), "{policies:?}: {told:?}");
+    }
+    let unasked = problems(&manifest(&[GOOD], &[]));
+    assert!(unasked.len() == 1 && unasked[0].message.contains("no route asks"), "{unasked:?}");
+}
