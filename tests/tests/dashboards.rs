@@ -45,7 +45,7 @@ fn a_part_that_fails_leaves_the_rest() {
     eventually("all parts are there", || {
         let (web, mobile) = (ask("web"), ask("mobile"));
         let is_whole = web["errors"] == json!([]) && mobile["errors"] == json!([]);
-        if is_whole { Ok(()) } else { Err((web, mobile)) }
+        if is_whole { Ok(()) } else { Err(format!("{web} {mobile}")) }
     });
     for (callee, part, rest) in PARTS {
         for client in ["web", "mobile"] {

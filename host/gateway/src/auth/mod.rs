@@ -51,7 +51,7 @@ pub(crate) enum Refusal {
     /// What is shown is not valid, or not enough.
     Invalid(Problem),
     /// It is, but policies do not let its holder in: which, for those who read logs alone.
-    Denied(Problem, String),
+    Denied(String),
     /// It names a key that nobody knows, but that may have been published since.
     UnknownKey(Problem),
 }

@@ -46,7 +46,8 @@ where
                 note_refused(&routed, &problem, problem.detail());
                 Either::Left(answer(Err(problem)))
             }
-            Err(Refusal::Denied(problem, by)) => {
+            Err(Refusal::Denied(by)) => {
+                let problem = denied();
                 note_refused(&routed, &problem, &by);
                 Either::Left(answer(Err(problem)))
             }
@@ -81,7 +82,7 @@ where
             return inner.call(routed).await;
         }
         Err(Refusal::Invalid(problem)) => (problem, None),
-        Err(Refusal::Denied(problem, by)) => (problem, Some(by)),
+        Err(Refusal::Denied(by)) => (denied(), Some(by)),
         Err(Refusal::UnknownKey(_)) => (problem, None),
     };
     note_refused(&routed, &problem, by.as_deref().unwrap_or(problem.detail()));
@@ -180,9 +181,12 @@ fn permitted(routed: &Routed, identity: &Identity) -> Result<(), Refusal> {
     // Without policies nothing is permitted: they may have gone while the request came in.
     let policies = routed.auth.as_ref().and_then(|auth| auth.policies());
     let decided = policies.map_or(Err(Denied::default()), |policies| policies.decide(&asked));
-    decided.map_err(|denied| {
-        Refusal::Denied(Problem::forbidden("A policy does not let you use this route so."), denied.to_string())
-    })
+    decided.map_err(|denied| Refusal::Denied(denied.to_string()))
+}
+
+/// What a client is told whom policies refuse.
+fn denied() -> Problem {
+    Problem::forbidden("A policy does not let you use this route so.")
 }
 
 fn caller(routed: &Routed) -> Result<Option<Caller>, Refusal> {
