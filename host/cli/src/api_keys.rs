@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use weft_capability::kv::{self, MAX_BATCH, Store};
 use weft_core::id::{hex, new_id};
-use weft_gateway::{ApiKey, ApiKeys, Identity, api_key_hash};
+use weft_gateway::{ApiKey, ApiKeys, Identity, api_key_hash, is_service};
 
 use crate::random;
 
@@ -112,6 +112,10 @@ impl Keyring {
             let values = store.get_many(LABEL, names.clone()).await?;
             for (name, value) in names.iter().zip(values) {
                 let Some(value) = value else { continue };
+                if is_of_service(&value.value) {
+                    tracing::warn!(key = name, "an API key is not taken: its owner would be taken for a service");
+                    continue;
+                }
                 let read = read(name, &value.value);
                 let (hash, one) = read.ok_or_else(|| anyhow::anyhow!("the API key kept as {name} is damaged"))?;
                 known.insert(hash, one);
@@ -190,6 +194,11 @@ fn read(name: &str, value: &[u8]) -> Option<([u8; 32], Known)> {
     Some((hash, Known { identity: Arc::new(identity(&entry)?), entry }))
 }
 
+/// Whether it is of an owner whom no key can have, but could before services had tokens.
+fn is_of_service(value: &[u8]) -> bool {
+    serde_json::from_slice(value).is_ok_and(|entry: ApiKeyEntry| is_service(&entry.owner))
+}
+
 fn identity(entry: &ApiKeyEntry) -> Option<Identity> {
     Identity::of_api_key(ApiKey {
         id: entry.id.as_str().into(),
@@ -207,6 +216,9 @@ fn check(wanted: &ApiKeyEntry, now_ms: u64) -> Result<(), ApiKeyError> {
     let invalid = |text: String| Err(ApiKeyError::Invalid(text));
     if wanted.owner.is_empty() {
         return invalid("the owner is empty: say whose key it is".to_owned());
+    }
+    if is_service(&wanted.owner) {
+        return invalid("the owner is a user: a service calls by tokens of its own (weft service-tokens)".to_owned());
     }
     if wanted.permissions.len() > MAX_PERMISSIONS {
         return invalid(format!("a key has at most {MAX_PERMISSIONS} permissions"));

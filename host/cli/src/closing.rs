@@ -157,7 +157,7 @@ fn role(manifest: &Manifest, forms: &ClosedForms, component: &Component) -> anyh
                 layer.line
             );
         }
-        if matches!(&route.access, Access::Authenticated(callers) if callers.policies) {
+        if route.access.asks_policies() {
             bail!("{}:{}: closed forms know no policies", manifest.path.display(), route.line);
         }
         methods.insert(method.to_string(), front_access(route));

@@ -28,7 +28,6 @@ use weft_core::shared_limits::SharedLimits;
 use weft_core::{Call as _, CallContext, Clock, Failure, Invocation, Target};
 use weft_durable::Sagas;
 use weft_engine::{Engine, FunctionSpec, Value};
-use weft_gateway::{openapi, policy_problems};
 use weft_mesh::Mesh;
 use weft_telemetry::GuestLogs;
 
@@ -150,7 +149,7 @@ impl Host {
 
     /// What the engine is to run of a manifest.
     fn functions_of(&self, manifest: &Manifest, variables: &Variables) -> Result<Vec<FunctionSpec>, Vec<Diagnostic>> {
-        let problems: Vec<_> = openapi::problems(manifest).into_iter().chain(policy_problems(manifest)).collect();
+        let problems = weft_gateway::problems(manifest);
         if !problems.is_empty() {
             return Err(problems);
         }

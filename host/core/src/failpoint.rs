@@ -3,7 +3,7 @@
 //!
 //! The command line reads `WEFT_FAILPOINT` once and hands it to [`Failpoints::parse`]:
 //! * `NAME:N` aborts the process at the N-th hit of NAME (from 1);
-//! * `NAME@OTHER:N` at the first hit of NAME after the N-th of OTHER, for what happens to several of them at once;
+//! * `NAME@OTHER:N` at each hit of NAME after the N-th of OTHER, for what happens to several of them at once;
 //! * `count:FILE` writes the hits so far, one `NAME COUNT` a line, to FILE at each hit, so that a test can list the points.
 //!
 //! Boundaries: `journal.record-written` and `messages.record-written` (each record of a log), `journal.before-flush`,
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn acts_at_the_first_hit_after_the_other() {
+    fn acts_at_each_hit_after_the_other() {
         let acted = Arc::new(AtomicU32::new(0));
         let seen = Arc::clone(&acted);
         let act = move || {
@@ -145,7 +145,9 @@ mod tests {
         };
         let (name, after) = ("flush".to_owned(), Some("record".to_owned()));
         let points = Failpoints::armed(Mode::At { name, after, hit: 2, act: Box::new(act) });
-        for (name, acts) in [("flush", 0), ("record", 0), ("flush", 0), ("record", 0), ("other", 0), ("flush", 1)] {
+        for (name, acts) in
+            [("flush", 0), ("record", 0), ("flush", 0), ("record", 0), ("other", 0), ("flush", 1), ("flush", 2)]
+        {
             points.hit(name);
             assert_eq!(acted.load(Ordering::Relaxed), acts);
         }

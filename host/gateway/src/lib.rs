@@ -29,10 +29,15 @@ mod stack;
 mod tls;
 mod transform;
 
-pub use auth::policies::problems as policy_problems;
+/// What of a manifest makes no sense to the gateway: schemas, and policies.
+#[must_use]
+pub fn problems(manifest: &weft_core::manifest::Manifest) -> Vec<weft_core::manifest::Diagnostic> {
+    openapi::problems(manifest).into_iter().chain(auth::policies::problems(manifest)).collect()
+}
+
 pub use auth::{
     ApiKey, ApiKeys, AuthError, AuthSettings, ClaimNames, FetchKeys, Identity, KeyError, KeySet, Policies, RemoteKeys,
-    Revocations, api_key_hash, service_subject,
+    Revocations, TOKEN_BYTES, api_key_hash, is_service, service_subject,
 };
 pub use body::{Answer, BodyError, BoxError, RequestBody, ResponseBody, full};
 pub use chained::chained;

@@ -177,7 +177,7 @@ async fn a_page_sees_why_it_was_refused() {
         revocations: None,
         api_keys: None,
         audit_allowed: false,
-        policies: None,
+        policies: weft_gateway::Policies::default(),
         claims: weft_gateway::ClaimNames::default(),
     };
     let server = Setup { auth: Some(auth), ..setup }.start().await;

@@ -79,7 +79,7 @@ fn auth() -> AuthSettings {
         revocations: None,
         api_keys: None,
         audit_allowed: false,
-        policies: None,
+        policies: weft_gateway::Policies::default(),
         claims: ClaimNames::default(),
     }
 }

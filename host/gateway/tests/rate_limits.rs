@@ -103,7 +103,7 @@ fn setup() -> (Setup, Arc<ManualClock>) {
         revocations: None,
         api_keys: Some(Arc::new(Keys(api_keys.into()))),
         audit_allowed: false,
-        policies: None,
+        policies: weft_gateway::Policies::default(),
         claims: ClaimNames::default(),
     };
     let routes = vec![

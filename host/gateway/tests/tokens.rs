@@ -109,7 +109,7 @@ fn settings(keys: KeySet) -> AuthSettings {
         revocations: None,
         api_keys: None,
         audit_allowed: false,
-        policies: None,
+        policies: weft_gateway::Policies::default(),
         claims: ClaimNames::default(),
     }
 }
@@ -133,6 +133,7 @@ fn setup(auth: AuthSettings) -> (Setup, Arc<ManualClock>) {
             "GET /services",
             Callers { users: false, services: vec!["grading".into(), "report-*".into()], ..permitted() },
         ),
+        callers("GET /undecided", Callers { policies: true, ..Callers::default() }),
         callers("GET /both", Callers { roles: vec!["admin".into()], services: vec!["*".into()], ..Callers::default() }),
     ];
     let setup = Setup { auth: Some(auth), clock: Arc::clone(&clock) as _, ..Setup::default() };
@@ -197,7 +198,8 @@ async fn roles_and_permissions_are_asked_for() {
     for path in ["/any", "/teachers", "/writers"] {
         assert_eq!(server.bearer(path, &teacher).await.status, 200, "{path}");
     }
-    for path in ["/admins", "/deleters"] {
+    // Without policies nothing is permitted where they are asked.
+    for path in ["/admins", "/deleters", "/undecided"] {
         let got = server.bearer(path, &teacher).await;
         got.assert_problem(403, "forbidden");
         assert_eq!(got.header("www-authenticate"), Some("Bearer error=\"insufficient_scope\""));
@@ -206,14 +208,16 @@ async fn roles_and_permissions_are_asked_for() {
     server.bearer("/teachers", &nobody).await.assert_problem(403, "forbidden");
 }
 
+fn service_claims(name: &str, permissions: &[&str]) -> Value {
+    let mut claims = with("type", json!("service"));
+    (claims["sub"], claims["permissions"]) = (json!(name), json!(permissions));
+    claims
+}
+
 #[tokio::test]
 async fn services_use_the_routes_that_name_them() {
     let server = start(our_key()).await;
-    let service = |name: &str, permissions: &[&str]| {
-        let mut claims = with("type", json!("service"));
-        (claims["sub"], claims["permissions"]) = (json!(name), json!(permissions));
-        sign(&claims)
-    };
+    let service = |name: &str, permissions: &[&str]| sign(&service_claims(name, permissions));
     let grading = service("grading", &["grades:write"]);
     let headers = |got: Got| got.json()["headers"].clone();
     for (path, token) in [("/services", &grading), ("/both", &grading), ("/public", &grading)] {
@@ -259,6 +263,8 @@ async fn claims_that_are_not_ours_or_not_now_are_refused() {
         ("a type that nobody has", with("type", json!("Service"))),
         ("a type that is no text", with("type", json!(["access"]))),
         ("a user who poses as a service", with("sub", json!("service:grading"))),
+        ("a service whose tokens could not be voided", service_claims("a.b", &[])),
+        ("a service that would be all users", service_claims("users", &[])),
         ("no type", without("type")),
         ("expired", with("exp", json!(NOW_S - 30))),
         ("no expiry", without("exp")),

@@ -2,7 +2,7 @@
 //! beside the audit log, in files of their own, so that a flood of refusals neither fills the disk nor pushes out what was
 //! done by hand. What is refused, and why, is up to the gateway.
 //!
-//! Bounds: so many different ones of a second are written, of the others their number; all of a second share one flush.
+//! Bounds: so many different ones of a second are written, of each kind, of the others their number; all of a second share one flush.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,7 +20,7 @@ use crate::audit::{AuditEntry, AuditLog};
 
 /// How long decisions are gathered.
 const GATHERING: Duration = Duration::from_secs(1);
-/// Different decisions of that time that are written.
+/// Different decisions of that time that are written, of each kind.
 const MOST_LINES: usize = 100;
 /// The longest text of a decision, in bytes, so that what is gathered is bounded.
 const MAX_TEXT_BYTES: usize = 256;
@@ -118,9 +118,15 @@ struct Gathering {
 #[derive(Debug, Default)]
 struct Gathered {
     lines: HashMap<Same, Line>,
-    /// Decided beyond [`MOST_LINES`].
-    others: u64,
+    /// Allowed and refused beyond [`MOST_LINES`] of each.
+    others: Others,
     ended: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Others {
+    allowed: u64,
+    refused: u64,
 }
 
 /// What decisions have in common that share a line.
@@ -189,11 +195,13 @@ impl Gathering {
         let is_first = gathered.lines.is_empty();
         if let Some(line) = gathered.lines.get_mut(&same) {
             line.count += 1;
-        } else if gathered.lines.len() < MOST_LINES {
+        } else if gathered.lines.keys().filter(|line| line.is_allowed == same.is_allowed).count() < MOST_LINES {
             let (detail, request_id) = (cut(detail), cut(decision.request_id));
             gathered.lines.insert(same, Line { time_ms: now_ms, detail, request_id, count: 1 });
+        } else if is_allowed {
+            gathered.others.allowed += 1;
         } else {
-            gathered.others += 1;
+            gathered.others.refused += 1;
         }
         drop(gathered);
         if is_first {
@@ -249,17 +257,22 @@ fn entries(gathered: Gathered) -> Vec<AuditEntry> {
     let last_ms = gathered.lines.values().map(|line| line.time_ms).max().unwrap_or_default();
     let mut entries: Vec<AuditEntry> = gathered.lines.into_iter().map(|(same, line)| entry(same, line)).collect();
     entries.sort_by(|a, b| (a.time_ms, &a.actor, &a.detail).cmp(&(b.time_ms, &b.actor, &b.detail)));
-    if gathered.others > 0 {
+    let Others { allowed, refused } = gathered.others;
+    for (is_allowed, others) in [(true, allowed), (false, refused)].into_iter().filter(|(_, others)| *others > 0) {
         entries.push(AuditEntry {
             time_ms: last_ms,
             actor: "gateway".to_owned(),
-            action: "decide requests".to_owned(),
-            detail: format!("{} more, which were too many to tell apart", gathered.others),
+            action: action(is_allowed).to_owned(),
+            detail: format!("{others} more, which were too many to tell apart"),
             outcome: "not listed".to_owned(),
             ..AuditEntry::default()
         });
     }
     entries
+}
+
+fn action(is_allowed: bool) -> &'static str {
+    if is_allowed { "allow request" } else { "refuse request" }
 }
 
 fn entry(same: Same, line: Line) -> AuditEntry {
@@ -276,7 +289,7 @@ fn entry(same: Same, line: Line) -> AuditEntry {
     AuditEntry {
         time_ms,
         actor,
-        action: if is_allowed { "allow request" } else { "refuse request" }.to_owned(),
+        action: action(is_allowed).to_owned(),
         saga: String::new(),
         detail: format!("{method} {route} from {client}{times}"),
         reason: if detail.is_empty() { reason.clone() } else { format!("{reason}: {detail}") },

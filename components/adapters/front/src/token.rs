@@ -16,6 +16,8 @@ use sha2::{Digest as _, Sha256};
 use crate::headers::Header;
 use crate::problem::Problem;
 
+/// Longest name of a service, in bytes.
+const MAX_NAME_BYTES: usize = 128;
 /// Longest token, in bytes.
 const TOKEN_BYTES: usize = 8 * 1024;
 /// Smallest RSA modulus, in bytes (2048 bits, RFC 7518 section 3.3).
@@ -117,7 +119,6 @@ enum Audience {
 pub(crate) struct Identity {
     /// Of a service, with [`SERVICE`] before its name.
     pub(crate) subject: String,
-    is_service: bool,
     role: String,
     permissions: Vec<String>,
     /// 0 if the token does not say, so that any revocation voids it.
@@ -210,10 +211,13 @@ fn identity(claims: Claims) -> Option<Identity> {
     };
     let permissions = claims.permissions.join(",");
     if is_service {
+        if !is_service_name(&claims.sub) {
+            return None;
+        }
         let headers = vec![header("x-service-id", &claims.sub)?, header("x-service-permissions", &permissions)?];
         let Claims { sub, permissions, iat, .. } = claims;
         let (subject, issued_at_s) = (format!("{SERVICE}{sub}"), iat.unwrap_or_default());
-        return Some(Identity { subject, is_service, role: String::new(), permissions, issued_at_s, headers });
+        return Some(Identity { subject, role: String::new(), permissions, issued_at_s, headers });
     }
     let mut headers = vec![
         header("x-user-id", &claims.sub)?,
@@ -224,7 +228,16 @@ fn identity(claims: Claims) -> Option<Identity> {
         headers.push(header("x-user-email", email)?);
     }
     let Claims { sub: subject, role, permissions, iat, .. } = claims;
-    Some(Identity { subject, is_service, role, permissions, issued_at_s: iat.unwrap_or_default(), headers })
+    Some(Identity { subject, role, permissions, issued_at_s: iat.unwrap_or_default(), headers })
+}
+
+/// Words joined by `-`, but for the one that stands for users: as the gateway has it, so that tokens can be voided by name.
+fn is_service_name(name: &str) -> bool {
+    let is_word = |word: &str| {
+        word.starts_with(|first: char| first.is_ascii_alphabetic())
+            && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    name.len() <= MAX_NAME_BYTES && name.split('-').all(is_word) && name != "users"
 }
 
 /// Whether a method of the path lets a caller in.
@@ -233,15 +246,15 @@ pub(crate) fn authorise(access: &Access, identity: Option<&Identity>) -> Result<
         return Ok(());
     }
     let caller = identity.ok_or_else(Problem::token_missing)?;
-    if caller.is_service {
-        let name = caller.subject.strip_prefix(SERVICE).unwrap_or_default();
-        if !access.has_service(name) {
+    match caller.subject.strip_prefix(SERVICE) {
+        Some(name) if !access.has_service(name) => {
             return Err(Problem::forbidden("Your service may not use this route."));
         }
-    } else if !access.users {
-        return Err(Problem::forbidden("This route is for services."));
-    } else if !access.roles.is_empty() && !access.roles.contains(&caller.role) {
-        return Err(Problem::forbidden("Your role may not use this route."));
+        None if !access.users => return Err(Problem::forbidden("This route is for services.")),
+        None if !access.roles.is_empty() && !access.roles.contains(&caller.role) => {
+            return Err(Problem::forbidden("Your role may not use this route."));
+        }
+        Some(_) | None => {}
     }
     if !access.permissions.iter().all(|needed| caller.permissions.contains(needed)) {
         return Err(Problem::forbidden("You lack a permission that this route needs."));

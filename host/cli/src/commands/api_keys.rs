@@ -23,7 +23,7 @@ pub enum Command {
 /// What `weft api-keys create` takes.
 #[derive(Debug, clap::Args)]
 pub struct CreateArgs {
-    /// Who calls by it: the id of a user or a service
+    /// Who calls by it: the id of a user
     #[arg(long, value_name = "SUBJECT")]
     owner: String,
     /// What it is for

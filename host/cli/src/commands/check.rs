@@ -3,7 +3,6 @@
 use serde::Serialize;
 use weft_core::manifest::{Diagnostic, Manifest};
 use weft_engine::{EngineError, EngineOptions, FunctionSpec, LoadError};
-use weft_gateway::{openapi, policy_problems};
 
 use crate::assemble::Place;
 use crate::composing::{self, Composed};
@@ -85,12 +84,8 @@ fn check(place: &Place) -> anyhow::Result<Checked> {
             (Err(found), functions) => Err(found.into_iter().chain(functions.err().unwrap_or_default()).collect()),
         }
     });
-    let missing: Vec<_> = https::problem(&manifest)
-        .into_iter()
-        .chain(openapi::problems(&manifest))
-        .chain(policy_problems(&manifest))
-        .chain(missing)
-        .collect();
+    let missing: Vec<_> =
+        https::problem(&manifest).into_iter().chain(weft_gateway::problems(&manifest)).chain(missing).collect();
     let functions = match functions {
         Ok(functions) if missing.is_empty() => functions,
         Ok(_) => return Ok(Err(missing)),

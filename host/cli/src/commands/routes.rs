@@ -36,22 +36,28 @@ pub async fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
 }
 
 fn access(route: &RouteEntry) -> String {
-    let mut words = Vec::new();
-    if !route.roles.is_empty() {
-        words.push(format!("role {}", route.roles.join(" or ")));
+    if route.public {
+        return "public".to_owned();
     }
+    let mut who = Vec::new();
+    if route.users {
+        who.push(if route.roles.is_empty() {
+            "any user".to_owned()
+        } else {
+            format!("role {}", route.roles.join(" or "))
+        });
+    }
+    if !route.services.is_empty() {
+        who.push(format!("service {}", route.services.join(" or ")));
+    }
+    let mut words = vec![who.join(" or ")];
     if !route.permissions.is_empty() {
         words.push(format!("permission {}", route.permissions.join(" and ")));
     }
-    if !route.services.is_empty() {
-        let whose = if route.users { "or service" } else { "service" };
-        words.push(format!("{whose} {}", route.services.join(" or ")));
+    if route.policies {
+        words.push("policies".to_owned());
     }
-    match words.as_slice() {
-        _ if route.public => "public".to_owned(),
-        [] => "any token".to_owned(),
-        _ => words.join(", "),
-    }
+    words.join(", ")
 }
 
 #[cfg(test)]
@@ -70,14 +76,17 @@ mod tests {
             roles: texts(roles),
             permissions: texts(permissions),
             services: Vec::new(),
+            policies: false,
             deadline_ms: 1,
         };
         assert_eq!(access(&route(true, &[], &[])), "public");
-        assert_eq!(access(&route(false, &[], &[])), "any token");
+        assert_eq!(access(&route(false, &[], &[])), "any user");
         assert_eq!(access(&route(false, &["teacher", "admin"], &["grade"])), "role teacher or admin, permission grade");
-        let with =
-            |users| RouteEntry { users, services: texts(&["grading", "reports-*"]), ..route(false, &[], &["grade"]) };
-        assert_eq!(access(&with(true)), "permission grade, or service grading or reports-*");
-        assert_eq!(access(&with(false)), "permission grade, service grading or reports-*");
+        let with = |users, policies| {
+            let services = texts(&["grading", "reports-*"]);
+            RouteEntry { users, services, policies, ..route(false, &[], &["grade"]) }
+        };
+        assert_eq!(access(&with(true, true)), "any user or service grading or reports-*, permission grade, policies");
+        assert_eq!(access(&with(false, false)), "service grading or reports-*, permission grade");
     }
 }

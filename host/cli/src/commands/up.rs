@@ -144,7 +144,7 @@ fn edge(host: &Arc<Host>, api_keys: Option<Arc<Keyring>>, no_rate_limits: bool) 
     let auth = auth(host, &manifest, &variables, api_keys)?;
     let application =
         About { name: manifest.application.name.to_string(), version: manifest.application.version.to_string() };
-    let clients_identity = !manifest.components.values().any(Component::is_weft);
+    let clients_identity = manifest.auth.is_none() && !manifest.components.values().any(Component::is_weft);
     let limits = Limits::from(&manifest.gateway);
     let rate_limits = rate_limits(&manifest, no_rate_limits);
     let policy = Policy::from(&manifest.gateway);

@@ -66,12 +66,14 @@ pub struct RouteEntry {
     pub public: bool,
     /// Whether users may, by token or API key.
     pub users: bool,
-    /// One of these roles is needed; any will do if there are none.
+    /// Users need one of these roles; any will do if there are none.
     pub roles: Vec<String>,
     /// All of these permissions are needed.
     pub permissions: Vec<String>,
     /// Services that may, by their own tokens: names, or beginnings of names with `*`.
     pub services: Vec<String>,
+    /// Whether the application's policies have to permit it as well.
+    pub policies: bool,
     /// How long the function may take, in milliseconds.
     pub deadline_ms: u32,
 }
@@ -183,6 +185,7 @@ impl From<&Route> for RouteEntry {
             roles: texts(&callers.roles),
             permissions: texts(&callers.permissions),
             services: texts(&callers.services),
+            policies: callers.policies,
             deadline_ms: route.deadline_ms,
         }
     }

@@ -109,7 +109,7 @@ fn policies(section: &Section<'_>, files: &Files) -> Vec<PolicyFile> {
         section.report(section.line, format!("`policies` has at most {MAX_POLICY_FILES} files"));
     }
     let read = |written: &Located<Arc<str>>| {
-        let path = files.existing(written, section).filter(|path| path.is_file())?;
+        let path = files.existing(written, section)?;
         let report = |what: String| {
             section.report(written.line, format!("`policies`: {}: {what}", path.display()));
             None

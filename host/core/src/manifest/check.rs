@@ -221,9 +221,8 @@ impl<'m> Check<'m> {
         for layer in &self.manifest.gateway.middleware {
             self.part("gateway: middleware", &layer.source);
         }
-        let is_decided = |rule: &&Rule| matches!(&rule.access, Access::Authenticated(callers) if callers.policies);
         let has_policies = self.manifest.auth.as_ref().is_some_and(|auth| !auth.policies.is_empty());
-        if let Some(rule) = rules.iter().find(is_decided).filter(|_| !has_policies) {
+        if let Some(rule) = rules.iter().find(|rule| rule.access.asks_policies()).filter(|_| !has_policies) {
             let help = "add policies = [\"access.cedar\"] to [application.tool.weft.auth]";
             self.problems.report_with_help(rule.line, "the route asks for policies, and there are none", help);
         }

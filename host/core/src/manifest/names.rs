@@ -80,16 +80,16 @@ fn distance(from: &str, to: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// A component's id, or the beginning of ids and a `*`.
+/// The id of a component or the name of a service, or the beginning of such and a `*`.
 pub(super) fn is_pattern(text: &str) -> bool {
     is_kebab(text.strip_suffix('*').unwrap_or(text).trim_end_matches('-'))
 }
 
-/// Whether a pattern of [`is_pattern`] covers the component.
-pub(super) fn covers(pattern: &str, component: &str) -> bool {
+/// Whether a pattern of [`is_pattern`] covers the name.
+pub(super) fn covers(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
-        Some(start) => component.starts_with(start),
-        None => component == pattern,
+        Some(start) => name.starts_with(start),
+        None => name == pattern,
     }
 }
 

@@ -19,6 +19,11 @@ use super::static_response::StaticResponse;
 use super::transform::Transform;
 use super::trigger::{HttpTrigger, Middleware, TriggerTarget};
 
+/// What stands for users in a route's `callers`.
+const USERS: &str = "users";
+/// Entries of a route's `callers`.
+const MAX_CALLERS: usize = 64;
+
 /// A method of HTTP, or any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Method {
@@ -54,6 +59,14 @@ pub enum Access {
     Authenticated(Callers),
 }
 
+impl Access {
+    /// Whether the application's policies have to permit it as well.
+    #[must_use]
+    pub fn asks_policies(&self) -> bool {
+        matches!(self, Self::Authenticated(callers) if callers.policies)
+    }
+}
+
 /// Whom a route is for that is not for everyone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Callers {
@@ -69,16 +82,11 @@ pub struct Callers {
     pub policies: bool,
 }
 
-/// What stands for users in a route's `callers`.
-const USERS: &str = "users";
 /// Whether a service can be called so: words joined by `-`, but for the one that stands for users.
 #[must_use]
 pub fn is_service_name(name: &str) -> bool {
     names::is_kebab(name) && name != USERS
 }
-
-/// Entries of a route's `callers`.
-const MAX_CALLERS: usize = 64;
 
 impl Default for Callers {
     /// Every user, and no service.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
+use weft_core::manifest::is_service_name;
 
 use super::api_key::ApiKey;
 
@@ -46,6 +47,12 @@ pub fn service_subject(name: &str) -> String {
     format!("{SERVICE}{name}")
 }
 
+/// Whether a subject is that of a service, which no user's can be.
+#[must_use]
+pub fn is_service(subject: &str) -> bool {
+    subject.starts_with(SERVICE)
+}
+
 /// Which claims say more of a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimNames {
@@ -66,7 +73,6 @@ impl Default for ClaimNames {
 pub struct Identity {
     /// Of a service, with [`SERVICE`] before its name.
     subject: Arc<str>,
-    is_service: bool,
     role: String,
     permissions: Vec<String>,
     expires_at_s: u64,
@@ -79,18 +85,16 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// `None` for claims that cannot be passed on in headers without becoming ambiguous.
+    /// `None` for claims that cannot be passed on in headers without becoming ambiguous, and for a user who would be taken for a
+    /// service.
     pub(super) fn from_claims(claims: Claims, names: &ClaimNames) -> Option<Self> {
         let text = |name: &str| claims.others.get(name).and_then(|value| value.as_str()).map(Arc::from);
         let (tier, tenant) = (text(&names.tier), text(&names.tenant));
-        let is_service = claims.r#type == TokenType::Service;
-        let (subject, role, headers) = if is_service {
+        let (subject, role, headers) = if claims.r#type == TokenType::Service {
             let headers = service_headers(&claims.sub, &claims.permissions)?;
             (service_subject(&claims.sub).into(), String::new(), headers)
         } else {
-            // Nobody is taken for a service.
-            let is_user = !claims.sub.starts_with(SERVICE);
-            let mut headers = is_user.then(|| headers(&claims.sub, &claims.role, &claims.permissions)).flatten()?;
+            let mut headers = user_headers(&claims.sub, &claims.role, &claims.permissions)?;
             if let Some(email) = &claims.email {
                 headers.push((HeaderName::from_static("x-user-email"), header(email)?));
             }
@@ -98,7 +102,6 @@ impl Identity {
         };
         Some(Self {
             subject,
-            is_service,
             role,
             permissions: claims.permissions,
             expires_at_s: claims.exp,
@@ -111,14 +114,13 @@ impl Identity {
         })
     }
 
-    /// The caller behind an API key. `None` if owner, role or permissions cannot be passed on in headers.
+    /// The caller behind an API key. `None` if owner, role or permissions cannot be passed on in headers, or the owner would be
+    /// taken for a service.
     #[must_use]
     pub fn of_api_key(key: ApiKey) -> Option<Self> {
-        let is_user = !key.owner.starts_with(SERVICE);
-        let headers = is_user.then(|| headers(&key.owner, &key.role, &key.permissions)).flatten()?;
+        let headers = user_headers(&key.owner, &key.role, &key.permissions)?;
         Some(Self {
             subject: key.owner,
-            is_service: false,
             role: key.role,
             permissions: key.permissions,
             expires_at_s: key.expires_at_s.unwrap_or(u64::MAX),
@@ -140,7 +142,7 @@ impl Identity {
     /// The name of the service, if it is one.
     #[must_use]
     pub fn service(&self) -> Option<&str> {
-        self.subject.strip_prefix(SERVICE).filter(|_| self.is_service)
+        self.subject.strip_prefix(SERVICE)
     }
 
     /// The `role` claim; empty if the token has none, and for services.
@@ -207,9 +209,9 @@ fn header(value: &str) -> Option<HeaderValue> {
     HeaderValue::from_bytes(value.as_bytes()).ok()
 }
 
-/// `None` for what would be ambiguous in a header, or no value of one.
-fn headers(subject: &str, role: &str, permissions: &[String]) -> Option<Vec<(HeaderName, HeaderValue)>> {
-    let id = header(subject).filter(|_| !subject.is_empty())?;
+/// `None` for what would be ambiguous in a header, or no value of one, and for a subject that would be taken for a service's.
+fn user_headers(subject: &str, role: &str, permissions: &[String]) -> Option<Vec<(HeaderName, HeaderValue)>> {
+    let id = header(subject).filter(|_| !subject.is_empty() && !is_service(subject))?;
     Some(vec![
         (HeaderName::from_static("x-user-id"), id),
         (HeaderName::from_static("x-user-role"), header(role)?),
@@ -217,9 +219,9 @@ fn headers(subject: &str, role: &str, permissions: &[String]) -> Option<Vec<(Hea
     ])
 }
 
-/// The same of a service, which is no user.
+/// The same of a service, which is no user. `None` also for what is no name of one: its tokens could not be voided by name.
 fn service_headers(name: &str, permissions: &[String]) -> Option<Vec<(HeaderName, HeaderValue)>> {
-    let id = header(name).filter(|_| !name.is_empty())?;
+    let id = header(name).filter(|_| is_service_name(name))?;
     Some(vec![
         (HeaderName::from_static("x-service-id"), id),
         (HeaderName::from_static("x-service-permissions"), joined(permissions)?),

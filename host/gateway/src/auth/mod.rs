@@ -28,7 +28,7 @@ pub(crate) use api_key::API_KEY;
 pub use api_key::{ApiKey, ApiKeys, api_key_hash};
 use cache::{TokenCache, TokenHash};
 use identity::Claims;
-pub use identity::{ClaimNames, Identity, service_subject};
+pub use identity::{ClaimNames, Identity, is_service, service_subject};
 pub use keys::{KeyError, KeySet};
 pub use policies::Policies;
 use remote::Remote;
@@ -36,7 +36,7 @@ pub use remote::{FetchKeys, RemoteKeys};
 pub use settings::{AuthError, AuthSettings};
 
 /// Longest token, in bytes.
-const TOKEN_BYTES: usize = 8 * 1024;
+pub const TOKEN_BYTES: usize = 8 * 1024;
 
 /// Which tokens are void although they are genuine. Asked with every request, so it must answer from memory.
 pub trait Revocations: Send + Sync + 'static {
@@ -130,8 +130,8 @@ impl Authenticator {
     }
 
     /// What is asked of callers where routes say so.
-    pub fn policies(&self) -> Option<&Policies> {
-        self.settings.policies.as_deref()
+    pub fn policies(&self) -> &Policies {
+        &self.settings.policies
     }
 
     /// Whether it is logged as well who was let in.

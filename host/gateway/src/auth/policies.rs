@@ -7,25 +7,26 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr as _;
-use std::sync::Arc;
 
 use cedar_policy::{
     Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet,
-    Request, RestrictedExpression, Schema, ValidationMode, Validator,
+    Request, ResourceConstraint, RestrictedExpression, Schema, ValidationMode, Validator,
 };
 use serde_json::{Map, Value, json};
-use weft_core::manifest::{Access, Auth, Diagnostic, Manifest, PolicyFile, Route, Segment};
+use weft_core::manifest::{Auth, Diagnostic, Manifest, PolicyFile, Route, Segment};
 
 use super::Identity;
+use crate::body::BoxError;
 
 /// The annotation that names a policy.
 const ID: &str = "id";
 /// Policies of all files.
 const MAX_POLICIES: usize = 1_000;
 
-/// The policies of an application.
+/// The policies of an application. Without any, nothing is permitted.
+#[derive(Default)]
 pub struct Policies {
     set: PolicySet,
     authorizer: Authorizer,
@@ -52,7 +53,7 @@ pub(crate) struct Asked<'a> {
 }
 
 /// Which policies were the reason to refuse; none if none permits.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Denied(Vec<String>);
 
 impl std::fmt::Display for Denied {
@@ -65,27 +66,30 @@ impl std::fmt::Display for Denied {
 }
 
 impl Policies {
-    /// The policies of all files, if there are any.
+    /// The policies of all files.
     ///
     /// # Errors
     /// Whatever is no policy, with file and line.
-    pub fn read(auth: &Auth) -> Result<Option<Self>, Vec<Diagnostic>> {
+    pub fn read(auth: &Auth) -> Result<Self, Vec<Diagnostic>> {
         let (set, _) = parsed(&auth.policies)?;
-        let has_any = set.num_of_policies() > 0;
-        Ok(has_any.then(|| Self { set, authorizer: Authorizer::new() }))
+        Ok(Self { set, authorizer: Authorizer::new() })
     }
 
     /// Whether the policies permit it.
     pub(crate) fn decide(&self, asked: &Asked<'_>) -> Result<(), Denied> {
-        // What cannot be said of a request, such as a date beyond all calendars, permits nothing.
-        let (request, entities) = request(asked).ok_or_else(Denied::default)?;
+        let failed = |errors: Vec<String>| {
+            tracing::error!(?errors, route = %asked.route.pattern, "policies cannot be evaluated; refusing");
+            Err(Denied(vec!["errors, which the host's log has".to_owned()]))
+        };
+        let (request, entities) = match request(asked) {
+            Ok(request) => request,
+            Err(error) => return failed(vec![error.to_string()]),
+        };
         let response = self.authorizer.is_authorized(&request, &self.set, &entities);
         let diagnostics = response.diagnostics();
-        let mut failed = diagnostics.errors().peekable();
-        if failed.peek().is_some() {
-            let failed: Vec<String> = failed.map(ToString::to_string).collect();
-            tracing::error!(errors = ?failed, route = %asked.route.pattern, "policies cannot be evaluated; refusing");
-            return Err(Denied(vec!["errors, which the host's log has".to_owned()]));
+        let errors: Vec<String> = diagnostics.errors().map(ToString::to_string).collect();
+        if !errors.is_empty() {
+            return failed(errors);
         }
         match response.decision() {
             Decision::Allow => Ok(()),
@@ -102,7 +106,7 @@ pub fn problems(manifest: &Manifest) -> Vec<Diagnostic> {
         Ok(parsed) => parsed,
         Err(problems) => return problems,
     };
-    let routes: Vec<&Route> = manifest.routes.iter().filter(|route| asks(route)).collect();
+    let routes: Vec<&Route> = manifest.routes.iter().filter(|route| route.access.asks_policies()).collect();
     if routes.is_empty() {
         let message = "no route asks for these policies";
         return vec![
@@ -117,19 +121,33 @@ pub fn problems(manifest: &Manifest) -> Vec<Diagnostic> {
     let problem = |error: &cedar_policy::ValidationError| {
         let at = places.get(error.policy_id());
         let line = at.map_or(0, |at| line_of(&at.text, offset(error).unwrap_or_default()));
-        Diagnostic::new(at.map_or(Path::new(""), |at| &at.file), line, error.to_string())
+        Diagnostic::new(at.map_or(Path::new(""), |at| &at.path), line, error.to_string())
     };
-    result.validation_errors().map(problem).collect()
+    let unknown = set.policies().filter_map(|policy| {
+        let named = resource(policy)?;
+        let is_known = routes.iter().any(|route| route.pattern.to_string() == named);
+        let at = places.get(policy.id()).filter(|_| !is_known)?;
+        Some(Diagnostic::new(
+            &at.path,
+            0,
+            format!("policy {}: no route that asks for policies has the path {named:?}", policy.id()),
+        ))
+    });
+    result.validation_errors().map(problem).chain(unknown).collect()
 }
 
-/// Where a policy stands.
-struct Standing {
-    file: PathBuf,
-    text: Arc<str>,
+/// The path of the one route that a policy is about, if it is about one. Cedar knows its kind alone.
+fn resource(policy: &Policy) -> Option<String> {
+    match policy.resource_constraint() {
+        ResourceConstraint::Eq(uid) | ResourceConstraint::In(uid) | ResourceConstraint::IsIn(_, uid) => {
+            Some(uid.id().unescaped().to_owned())
+        }
+        ResourceConstraint::Any | ResourceConstraint::Is(_) => None,
+    }
 }
 
 /// All policies under their own names, and where they stand.
-fn parsed(files: &[PolicyFile]) -> Result<(PolicySet, HashMap<PolicyId, Standing>), Vec<Diagnostic>> {
+fn parsed(files: &[PolicyFile]) -> Result<(PolicySet, HashMap<PolicyId, &PolicyFile>), Vec<Diagnostic>> {
     let (mut set, mut places, mut problems) = (PolicySet::new(), HashMap::new(), Vec::new());
     for file in files {
         let read = match PolicySet::from_str(&file.text) {
@@ -145,8 +163,7 @@ fn parsed(files: &[PolicyFile]) -> Result<(PolicySet, HashMap<PolicyId, Standing
         }
         for (number, policy) in read.policies().enumerate() {
             let policy = policy.new_id(named(policy, &file.path, number));
-            let standing = Standing { file: file.path.clone(), text: file.text.clone() };
-            if places.insert(policy.id().clone(), standing).is_some() {
+            if places.insert(policy.id().clone(), file).is_some() {
                 problems.push(Diagnostic::new(&file.path, 0, format!("two policies are called {}", policy.id())));
             } else if let Err(error) = set.add(policy) {
                 problems.push(Diagnostic::new(&file.path, 0, error.to_string()));
@@ -174,10 +191,6 @@ fn offset(error: &dyn miette::Diagnostic) -> Option<usize> {
 
 fn line_of(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
-}
-
-fn asks(route: &Route) -> bool {
-    matches!(&route.access, Access::Authenticated(callers) if callers.policies)
 }
 
 /// The action of a route.
@@ -234,8 +247,8 @@ fn schema(routes: &[&Route]) -> Value {
     }})
 }
 
-fn uid(kind: &str, id: &str) -> Option<EntityUid> {
-    Some(EntityUid::from_type_name_and_id(EntityTypeName::from_str(kind).ok()?, EntityId::new(id)))
+fn uid(kind: &str, id: &str) -> Result<EntityUid, BoxError> {
+    Ok(EntityUid::from_type_name_and_id(EntityTypeName::from_str(kind)?, EntityId::new(id)))
 }
 
 fn text(value: &str) -> RestrictedExpression {
@@ -243,7 +256,7 @@ fn text(value: &str) -> RestrictedExpression {
 }
 
 /// A request as Cedar takes it, with what there is to know of caller and route.
-fn request(asked: &Asked<'_>) -> Option<(Request, Entities)> {
+fn request(asked: &Asked<'_>) -> Result<(Request, Entities), BoxError> {
     let Asked { identity, route, .. } = asked;
     let (principal, mut entities) = principal(identity)?;
     let group = uid("Action", group(route))?;
@@ -251,45 +264,40 @@ fn request(asked: &Asked<'_>) -> Option<(Request, Entities)> {
     let resource = uid("Route", &route.pattern.to_string())?;
     let about = HashMap::from([("component".to_owned(), text(&route.component))]);
     entities.push(Entity::new_no_attrs(action.clone(), HashSet::from([group])));
-    entities.push(Entity::new(resource.clone(), about, HashSet::new()).ok()?);
+    entities.push(Entity::new(resource.clone(), about, HashSet::new())?);
     let params = asked.params.iter().map(|(name, value)| (name.clone(), text(value)));
-    let now = jiff::Timestamp::from_millisecond(i64::try_from(asked.now_ms).ok()?).ok()?;
+    let now = jiff::Timestamp::from_millisecond(i64::try_from(asked.now_ms)?)?;
     let context = Context::from_pairs([
         ("method".to_owned(), text(asked.method)),
         ("path".to_owned(), text(asked.path)),
-        ("params".to_owned(), RestrictedExpression::new_record(params).ok()?),
+        ("params".to_owned(), RestrictedExpression::new_record(params)?),
         ("client".to_owned(), RestrictedExpression::new_ip(asked.client.to_string())),
         ("secure".to_owned(), RestrictedExpression::new_bool(asked.is_secure)),
         ("now".to_owned(), RestrictedExpression::new_datetime(now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())),
-    ]);
-    let request = Request::new(principal, action, resource, context.ok()?, None).ok()?;
-    Some((request, Entities::from_entities(entities, None).ok()?))
+    ])?;
+    let request = Request::new(principal, action, resource, context, None)?;
+    Ok((request, Entities::from_entities(entities, None)?))
 }
 
 /// The caller, and what there is to know of it.
-fn principal(identity: &Identity) -> Option<(EntityUid, Vec<Entity>)> {
+fn principal(identity: &Identity) -> Result<(EntityUid, Vec<Entity>), BoxError> {
     let permissions = RestrictedExpression::new_set(identity.permissions().iter().map(|name| text(name)));
     let mut about = HashMap::from([("permissions".to_owned(), permissions)]);
-    let mut roles = HashSet::new();
-    let mut entities = Vec::new();
-    let (kind, id) = match identity.service() {
-        Some(name) => ("Service", name),
-        None => ("User", identity.subject()),
-    };
-    about.insert("id".to_owned(), text(id));
-    if kind == "User" {
-        about.insert("role".to_owned(), text(identity.role()));
-        let role = uid("Role", identity.role())?;
-        entities.push(Entity::new_no_attrs(role.clone(), HashSet::new()));
-        roles.insert(role);
-        for (name, value) in [("tier", identity.tier()), ("tenant", identity.tenant()), ("api_key", identity.api_key())]
-        {
-            about.extend(value.map(|value| (name.to_owned(), text(value))));
-        }
+    if let Some(name) = identity.service() {
+        about.insert("id".to_owned(), text(name));
+        let principal = uid("Service", name)?;
+        let service = Entity::new(principal.clone(), about, HashSet::new())?;
+        return Ok((principal, vec![service]));
     }
-    let principal = uid(kind, id)?;
-    entities.push(Entity::new(principal.clone(), about, roles).ok()?);
-    Some((principal, entities))
+    about.insert("id".to_owned(), text(identity.subject()));
+    about.insert("role".to_owned(), text(identity.role()));
+    for (name, value) in [("tier", identity.tier()), ("tenant", identity.tenant()), ("api_key", identity.api_key())] {
+        about.extend(value.map(|value| (name.to_owned(), text(value))));
+    }
+    let role = uid("Role", identity.role())?;
+    let principal = uid("User", identity.subject())?;
+    let user = Entity::new(principal.clone(), about, HashSet::from([role.clone()]))?;
+    Ok((principal, vec![Entity::new_no_attrs(role, HashSet::new()), user]))
 }
 
 #[cfg(test)]

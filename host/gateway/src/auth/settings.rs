@@ -34,7 +34,7 @@ pub struct AuthSettings {
     /// Whether it is logged as well who was let in.
     pub audit_allowed: bool,
     /// What is asked of callers beyond roles and permissions.
-    pub policies: Option<Arc<Policies>>,
+    pub policies: Policies,
     /// Which claims say more of a caller.
     pub claims: ClaimNames,
 }
@@ -51,7 +51,7 @@ impl fmt::Debug for AuthSettings {
     }
 }
 
-/// A key of the manifest that cannot be used. `line` is the line in the manifest.
+/// What of the manifest's table cannot be used. `line` is the line in the manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
     /// The variable is not set.
@@ -91,11 +91,11 @@ impl AuthSettings {
         self.keys.is_empty() && self.remote.is_none()
     }
 
-    /// Reads the keys that the manifest names. `variable` answers the value of an application variable; `fetch` will
+    /// Reads the keys and the policies that the manifest names. `variable` answers the value of an application variable; `fetch` will
     /// fetch those behind URLs.
     ///
     /// # Errors
-    /// [`AuthError`] for the first key that cannot be used.
+    /// [`AuthError`] for the first key that cannot be used, or for all that are no policies.
     pub fn from_manifest(
         auth: &manifest::Auth,
         variable: impl Fn(&str) -> Option<String>,
@@ -126,7 +126,7 @@ impl AuthSettings {
         let claims = ClaimNames { tier: auth.tier_claim.to_string(), tenant: auth.tenant_claim.to_string() };
         let leeway_s = auth.leeway_s.into();
         let audit_allowed = auth.audit_allowed;
-        let policies = Policies::read(auth).map_err(AuthError::Policies)?.map(Arc::new);
+        let policies = Policies::read(auth).map_err(AuthError::Policies)?;
         Ok(Self { issuer, audience, leeway_s, keys, remote, revocations, api_keys, audit_allowed, policies, claims })
     }
 }

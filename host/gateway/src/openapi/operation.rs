@@ -97,7 +97,7 @@ impl Described<'_> {
         let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
         let parameter = |(name, schema): (&String, &Value)| {
             let mut schema = schema.clone();
-            let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+            let description = schema.as_object_mut().and_then(|schema| schema.shift_remove("description"));
             let is_required = required.contains(&name.as_str());
             let mut parameter = json!({ "name": name, "in": place, "required": is_required, "schema": schema });
             if let (Some(description), Some(parameter)) = (description, parameter.as_object_mut()) {
@@ -222,7 +222,8 @@ impl Described<'_> {
             ways.push(json!({}));
         }
         ways.push(json!({ BEARER: [] }));
-        if auth.api_keys {
+        let for_users = !matches!(&self.route.access, Access::Authenticated(callers) if !callers.users);
+        if auth.api_keys && for_users {
             ways.push(json!({ API_KEY: [] }));
         }
         Some(Value::Array(ways))

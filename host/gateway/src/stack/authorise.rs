@@ -11,11 +11,12 @@ use weft_telemetry::{CallerKind, Decision, Verdict};
 
 use super::{Answered, Or, Routed, always_ready, answer};
 use crate::auth::api_key::{self, API_KEY};
-use crate::auth::policies::{Asked, Denied};
+use crate::auth::policies::Asked;
 use crate::auth::{Caller, Identity, Refusal};
 use crate::body::ResponseBody;
 use crate::problem::Problem;
 use crate::push;
+use crate::route::path;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Authorise<S> {
@@ -42,16 +43,8 @@ where
                 identified(&mut routed, caller);
                 Either::Left(Either::Right(self.inner.call(routed)))
             }
-            Err(Refusal::Invalid(problem)) => {
-                note_refused(&routed, &problem, problem.detail());
-                Either::Left(answer(Err(problem)))
-            }
-            Err(Refusal::Denied(by)) => {
-                let problem = denied();
-                note_refused(&routed, &problem, &by);
-                Either::Left(answer(Err(problem)))
-            }
-            Err(Refusal::UnknownKey(problem)) => Either::Right(Box::pin(again(self.inner.clone(), routed, problem))),
+            Err(Refusal::UnknownKey(_)) => Either::Right(Box::pin(again(self.inner.clone(), routed))),
+            Err(refusal) => Either::Left(answer(Err(refused(&routed, refusal)))),
         }
     }
 }
@@ -67,7 +60,7 @@ fn identified(routed: &mut Routed, caller: Option<Caller>) {
 }
 
 /// Looks for the key that the token names, and then once more at the token.
-async fn again<S>(mut inner: S, mut routed: Routed, problem: Problem) -> Answered
+async fn again<S>(mut inner: S, mut routed: Routed) -> Answered
 where
     S: Service<Routed, Response = Response<ResponseBody>, Error = Problem>,
 {
@@ -75,23 +68,25 @@ where
     if let Some(auth) = &routed.auth {
         auth.look_for_keys(&*record.shared.clock).await;
     }
-    let (problem, by) = match authorise(&routed) {
+    match authorise(&routed) {
         Ok(caller) => {
             note_allowed(&routed);
             identified(&mut routed, caller);
-            return inner.call(routed).await;
+            inner.call(routed).await
         }
-        Err(Refusal::Invalid(problem)) => (problem, None),
-        Err(Refusal::Denied(by)) => (denied(), Some(by)),
-        Err(Refusal::UnknownKey(_)) => (problem, None),
-    };
-    note_refused(&routed, &problem, by.as_deref().unwrap_or(problem.detail()));
-    Err(problem)
+        Err(refusal) => Err(refused(&routed, refusal)),
+    }
 }
 
-/// Notes for the audit log who was refused what, and why.
-fn note_refused(routed: &Routed, problem: &Problem, detail: &str) {
+/// What the client is told; who was refused what, and why, is noted for the audit log.
+fn refused(routed: &Routed, refusal: Refusal) -> Problem {
+    let (problem, by) = match refusal {
+        Refusal::Invalid(problem) | Refusal::UnknownKey(problem) => (problem, None),
+        Refusal::Denied(by) => (Problem::forbidden("A policy does not let you use this route so."), Some(by)),
+    };
+    let detail = by.as_deref().unwrap_or(problem.detail());
     note(routed, Verdict::Refused { reason: problem.name(), detail });
+    problem
 }
 
 /// Notes who was let in where not everyone is, if that is asked for.
@@ -168,25 +163,21 @@ fn lets_in(callers: &Callers, identity: &Identity) -> Result<(), Problem> {
 fn permitted(routed: &Routed, identity: &Identity) -> Result<(), Refusal> {
     let record = &routed.exchange.record;
     let head = &routed.exchange.head;
+    // As functions may read it: in another spelling, what is forbidden is forbidden still.
+    let path = path::decode(head.uri.path()).map_err(Problem::bad_request)?;
     let asked = Asked {
         identity,
         route: &routed.route.config,
         method: head.method.as_str(),
-        path: head.uri.path(),
+        path: &path,
         params: &routed.matched.params,
         client: record.client_ip(),
         is_secure: record.scheme() == "https",
         now_ms: record.shared.clock.now_ms(),
     };
-    // Without policies nothing is permitted: they may have gone while the request came in.
-    let policies = routed.auth.as_ref().and_then(|auth| auth.policies());
-    let decided = policies.map_or(Err(Denied::default()), |policies| policies.decide(&asked));
-    decided.map_err(|denied| Refusal::Denied(denied.to_string()))
-}
-
-/// What a client is told whom policies refuse.
-fn denied() -> Problem {
-    Problem::forbidden("A policy does not let you use this route so.")
+    // Who was identified was so by somebody.
+    let Some(auth) = &routed.auth else { return Err(Problem::token_missing().into()) };
+    auth.policies().decide(&asked).map_err(|denied| Refusal::Denied(denied.to_string()))
 }
 
 fn caller(routed: &Routed) -> Result<Option<Caller>, Refusal> {

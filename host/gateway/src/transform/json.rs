@@ -38,7 +38,7 @@ impl JsonRules {
         for (Pointer(steps), new) in &self.0.rename {
             at_parents(&mut value, steps, &mut |parent, name| {
                 if let Value::Object(members) = parent
-                    && let Some(member) = members.remove(name)
+                    && let Some(member) = members.shift_remove(name)
                 {
                     members.insert(new.to_string(), member);
                 }
@@ -78,7 +78,7 @@ fn remove(parent: &mut Value, name: &str) {
     match parent {
         Value::Object(members) if name == ALL => members.clear(),
         Value::Array(items) if name == ALL => items.clear(),
-        Value::Object(members) => drop(members.remove(name)),
+        Value::Object(members) => drop(members.shift_remove(name)),
         Value::Array(items) => {
             if let Some(index) = name.parse::<usize>().ok().filter(|index| *index < items.len()) {
                 items.remove(index);

@@ -175,6 +175,11 @@ fn claims_that_are_not_ours_or_not_now_are_refused() {
         ("no audience", without("aud")),
         ("a refresh token", with("type", json!("refresh"))),
         ("a user who poses as a service", with("sub", json!("service:grading"))),
+        ("a service whose tokens could not be voided", {
+            let mut service = with("type", json!("service"));
+            service["sub"] = json!("a.b");
+            service
+        }),
         ("no type", without("type")),
         ("expired", with("exp", json!(NOW_S - 30))),
         ("no expiry", without("exp")),

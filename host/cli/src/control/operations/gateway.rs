@@ -86,7 +86,7 @@ impl GatewayOperations for Running {
             let made = made(host, wanted).await;
             let action =
                 Action { actor, action: "create service token".to_owned(), detail, reason, ..Action::default() };
-            let (token, expires_s) = audited(&audit, action, made.map_err(|error| refused(&error))).await?;
+            let (token, expires_s) = audited(&audit, action, made.map_err(|error| token_explained(&error))).await?;
             Ok(MadeServiceToken { token, expires_ms: expires_s.saturating_mul(1000) })
         })
     }
@@ -102,7 +102,7 @@ impl GatewayOperations for Running {
             let detail = format!("{service:?}");
             let action =
                 Action { actor, action: "void service tokens".to_owned(), detail, reason, ..Action::default() };
-            audited(&audit, action, voided.map_err(|error| refused(&error))).await
+            audited(&audit, action, voided.map_err(|error| token_explained(&error))).await
         })
     }
 }
@@ -114,13 +114,13 @@ fn tokens(host: &Host) -> Result<ServiceTokens, ServiceTokenError> {
 }
 
 async fn made(host: Arc<Host>, wanted: Wanted) -> Result<(String, u64), ServiceTokenError> {
-    let unavailable = |what: String| ServiceTokenError::Unavailable(what);
     let tokens = tokens(&host)?;
     let now_ms = host.parts().clock.now_ms();
     // Which reads files.
     let variables = tokio::task::spawn_blocking(move || keys::resolve(&host.manifest(), &host.parts().place)).await;
-    let variables = variables.map_err(|error| unavailable(error.to_string()))?;
-    let variables = variables.map_err(|errors| unavailable(assemble::refused(errors).to_string()))?;
+    let variables = variables.map_err(|error| ServiceTokenError::Unavailable(error.to_string()))?;
+    let variables =
+        variables.map_err(|errors| ServiceTokenError::Unavailable(assemble::refused(errors).to_string()))?;
     tokens.make(&wanted, &variables, now_ms).await
 }
 
@@ -138,7 +138,7 @@ fn told(entry: &ApiKeyEntry) -> String {
     format!("{name:?} of {owner:?}, role {role:?}, permissions {permissions:?}, tier {tier:?}")
 }
 
-fn refused(error: &ServiceTokenError) -> Problem {
+fn token_explained(error: &ServiceTokenError) -> Problem {
     let status = match error {
         ServiceTokenError::Invalid(_) => StatusCode::BAD_REQUEST,
         ServiceTokenError::Unavailable(_) => StatusCode::CONFLICT,

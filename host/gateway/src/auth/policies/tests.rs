@@ -1,8 +1,9 @@
 //! What policies say of requests, and what is said of policies that make no sense.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use weft_core::manifest::{Callers, Located};
+use weft_core::manifest::{Access, Callers, Located};
 
 use super::super::identity::Claims;
 use super::super::{ApiKey, ClaimNames};
@@ -77,7 +78,7 @@ fn refused(policies: &Policies, identity: &Identity, route: &Route, id: &str, cl
 
 #[test]
 fn who_may_do_what_is_what_the_policies_say() {
-    let policies = Policies::read(&auth(&[GOOD])).unwrap().unwrap();
+    let policies = Policies::read(&auth(&[GOOD])).unwrap();
     let (write, read) = (route("PUT /grades/:id"), route("GET /courses/:id"));
     let inside = [10, 1, 2, 3];
     let none = Some("no policy permits it".to_owned());
@@ -102,16 +103,22 @@ fn who_may_do_what_is_what_the_policies_say() {
 }
 
 #[test]
+fn without_policies_nothing_is_permitted() {
+    for policies in [Policies::default(), Policies::read(&auth(&["// nothing yet"])).unwrap()] {
+        let refused = refused(&policies, &user("u1", ""), &route("GET /a/:id"), "a", [10, 0, 0, 1]);
+        assert_eq!(refused.as_deref(), Some("no policy permits it"));
+    }
+}
+
+#[test]
 fn what_cannot_be_evaluated_refuses() {
     let policies = auth(&[
         "permit (principal, action, resource);",
         "forbid (principal, action, resource) when { context.nothing };",
     ]);
-    let policies = Policies::read(&policies).unwrap().unwrap();
+    let policies = Policies::read(&policies).unwrap();
     let refused = refused(&policies, &user("u1", ""), &route("GET /a/:id"), "a", [10, 0, 0, 1]);
     assert_eq!(refused.as_deref(), Some("policy errors, which the host's log has"));
-    assert!(Policies::read(&auth(&[])).unwrap().is_none());
-    assert!(Policies::read(&auth(&["// nothing yet"])).unwrap().is_none());
 }
 
 fn manifest(policies: &[&str], routes: &[&str]) -> Manifest {
@@ -149,6 +156,11 @@ fn what_makes_no_sense_is_told_with_its_line() {
         ),
         (&["permit (principal is Usr, action, resource);"], "policies/0.cedar:1", "Usr"),
         (&["permit (principal, action == Action::\"GET /nowhere\", resource);"], "policies/0.cedar:1", "/nowhere"),
+        (
+            &["forbid (principal, action, resource == Route::\"/grades/:id/\");"],
+            "policies/0.cedar:0",
+            "no route that asks",
+        ),
         (&["permit (principal, action, resource) when { context.params.nr == \"1\" };"], "policies/0.cedar:1", "nr"),
     ] {
         let told = told(policies);
