@@ -208,8 +208,7 @@ impl<S: Upstream> Door<S> {
         let (peer, stack, own) = (Arc::clone(peer), stack(&self.shared, self.upstream.clone()), Arc::clone(&activity));
         let service = service_fn(move |request: http::Request<Incoming>| {
             let (peer, busy) = (Arc::clone(&peer), Busy::new(&activity));
-            // Boxed, because hyper keeps the room that it takes as long as the connection lasts.
-            Box::pin(stack.clone().call(Arrival { request, peer, busy }))
+            stack.clone().call(Arrival { request, peer, busy })
         });
         // What may become of a connection but HTTP is push's to say; every other upgrade is passed over.
         let connection = builder(&limits).serve_connection_with_upgrades(TokioIo::new(watched), service).into_owned();

@@ -48,7 +48,7 @@ const TRANSPORTS: [Transport; 2] = [
     Transport {
         name: "sse",
         path: "/push/events",
-        headers: "",
+        headers: "accept: text/event-stream\r\n",
         benches: ["push-idle-sse", "push-one-sse", "push-all-sse"],
     },
     Transport {
