@@ -162,20 +162,21 @@ fn an_instance_serves_calls_one_after_another_until_one_goes_wrong() {
 fn a_trap_ends_the_calls_beside_it_and_no_others() {
     let platform = start();
     std::thread::scope(|scope| {
-        let sleeper = scope.spawn(|| call(&platform, "sleep"));
-        // A call that waits leaves room for others in its instance. There may be a second instance by now, so two are
-        // sent at a time: each takes one of them.
-        eventually("a call beside the one that sleeps", || {
+        // It looks every few milliseconds for somebody who does not come, and has room for others in between.
+        let waiting = scope.spawn(|| call(&platform, "meet a nobody"));
+        eventually("a call beside the one that waits", || {
             let answers = calls(&platform, &["company", "company"]);
             if answers.contains(&json!({ "Ok": "1" })) { Ok(()) } else { Err(answers) }
         });
-        // Each takes an instance with room and ends it, so they come to the one that is slept in before long. The call
-        // that sleeps is tried again, and ended again.
+        // Each takes an instance with room and ends it, so they come to the one with company before long. The call that waits
+        // is tried again, and ended again. Those that go well keep the breaker closed.
         let trapped = unavailable("stopped without an answer");
-        while !sleeper.is_finished() {
+        eventually("all attempts of the call are ended", || {
             assert_eq!(call(&platform, "trap"), trapped);
-        }
-        assert_eq!(sleeper.join().expect("an answer"), trapped);
+            calls(&platform, &["echo", "echo", "echo"]);
+            if waiting.is_finished() { Ok(()) } else { Err("it waits") }
+        });
+        assert_eq!(waiting.join().expect("an answer"), trapped);
     });
     // Those that compute have instances of their own.
     let answers = calls(&platform, &["work", "work", "trap"]);
