@@ -112,13 +112,15 @@ impl Keyring {
             let values = store.get_many(LABEL, names.clone()).await?;
             for (name, value) in names.iter().zip(values) {
                 let Some(value) = value else { continue };
-                if is_of_service(&value.value) {
-                    tracing::warn!(key = name, "an API key is not taken: its owner would be taken for a service");
+                let damaged = || anyhow::anyhow!("the API key kept as {name} is damaged");
+                let (hash, entry) = read(name, &value.value).ok_or_else(damaged)?;
+                // Nobody can have such a key, but could before services had tokens.
+                if is_service(&entry.owner) {
+                    tracing::warn!(key = entry.id, "an API key is not taken: its owner would be taken for a service");
                     continue;
                 }
-                let read = read(name, &value.value);
-                let (hash, one) = read.ok_or_else(|| anyhow::anyhow!("the API key kept as {name} is damaged"))?;
-                known.insert(hash, one);
+                let identity = Arc::new(identity(&entry).ok_or_else(damaged)?);
+                known.insert(hash, Known { identity, entry });
             }
             if is_last {
                 break;
@@ -187,16 +189,11 @@ impl ApiKeys for Keyring {
     }
 }
 
-fn read(name: &str, value: &[u8]) -> Option<([u8; 32], Known)> {
-    let entry: ApiKeyEntry = serde_json::from_slice(value).ok()?;
+fn read(name: &str, value: &[u8]) -> Option<([u8; 32], ApiKeyEntry)> {
+    let entry = serde_json::from_slice(value).ok()?;
     let digits = name.as_bytes().chunks_exact(2).map(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok());
     let hash = digits.collect::<Option<Vec<u8>>>()?.try_into().ok()?;
-    Some((hash, Known { identity: Arc::new(identity(&entry)?), entry }))
-}
-
-/// Whether it is of an owner whom no key can have, but could before services had tokens.
-fn is_of_service(value: &[u8]) -> bool {
-    serde_json::from_slice(value).is_ok_and(|entry: ApiKeyEntry| is_service(&entry.owner))
+    Some((hash, entry))
 }
 
 fn identity(entry: &ApiKeyEntry) -> Option<Identity> {

@@ -187,19 +187,9 @@ mod tests {
     const NOW_MS: u64 = 1_800_000_000_500;
 
     fn tokens(folder: &std::path::Path, keys: Vec<KeySource>, revocations: Option<&str>) -> ServiceTokens {
-        let auth = Auth {
-            issuer: "i".into(),
-            audience: "a".into(),
-            leeway_s: 0,
-            keys: keys.into_iter().map(|key| Located::new(key, 1)).collect(),
-            revocations: revocations.map(|label| Located::new(label.into(), 1)),
-            api_keys: false,
-            audit_allowed: false,
-            policies: Vec::new(),
-            tier_claim: "tier".into(),
-            tenant_claim: "tenant".into(),
-            line: 1,
-        };
+        let keys = keys.into_iter().map(|key| Located::new(key, 1)).collect();
+        let revocations = revocations.map(|label| Located::new(label.into(), 1));
+        let auth = Auth { revocations, ..Auth::new("i", "a", keys) };
         let clock = Arc::new(ManualClock::at_ms(NOW_MS));
         ServiceTokens { auth, store: Arc::new(Embedded::open(&folder.join("kv.db"), clock).unwrap()) }
     }

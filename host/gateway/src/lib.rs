@@ -29,12 +29,6 @@ mod stack;
 mod tls;
 mod transform;
 
-/// What of a manifest makes no sense to the gateway: schemas, and policies.
-#[must_use]
-pub fn problems(manifest: &weft_core::manifest::Manifest) -> Vec<weft_core::manifest::Diagnostic> {
-    openapi::problems(manifest).into_iter().chain(auth::policies::problems(manifest)).collect()
-}
-
 pub use auth::{
     ApiKey, ApiKeys, AuthError, AuthSettings, ClaimNames, FetchKeys, Identity, KeyError, KeySet, Policies, RemoteKeys,
     Revocations, TOKEN_BYTES, api_key_hash, is_service, service_subject,
@@ -52,3 +46,9 @@ pub use server::{ConfigError, Drained, Gateway};
 pub use settings::{About, Limits, Settings};
 pub use stack::Upstream;
 pub use tls::{CertificateError, Tls};
+
+/// What of a manifest makes no sense to the gateway: schemas, and policies.
+#[must_use]
+pub fn problems(manifest: &weft_core::manifest::Manifest) -> Vec<weft_core::manifest::Diagnostic> {
+    openapi::problems(manifest).into_iter().chain(auth::policies::problems(manifest)).collect()
+}

@@ -71,9 +71,6 @@ pub struct Settings {
     pub limits: Limits,
     /// The rules of the edge, until there are new ones.
     pub policy: Policy,
-    /// Whether headers that say who a user is (`x-user-*`) are a client's to send: in an application that knows nothing of
-    /// Weft they mean whatever it likes. Otherwise they are dropped.
-    pub clients_identity: bool,
     /// Where clients are pushed to from, if they are.
     pub push: Option<Arc<dyn PushHub>>,
     /// How many requests are admitted.

@@ -29,7 +29,6 @@ pub(crate) struct Shared {
     pub limits: ArcSwap<Limits>,
     /// Read once per request and replaced whole.
     pub policy: ArcSwap<Policy>,
-    pub clients_identity: bool,
     pub health: HealthBoard,
     /// Push, if there is any.
     pub push: Option<Push>,
@@ -77,7 +76,6 @@ impl Shared {
             clock,
             limits: ArcSwap::from_pointee(settings.limits),
             policy: ArcSwap::from_pointee(settings.policy),
-            clients_identity: settings.clients_identity,
             health,
             push: settings.push.map(Push::new),
             application: settings.application,

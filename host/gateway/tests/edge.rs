@@ -168,18 +168,7 @@ async fn a_page_sees_why_it_was_refused() {
     // A key, so that the route can be protected.
     let mut keys = weft_gateway::KeySet::default();
     keys.add_pem(include_str!("keys/rsa-public.pem")).unwrap();
-    let auth = weft_gateway::AuthSettings {
-        issuer: "i".into(),
-        audience: "a".into(),
-        leeway_s: 0,
-        keys,
-        remote: None,
-        revocations: None,
-        api_keys: None,
-        audit_allowed: false,
-        policies: weft_gateway::Policies::default(),
-        claims: weft_gateway::ClaimNames::default(),
-    };
+    let auth = weft_gateway::AuthSettings::new("i", "a", keys);
     let server = Setup { auth: Some(auth), ..setup }.start().await;
     let got = server.send("GET", "/any", &[APP], "").await;
     assert_eq!((got.status, got.header("access-control-allow-origin")), (401, Some("https://app.example")));

@@ -22,7 +22,7 @@ use weft_core::answers::{AnswerBounds, AnswerKey, Answers, Hash, KeptAnswer};
 use weft_core::clock::ManualClock;
 use weft_core::manifest::{self, KeyUse, Route};
 use weft_core::{Failure, Fault, Reason};
-use weft_gateway::{AuthSettings, ClaimNames, KeySet, Policy, Settings};
+use weft_gateway::{AuthSettings, KeySet, Policy, Settings};
 
 const NOW_S: u64 = 1_800_000_000;
 
@@ -70,18 +70,7 @@ fn bearer(subject: &str, tenant: &str) -> String {
 fn auth() -> AuthSettings {
     let mut keys = KeySet::default();
     keys.add_pem(&pem()).unwrap();
-    AuthSettings {
-        issuer: "i".into(),
-        audience: "a".into(),
-        leeway_s: 30,
-        keys,
-        remote: None,
-        revocations: None,
-        api_keys: None,
-        audit_allowed: false,
-        policies: weft_gateway::Policies::default(),
-        claims: ClaimNames::default(),
-    }
+    AuthSettings::new("i", "a", keys)
 }
 
 struct Running {

@@ -20,7 +20,7 @@ use weft_core::Failure;
 use weft_core::clock::ManualClock;
 use weft_core::manifest::{self, RateLimit, RateLimits, RateScope, RateStrategy, Route, Tier};
 use weft_core::shared_limits::{SharedAnswer, SharedAsk, SharedLimits, SharedStanding};
-use weft_gateway::{ApiKey, ApiKeys, AuthSettings, ClaimNames, Identity, KeySet, Policy, Settings, api_key_hash};
+use weft_gateway::{ApiKey, ApiKeys, AuthSettings, Identity, KeySet, Policy, Settings, api_key_hash};
 
 const NOW_S: u64 = 1_800_000_000;
 
@@ -95,16 +95,9 @@ fn setup() -> (Setup, Arc<ManualClock>) {
         key("ends", None, Some(NOW_S + 1)),
     ];
     let auth = AuthSettings {
-        remote: None,
-        issuer: "i".into(),
-        audience: "a".into(),
         leeway_s: 0,
-        keys,
-        revocations: None,
         api_keys: Some(Arc::new(Keys(api_keys.into()))),
-        audit_allowed: false,
-        policies: weft_gateway::Policies::default(),
-        claims: ClaimNames::default(),
+        ..AuthSettings::new("i", "a", keys)
     };
     let routes = vec![
         limited(public("GET /public", "echo"), &["user"]),

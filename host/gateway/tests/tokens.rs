@@ -22,8 +22,7 @@ use tokio::io::AsyncWriteExt as _;
 use weft_core::clock::ManualClock;
 use weft_core::manifest::{Access, Callers, Located, RateLimits, Route};
 use weft_gateway::{
-    AuthSettings, ClaimNames, ConfigError, FetchKeys, Gateway, KeyError, KeySet, RemoteKeys, Revocations, RouteTable,
-    Settings,
+    AuthSettings, ConfigError, FetchKeys, Gateway, KeyError, KeySet, RemoteKeys, Revocations, RouteTable, Settings,
 };
 
 const NOW_S: u64 = 1_800_000_000;
@@ -99,19 +98,7 @@ fn twice(name: &str, value: &str) -> String {
 }
 
 fn settings(keys: KeySet) -> AuthSettings {
-    let (issuer, audience) = ("education-platform".into(), "microservices".into());
-    AuthSettings {
-        issuer,
-        audience,
-        leeway_s: 30,
-        keys,
-        remote: None,
-        revocations: None,
-        api_keys: None,
-        audit_allowed: false,
-        policies: weft_gateway::Policies::default(),
-        claims: ClaimNames::default(),
-    }
+    AuthSettings::new("education-platform", "microservices", keys)
 }
 
 fn our_key() -> KeySet {

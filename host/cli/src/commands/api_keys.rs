@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::arguments::{Why, actor, duration};
 use crate::assemble::Place;
-use crate::control::api::{ApiKeyEntry, NewApiKey, RevokeApiKey};
+use crate::control::api::{Act, ApiKeyEntry, NewApiKey};
 use crate::control::client::Client;
 use crate::exit::Exit;
 use crate::output;
@@ -78,7 +78,7 @@ pub async fn run(command: Command, place: &Place) -> anyhow::Result<Exit> {
         Command::Create(args) => create(args, &client).await?,
         Command::List(args) => list(&args, &client).await?,
         Command::Revoke(RevokeArgs { id, why }) => {
-            let revoke = RevokeApiKey { actor: actor(), reason: why.reason };
+            let revoke = Act { actor: actor(), reason: why.reason };
             let entry = client.revoke_api_key(&id, &revoke).await?;
             output::line(&format!("revoked {} ({}…)", entry.id, entry.start))?;
         }

@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::arguments::{Why, actor};
 use crate::assemble::Place;
-use crate::control::api::{BreakerAct, BreakerChange, BreakerEntry};
+use crate::control::api::{Act, BreakerChange, BreakerEntry};
 use crate::control::client::Client;
 use crate::exit::Exit;
 use crate::output;
@@ -66,7 +66,7 @@ pub async fn run(command: Command, place: &Place) -> anyhow::Result<Exit> {
 }
 
 async fn tell(args: OrderArgs, order: &str, client: &Client) -> anyhow::Result<()> {
-    let act = BreakerAct { actor: actor(), reason: args.why.reason };
+    let act = Act { actor: actor(), reason: args.why.reason };
     client.order_breaker(&args.component, order, &act).await
 }
 

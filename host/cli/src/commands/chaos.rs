@@ -7,7 +7,7 @@ use weft_core::manifest::mesh::ABORTS;
 
 use super::arguments::{Why, actor, duration};
 use crate::assemble::Place;
-use crate::control::api::{AddFault, BreakerAct, FaultEntry};
+use crate::control::api::{Act, AddFault, FaultEntry};
 use crate::control::client::Client;
 use crate::exit::Exit;
 use crate::output;
@@ -74,7 +74,7 @@ pub async fn run(command: Command, place: &Place) -> anyhow::Result<Exit> {
         Command::List(args) => list(&args, &client).await?,
         Command::Add(args) => client.add_fault(&fault(args)).await?,
         Command::Clear(args) => {
-            let cleared = client.clear_faults(&BreakerAct { actor: actor(), reason: args.why.reason }).await?.cleared;
+            let cleared = client.clear_faults(&Act { actor: actor(), reason: args.why.reason }).await?.cleared;
             output::line(&format!("{cleared} cleared"))?;
         }
     }

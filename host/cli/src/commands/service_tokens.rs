@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::arguments::{Why, actor, duration};
 use crate::assemble::Place;
-use crate::control::api::{NewServiceToken, VoidServiceTokens};
+use crate::control::api::{Act, NewServiceToken};
 use crate::control::client::Client;
 use crate::exit::Exit;
 use crate::output;
@@ -54,7 +54,7 @@ pub async fn run(command: Command, place: &Place) -> anyhow::Result<Exit> {
     match command {
         Command::Create(args) => create(args, &client).await?,
         Command::Void(VoidArgs { service, why }) => {
-            client.void_service_tokens(&service, &VoidServiceTokens { actor: actor(), reason: why.reason }).await?;
+            client.void_service_tokens(&service, &Act { actor: actor(), reason: why.reason }).await?;
             output::line(&format!("the tokens of {service} that were made until now are void"))?;
         }
     }

@@ -8,7 +8,7 @@ use clap::Subcommand;
 
 use super::arguments::{Why, actor, duration};
 use crate::assemble::Place;
-use crate::control::api::{DeregisterInstance, InstanceEntry, RegisterInstance, ServiceDetail, ServiceEntry};
+use crate::control::api::{Act, InstanceEntry, RegisterInstance, ServiceDetail, ServiceEntry};
 use crate::control::client::Client;
 use crate::exit::Exit;
 use crate::output;
@@ -130,7 +130,7 @@ pub async fn run(command: Command, place: &Place) -> anyhow::Result<Exit> {
             output::line(&client.register_instance(&name, &register).await?.id)?;
         }
         Command::Deregister(DeregisterArgs { instance: InstanceArgs { name, id }, why }) => {
-            let act = DeregisterInstance { actor: actor(), reason: why.reason };
+            let act = Act { actor: actor(), reason: why.reason };
             client.deregister_instance(&name, &id, &act).await?;
         }
         Command::Renew(InstanceArgs { name, id }) => client.renew_instance(&name, &id).await?,

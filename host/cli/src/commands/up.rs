@@ -10,7 +10,7 @@ use arc_swap::ArcSwapOption;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use weft_core::manifest::{Component, Manifest, RateLimits, Variables};
+use weft_core::manifest::{Manifest, RateLimits, Variables};
 use weft_gateway::{
     About, ApiKeys, AuthSettings, Gateway, HealthCheck, Limits, Listeners, Policy, Revocations, RouteTable, Settings,
     bind,
@@ -144,10 +144,9 @@ fn edge(host: &Arc<Host>, api_keys: Option<Arc<Keyring>>, no_rate_limits: bool) 
     let auth = auth(host, &manifest, &variables, api_keys)?;
     let application =
         About { name: manifest.application.name.to_string(), version: manifest.application.version.to_string() };
-    let clients_identity = manifest.auth.is_none() && !manifest.components.values().any(Component::is_weft);
     let limits = Limits::from(&manifest.gateway);
     let rate_limits = rate_limits(&manifest, no_rate_limits);
-    let policy = Policy::from(&manifest.gateway);
+    let policy = Policy::of(&manifest);
     let overload = manifest.gateway.overload;
     let push = manifest.gateway.push.as_ref().map(|_| parts.push.clone());
     let shared_limits = parts.shared_limits.clone();
@@ -155,18 +154,8 @@ fn edge(host: &Arc<Host>, api_keys: Option<Arc<Keyring>>, no_rate_limits: bool) 
     let data = &parts.place.data;
     let decisions = DecisionLog::open(data, parts.clock.clone());
     let decisions = Some(decisions.with_context(|| format!("cannot open the audit log in {}", data.display()))?);
-    let settings = Settings {
-        limits,
-        policy,
-        clients_identity,
-        application,
-        push,
-        rate_limits,
-        overload,
-        shared_limits,
-        answers,
-        decisions,
-    };
+    let settings =
+        Settings { limits, policy, application, push, rate_limits, overload, shared_limits, answers, decisions };
     let checks: Vec<Arc<dyn HealthCheck>> =
         vec![Arc::new(JournalHealth(parts.sagas.clone())), Arc::new(BrokerHealth(parts.broker.clone()))];
     let upstream = Upstream::new(parts.engine.clone(), parts.mesh.clone());

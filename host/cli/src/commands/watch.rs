@@ -111,9 +111,9 @@ impl Following {
             }
             None => edge.deploy(routes, &rate_limits)?,
         }
-        let gateway = &host.manifest().gateway;
-        edge.set_policy(Policy::from(gateway));
-        edge.set_limits(Limits::from(gateway), &gateway.overload);
+        let manifest = host.manifest();
+        edge.set_policy(Policy::of(&manifest));
+        edge.set_limits(Limits::from(&manifest.gateway), &manifest.gateway.overload);
         host.run_schedules();
         host.serve_subscriptions().await?;
         host.serve_projections().await

@@ -22,9 +22,9 @@ use weft_engine::{InvokeAnswer, JobEnd};
 
 pub use gateway::{
     ApiKeyEntry, LimitReport, LimitedCaller, MadeApiKey, MadeServiceToken, NewApiKey, NewServiceToken, OverloadClass,
-    OverloadReport, OverloadRoute, RevokeApiKey, VoidServiceTokens,
+    OverloadReport, OverloadRoute,
 };
-pub use mesh::{AddFault, BreakerAct, BreakerChange, BreakerEntry, Cleared, FaultEntry};
+pub use mesh::{AddFault, BreakerChange, BreakerEntry, Cleared, FaultEntry};
 pub use messaging::{
     DeadLetterEntry, DeadLetterOrder, EventEntry, EventList, NewEvent, Publish, Published, Reached, SubscriptionEntry,
     SubscriptionOrder,
@@ -33,8 +33,21 @@ pub use orders::{Begun, Migrated, Order, Ordered, Resolve, Signal, Start};
 pub use projections::{ProjectionEntry, ProjectionOrder, RebuildEntry};
 pub use sagas::{Saga, SagaAttempt, SagaEntry, SagaList, SagaOrder, SagaStep, SagaWait, Timeline, Transition};
 pub use schemas::{Deprecate, DeprecatedField, RegisterSchema, SchemaEntry, SchemaVersion, SetMode};
-pub use services::{DeregisterInstance, InstanceEntry, RegisterInstance, ServiceDetail, ServiceEntry, ServiceList};
+pub use services::{InstanceEntry, RegisterInstance, ServiceDetail, ServiceEntry, ServiceList};
 pub use versions::{DeployVersion, MirrorEntry, OrderVersion, Trial, VersionEntry, VersionOrder};
+
+/// Who does something and why, where there is nothing more to say: `POST /v1/breakers/{component}/{open|close|reset}`,
+/// `DELETE /v1/faults`, `DELETE /v1/services/{name}/instances/{id}`, `POST /v1/api-keys/{id}/revoke`,
+/// `POST /v1/service-tokens/{service}/void`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Act {
+    /// Who does it, such as `ada@local`.
+    pub actor: String,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+}
 
 /// `GET /v1/info`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]

@@ -12,6 +12,11 @@ use super::source::Files;
 
 /// Longest URL, in bytes.
 const MAX_URL_BYTES: usize = 2048;
+/// How far clocks may differ if it is not said, in seconds.
+const DEFAULT_LEEWAY_S: u32 = 30;
+/// The claims that say more of a caller if it is not said which.
+const TIER_CLAIM: &str = "tier";
+const TENANT_CLAIM: &str = "tenant";
 /// Files of policies, and the bytes of each.
 const MAX_POLICY_FILES: usize = 16;
 const MAX_POLICY_BYTES: u64 = 256 * 1024;
@@ -66,10 +71,28 @@ pub enum KeySource {
 }
 
 impl Auth {
+    /// Tokens of this issuer for this audience, signed by one of these keys, and nothing else said.
+    #[must_use]
+    pub fn new(issuer: &str, audience: &str, keys: Vec<Located<KeySource>>) -> Self {
+        Self {
+            issuer: issuer.into(),
+            audience: audience.into(),
+            leeway_s: DEFAULT_LEEWAY_S,
+            keys,
+            revocations: None,
+            api_keys: false,
+            audit_allowed: false,
+            policies: Vec::new(),
+            tier_claim: TIER_CLAIM.into(),
+            tenant_claim: TENANT_CLAIM.into(),
+            line: 0,
+        }
+    }
+
     pub(super) fn read(section: Section<'_>, files: &Files) -> Self {
         let text = |key| section.required_string(key).map(|text| text.value).unwrap_or_default();
         let (issuer, audience) = (text("issuer"), text("audience"));
-        let leeway_s = section.number("leeway_s", 0..=300, 30);
+        let leeway_s = section.number("leeway_s", 0..=300, DEFAULT_LEEWAY_S);
         let entries = section.get("keys").and_then(|entry| entry.items()).unwrap_or_default();
         if entries.is_empty() || entries.len() > 16 {
             section.report_with_help(
@@ -84,12 +107,9 @@ impl Auth {
             section.report(store.line, format!("`revocations`: {:?} is no label of a key-value store", &*store.value));
         }
         let claim = |key, default: &str| section.string(key).map_or_else(|| default.into(), |claim| claim.value);
-        let (tier_claim, tenant_claim) = (claim("tier_claim", "tier"), claim("tenant_claim", "tenant"));
+        let (tier_claim, tenant_claim) = (claim("tier_claim", TIER_CLAIM), claim("tenant_claim", TENANT_CLAIM));
         let auth = Self {
-            issuer,
-            audience,
             leeway_s,
-            keys,
             revocations,
             api_keys: section.flag("api_keys", false),
             audit_allowed: section.flag("audit_allowed", false),
@@ -97,6 +117,7 @@ impl Auth {
             tier_claim,
             tenant_claim,
             line: section.line,
+            ..Self::new(&issuer, &audience, keys)
         };
         section.finish();
         auth

@@ -86,6 +86,23 @@ pub enum AuthError {
 }
 
 impl AuthSettings {
+    /// Tokens of this issuer for this audience, signed by one of these keys, and nothing else said.
+    #[must_use]
+    pub fn new(issuer: &str, audience: &str, keys: KeySet) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            audience: audience.to_owned(),
+            leeway_s: 30,
+            keys,
+            remote: None,
+            revocations: None,
+            api_keys: None,
+            audit_allowed: false,
+            policies: Policies::default(),
+            claims: ClaimNames::default(),
+        }
+    }
+
     /// Whether nobody can sign.
     pub(crate) fn is_without_keys(&self) -> bool {
         self.keys.is_empty() && self.remote.is_none()
@@ -121,13 +138,19 @@ impl AuthSettings {
             };
             added.map_err(|source| AuthError::Key { line, source })?;
         }
-        let (issuer, audience) = (auth.issuer.to_string(), auth.audience.to_string());
         let remote = (!urls.is_empty()).then_some(RemoteKeys { urls, fetch });
         let claims = ClaimNames { tier: auth.tier_claim.to_string(), tenant: auth.tenant_claim.to_string() };
-        let leeway_s = auth.leeway_s.into();
-        let audit_allowed = auth.audit_allowed;
         let policies = Policies::read(auth).map_err(AuthError::Policies)?;
-        Ok(Self { issuer, audience, leeway_s, keys, remote, revocations, api_keys, audit_allowed, policies, claims })
+        Ok(Self {
+            leeway_s: auth.leeway_s.into(),
+            remote,
+            revocations,
+            api_keys,
+            audit_allowed: auth.audit_allowed,
+            policies,
+            claims,
+            ..Self::new(&auth.issuer, &auth.audience, keys)
+        })
     }
 }
 
@@ -154,19 +177,7 @@ mod tests {
     }
 
     fn auth(source: KeySource) -> manifest::Auth {
-        manifest::Auth {
-            issuer: "i".into(),
-            audience: "a".into(),
-            leeway_s: 30,
-            keys: vec![Located::new(source, 7)],
-            revocations: None,
-            api_keys: false,
-            audit_allowed: false,
-            policies: Vec::new(),
-            tier_claim: "tier".into(),
-            tenant_claim: "tenant".into(),
-            line: 1,
-        }
+        manifest::Auth::new("i", "a", vec![Located::new(source, 7)])
     }
 
     fn read_auth(source: KeySource, value: Option<&str>) -> Result<AuthSettings, AuthError> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use weft_core::answers::AnswerBounds;
-use weft_core::manifest;
+use weft_core::manifest::{self, Component, Manifest};
 
 pub(crate) use browser::Https;
 pub(crate) use cors::{Cors, add_vary};
@@ -29,6 +29,18 @@ pub struct Policy {
     /// Who may join which channels, and how connections are kept.
     pub(crate) push: Option<manifest::Push>,
     pub(crate) kept: Kept,
+    /// Whether headers that say who a user or a service is (`x-user-*`, `x-service-*`) are a client's to send: in an application
+    /// that asks nobody who they are, and knows nothing of Weft, they mean whatever it likes. Otherwise they are dropped.
+    pub(crate) clients_identity: bool,
+}
+
+impl Policy {
+    /// The rules of a manifest.
+    #[must_use]
+    pub fn of(manifest: &Manifest) -> Self {
+        let knows_us = manifest.components.values().any(Component::is_weft);
+        Self { clients_identity: manifest.auth.is_none() && !knows_us, ..Self::from(&manifest.gateway) }
+    }
 }
 
 /// Which answers are kept for repeated requests, and how long.
@@ -55,6 +67,7 @@ impl From<&manifest::Gateway> for Policy {
             compression: gateway.compression.as_ref().map(Compression::new),
             push: gateway.push.clone(),
             kept: Kept::from(&gateway.idempotency),
+            clients_identity: false,
         }
     }
 }
@@ -71,5 +84,27 @@ impl From<&manifest::Idempotency> for Kept {
                 bytes_of_owner: idempotency.max_caller_bytes,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn who_a_client_is_is_its_own_to_say_where_nobody_asks() {
+        let clients = |rest: &str| {
+            let text = format!(
+                "spin_manifest_version = 2\n[application]\nname = \"x\"\n[variables]\nkey = {{ default = \"\" }}\n\
+                 [[trigger.http]]\nroute = \"/a\"\ncomponent = \"a\"\n[component.a]\nsource = \"a.wasm\"\n{rest}"
+            );
+            Policy::of(&Manifest::parse(Path::new("spin.toml"), &text).unwrap()).clients_identity
+        };
+        assert!(clients(""));
+        assert!(!clients("[component.a.tool.weft]\n"));
+        let auth = "issuer = \"i\"\naudience = \"a\"\nkeys = [{ variable = \"key\" }]\n";
+        assert!(!clients(&format!("[application.tool.weft.auth]\n{auth}")));
     }
 }

@@ -52,7 +52,7 @@ where
 
     fn call(&mut self, mut exchange: Exchange) -> Self::Future {
         let record = &exchange.record;
-        let trust = Trust { peer: record.peer.trusted, identity: record.shared.clients_identity };
+        let trust = Trust { peer: record.peer.trusted, identity: record.policy.clients_identity };
         strip(&mut exchange.head.headers, trust);
         self.inner.call(exchange)
     }

@@ -70,25 +70,3 @@ pub struct MadeServiceToken {
     /// When it ends, in milliseconds since the Unix epoch.
     pub expires_ms: u64,
 }
-
-/// `POST /v1/service-tokens/{service}/void`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct VoidServiceTokens {
-    /// Who does it, such as `ada@local`.
-    pub actor: String,
-    /// Why.
-    #[serde(default)]
-    pub reason: String,
-}
-
-/// `POST /v1/api-keys/{id}/revoke`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct RevokeApiKey {
-    /// Who does it, such as `ada@local`.
-    pub actor: String,
-    /// Why.
-    #[serde(default)]
-    pub reason: String,
-}

@@ -70,17 +70,6 @@ pub struct BreakerChange {
     pub to: String,
 }
 
-/// `POST /v1/breakers/{component}/{order}`: by whom. The order is `open`, `close` or `reset`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct BreakerAct {
-    /// Who does it, such as `ada@local`.
-    pub actor: String,
-    /// Why.
-    #[serde(default)]
-    pub reason: String,
-}
-
 /// One entry of `GET /v1/faults`, and the fault of [`AddFault`].
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]

@@ -222,17 +222,6 @@ impl RegisterInstance {
     }
 }
 
-/// `DELETE /v1/services/{name}/instances/{id}`: by whom.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeregisterInstance {
-    /// Who does it.
-    pub actor: String,
-    /// Why.
-    #[serde(default)]
-    pub reason: String,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,8 +5,7 @@ use hyper::Method;
 use weft_core::push::PushStatus;
 
 use super::super::api::{
-    ApiKeyEntry, LimitReport, MadeApiKey, MadeServiceToken, NewApiKey, NewServiceToken, OverloadReport, RevokeApiKey,
-    VoidServiceTokens,
+    Act, ApiKeyEntry, LimitReport, MadeApiKey, MadeServiceToken, NewApiKey, NewServiceToken, OverloadReport,
 };
 use super::{ANSWER_TIMEOUT, Client, escaped};
 
@@ -63,7 +62,7 @@ impl Client {
     ///
     /// # Errors
     /// If the application keeps nowhere what is void, or no answer.
-    pub async fn void_service_tokens(&self, service: &str, void: &VoidServiceTokens) -> anyhow::Result<()> {
+    pub async fn void_service_tokens(&self, service: &str, void: &Act) -> anyhow::Result<()> {
         let path = format!("/v1/service-tokens/{}/void", escaped(service));
         self.exchange(Method::POST, &path, serde_json::to_vec(void)?, ANSWER_TIMEOUT).await
     }
@@ -72,7 +71,7 @@ impl Client {
     ///
     /// # Errors
     /// If there is none of that id, it cannot be taken out, or no answer.
-    pub async fn revoke_api_key(&self, id: &str, revoke: &RevokeApiKey) -> anyhow::Result<ApiKeyEntry> {
+    pub async fn revoke_api_key(&self, id: &str, revoke: &Act) -> anyhow::Result<ApiKeyEntry> {
         let path = format!("/v1/api-keys/{}/revoke", escaped(id));
         self.exchange(Method::POST, &path, serde_json::to_vec(revoke)?, ANSWER_TIMEOUT).await
     }

@@ -2,7 +2,7 @@
 
 use hyper::Method;
 
-use super::super::api::{AddFault, BreakerAct, BreakerChange, BreakerEntry, Cleared, FaultEntry};
+use super::super::api::{Act, AddFault, BreakerChange, BreakerEntry, Cleared, FaultEntry};
 use super::{ANSWER_TIMEOUT, Client, escaped_id};
 
 impl Client {
@@ -26,7 +26,7 @@ impl Client {
     ///
     /// # Errors
     /// If there is none, or no answer.
-    pub async fn order_breaker(&self, component: &str, order: &str, act: &BreakerAct) -> anyhow::Result<()> {
+    pub async fn order_breaker(&self, component: &str, order: &str, act: &Act) -> anyhow::Result<()> {
         let path = format!("/v1/breakers/{}/{order}", escaped_id(component));
         self.exchange(Method::POST, &path, serde_json::to_vec(act)?, ANSWER_TIMEOUT).await
     }
@@ -51,7 +51,7 @@ impl Client {
     ///
     /// # Errors
     /// If the host does not answer.
-    pub async fn clear_faults(&self, act: &BreakerAct) -> anyhow::Result<Cleared> {
+    pub async fn clear_faults(&self, act: &Act) -> anyhow::Result<Cleared> {
         self.exchange(Method::DELETE, "/v1/faults", serde_json::to_vec(act)?, ANSWER_TIMEOUT).await
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hyper::Method;
 
-use super::super::api::{DeregisterInstance, InstanceEntry, RegisterInstance, ServiceDetail, ServiceList};
+use super::super::api::{Act, InstanceEntry, RegisterInstance, ServiceDetail, ServiceList};
 use super::{ANSWER_TIMEOUT, Client, escaped, query};
 
 /// A change that is waited for: after this index, for so long at most.
@@ -53,7 +53,7 @@ impl Client {
     ///
     /// # Errors
     /// If there is none, or no answer.
-    pub async fn deregister_instance(&self, name: &str, id: &str, act: &DeregisterInstance) -> anyhow::Result<()> {
+    pub async fn deregister_instance(&self, name: &str, id: &str, act: &Act) -> anyhow::Result<()> {
         let path = format!("/v1/services/{}/instances/{}", escaped(name), escaped(id));
         self.exchange(Method::DELETE, &path, serde_json::to_vec(act)?, ANSWER_TIMEOUT).await
     }

@@ -9,8 +9,7 @@ use weft_core::push::PushStatus;
 use weft_telemetry::audit::Action;
 
 use super::super::api::{
-    ApiKeyEntry, LimitReport, MadeApiKey, MadeServiceToken, NewApiKey, NewServiceToken, OverloadReport, Problem,
-    RevokeApiKey, VoidServiceTokens,
+    Act, ApiKeyEntry, LimitReport, MadeApiKey, MadeServiceToken, NewApiKey, NewServiceToken, OverloadReport, Problem,
 };
 use super::super::server::{GatewayOperations, problem};
 use super::Running;
@@ -66,10 +65,10 @@ impl GatewayOperations for Running {
         })
     }
 
-    fn revoke_api_key(&self, id: String, revoke: RevokeApiKey) -> BoxFuture<'_, Result<ApiKeyEntry, Problem>> {
+    fn revoke_api_key(&self, id: String, revoke: Act) -> BoxFuture<'_, Result<ApiKeyEntry, Problem>> {
         let (keyring, audit) = (self.keyring(), self.audit.clone());
         to_its_end(async move {
-            let RevokeApiKey { actor, reason } = revoke;
+            let Act { actor, reason } = revoke;
             let revoked = keyring?.revoke(&id).await;
             let detail = revoked.as_ref().map_or_else(|_| id.clone(), |entry| format!("{id} {}", told(entry)));
             let action = Action { actor, action: "revoke api key".to_owned(), detail, reason, ..Action::default() };
@@ -91,10 +90,10 @@ impl GatewayOperations for Running {
         })
     }
 
-    fn void_service_tokens(&self, service: String, void: VoidServiceTokens) -> BoxFuture<'_, Result<(), Problem>> {
+    fn void_service_tokens(&self, service: String, void: Act) -> BoxFuture<'_, Result<(), Problem>> {
         let (host, audit) = (self.host.clone(), self.audit.clone());
         to_its_end(async move {
-            let VoidServiceTokens { actor, reason } = void;
+            let Act { actor, reason } = void;
             let voided = match tokens(&host) {
                 Ok(tokens) => tokens.void(&service, host.parts().clock.now_ms()).await,
                 Err(error) => Err(error),

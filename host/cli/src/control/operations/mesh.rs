@@ -9,7 +9,7 @@ use tokio::sync::broadcast::error::RecvError;
 use weft_mesh::{BreakerOrder, OrderError};
 use weft_telemetry::audit::Action;
 
-use super::super::api::{AddFault, BreakerAct, BreakerChange, BreakerEntry, Cleared, FaultEntry, Problem};
+use super::super::api::{Act, AddFault, BreakerChange, BreakerEntry, Cleared, FaultEntry, Problem};
 use super::super::server::{MeshOperations, problem};
 use super::Running;
 use super::audited::{audited, to_its_end};
@@ -38,12 +38,7 @@ impl MeshOperations for Running {
         changes.boxed()
     }
 
-    fn order_breaker(
-        &self,
-        component: String,
-        order: BreakerOrder,
-        act: BreakerAct,
-    ) -> BoxFuture<'_, Result<(), Problem>> {
+    fn order_breaker(&self, component: String, order: BreakerOrder, act: Act) -> BoxFuture<'_, Result<(), Problem>> {
         let (mesh, audit) = (self.host.parts().mesh.clone(), self.audit.clone());
         to_its_end(async move {
             let name = match order {
@@ -83,7 +78,7 @@ impl MeshOperations for Running {
         })
     }
 
-    fn clear_faults(&self, act: BreakerAct) -> BoxFuture<'_, Result<Cleared, Problem>> {
+    fn clear_faults(&self, act: Act) -> BoxFuture<'_, Result<Cleared, Problem>> {
         let (mesh, audit) = (self.host.parts().mesh.clone(), self.audit.clone());
         to_its_end(async move {
             let cleared = mesh.clear_faults();

@@ -6,9 +6,7 @@ use hyper::StatusCode;
 use weft_mesh::{InstanceFilter, RegistryError, WHOLE};
 use weft_telemetry::audit::Action;
 
-use super::super::api::{
-    DeregisterInstance, InstanceEntry, Problem, RegisterInstance, ServiceDetail, ServiceEntry, ServiceList,
-};
+use super::super::api::{Act, InstanceEntry, Problem, RegisterInstance, ServiceDetail, ServiceEntry, ServiceList};
 use super::super::server::{ServiceOperations, Since, problem};
 use super::Running;
 use super::audited::{audited, to_its_end};
@@ -62,14 +60,14 @@ impl ServiceOperations for Running {
         })
     }
 
-    fn deregister(&self, name: String, id: String, act: DeregisterInstance) -> BoxFuture<'_, Result<(), Problem>> {
+    fn deregister(&self, name: String, id: String, act: Act) -> BoxFuture<'_, Result<(), Problem>> {
         let (host, audit) = (self.host.clone(), self.audit.clone());
         to_its_end(async move {
             let done = match not_a_function(&host, &name) {
                 Ok(()) => host.parts().external.deregister(&name, &id).await.map(drop).map_err(not_kept),
                 Err(problem) => Err(problem),
             };
-            let DeregisterInstance { actor, reason } = act;
+            let Act { actor, reason } = act;
             let (action, detail) = ("deregister instance".to_owned(), format!("{name} {id}"));
             audited(&audit, Action { actor, action, detail, reason, ..Action::default() }, done).await
         })

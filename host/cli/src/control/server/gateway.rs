@@ -7,8 +7,7 @@ use hyper::{Method, Request, Response};
 use weft_core::push::PushStatus;
 
 use super::super::api::{
-    ApiKeyEntry, LimitReport, MadeApiKey, MadeServiceToken, NewApiKey, NewServiceToken, OverloadReport, Problem,
-    RevokeApiKey, VoidServiceTokens,
+    Act, ApiKeyEntry, LimitReport, MadeApiKey, MadeServiceToken, NewApiKey, NewServiceToken, OverloadReport, Problem,
 };
 use super::{Body, Query, body, decoded, json, named, nothing_at, parsed};
 
@@ -33,11 +32,11 @@ pub trait GatewayOperations: Send + Sync + 'static {
     /// Makes a key. It is kept, and in the audit log, when this answers.
     fn create_api_key(&self, wanted: NewApiKey) -> BoxFuture<'_, Result<MadeApiKey, Problem>>;
     /// Ends a key, at once and for good. 404 if there is no such key.
-    fn revoke_api_key(&self, id: String, revoke: RevokeApiKey) -> BoxFuture<'_, Result<ApiKeyEntry, Problem>>;
+    fn revoke_api_key(&self, id: String, revoke: Act) -> BoxFuture<'_, Result<ApiKeyEntry, Problem>>;
     /// Makes a token of a service. It is in the audit log when this answers. 409 if the host has no key to sign with.
     fn create_service_token(&self, wanted: NewServiceToken) -> BoxFuture<'_, Result<MadeServiceToken, Problem>>;
     /// Voids the tokens of a service that were made until now. 409 if the application keeps nowhere what is void.
-    fn void_service_tokens(&self, service: String, void: VoidServiceTokens) -> BoxFuture<'_, Result<(), Problem>>;
+    fn void_service_tokens(&self, service: String, void: Act) -> BoxFuture<'_, Result<(), Problem>>;
 }
 
 /// Answers a request for `limits`, `overload`, `push`, or `api-keys` or `service-tokens` and what is below these.
@@ -65,7 +64,7 @@ pub(super) async fn route(
         }
         (&Method::POST, ["api-keys", id, "revoke"]) => {
             let id = decoded(id)?;
-            let revoke: RevokeApiKey = parsed(&body(request).await?, "revocation")?;
+            let revoke: Act = parsed(&body(request).await?, "revocation")?;
             named(&revoke.actor)?;
             Ok(json(&gateway.revoke_api_key(id, revoke).await?))
         }
@@ -76,7 +75,7 @@ pub(super) async fn route(
         }
         (&Method::POST, ["service-tokens", service, "void"]) => {
             let service = decoded(service)?;
-            let void: VoidServiceTokens = parsed(&body(request).await?, "voiding")?;
+            let void: Act = parsed(&body(request).await?, "voiding")?;
             named(&void.actor)?;
             Ok(json(&gateway.void_service_tokens(service, void).await?))
         }

@@ -7,7 +7,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use weft_mesh::BreakerOrder;
 
-use super::super::api::{AddFault, BreakerAct, BreakerChange, BreakerEntry, Cleared, FaultEntry, Problem};
+use super::super::api::{Act, AddFault, BreakerChange, BreakerEntry, Cleared, FaultEntry, Problem};
 use super::{Body, bad, body, decoded, json, lines, named, nothing_at, parsed, problem};
 
 /// What a host can be asked about its mesh.
@@ -18,18 +18,13 @@ pub trait MeshOperations: Send + Sync + 'static {
     fn breaker_changes(&self) -> BoxStream<'static, BreakerChange>;
     /// Does something to a breaker. It is in the audit log when this answers. 404 if there is no such component, 409 if it has no
     /// breaker.
-    fn order_breaker(
-        &self,
-        component: String,
-        order: BreakerOrder,
-        act: BreakerAct,
-    ) -> BoxFuture<'_, Result<(), Problem>>;
+    fn order_breaker(&self, component: String, order: BreakerOrder, act: Act) -> BoxFuture<'_, Result<(), Problem>>;
     /// The faults that the manifest declares, then those by hand.
     fn faults(&self) -> Vec<FaultEntry>;
     /// Makes calls fail on purpose. 400 if the fault makes no sense, 409 if there are too many.
     fn add_fault(&self, add: AddFault) -> BoxFuture<'_, Result<(), Problem>>;
     /// Takes away the faults by hand.
-    fn clear_faults(&self, act: BreakerAct) -> BoxFuture<'_, Result<Cleared, Problem>>;
+    fn clear_faults(&self, act: Act) -> BoxFuture<'_, Result<Cleared, Problem>>;
 }
 
 /// Answers a request for a path below `/v1`, which begins with `breakers` or `faults`.
@@ -52,7 +47,7 @@ pub(super) async fn route(
                     return Err(problem(StatusCode::NOT_FOUND, text));
                 }
             };
-            let act: BreakerAct = parsed(&body(request).await?, "order")?;
+            let act: Act = parsed(&body(request).await?, "order")?;
             named(&act.actor)?;
             Ok(json(&mesh.order_breaker(component, order, act).await?))
         }
@@ -64,7 +59,7 @@ pub(super) async fn route(
             Ok(json(&mesh.add_fault(add).await?))
         }
         (&Method::DELETE, ["faults"]) => {
-            let act: BreakerAct = parsed(&body(request).await?, "order")?;
+            let act: Act = parsed(&body(request).await?, "order")?;
             named(&act.actor)?;
             Ok(json(&mesh.clear_faults(act).await?))
         }

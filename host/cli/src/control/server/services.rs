@@ -9,7 +9,7 @@ use hyper::{Method, Request, Response};
 
 use weft_mesh::InstanceFilter;
 
-use super::super::api::{DeregisterInstance, InstanceEntry, Problem, RegisterInstance, ServiceDetail, ServiceList};
+use super::super::api::{Act, InstanceEntry, Problem, RegisterInstance, ServiceDetail, ServiceList};
 use super::{Body, MAX_CALL_MS, Query, bad, body, decoded, json, named, nothing_at, parsed};
 
 /// How long a change is waited for if it is not said, in milliseconds.
@@ -39,7 +39,7 @@ pub trait ServiceOperations: Send + Sync + 'static {
     /// registered, 400 if it makes no sense.
     fn register(&self, name: String, register: RegisterInstance) -> BoxFuture<'_, Result<InstanceEntry, Problem>>;
     /// Takes a registered instance out. As [`Self::register`].
-    fn deregister(&self, name: String, id: String, act: DeregisterInstance) -> BoxFuture<'_, Result<(), Problem>>;
+    fn deregister(&self, name: String, id: String, act: Act) -> BoxFuture<'_, Result<(), Problem>>;
     /// Says that a registered instance is there still. 404 if it is not, 409 if it needs no renewal.
     fn renew(&self, name: String, id: String) -> BoxFuture<'_, Result<(), Problem>>;
 }
@@ -72,7 +72,7 @@ pub(super) async fn route(
         }
         (&Method::DELETE, [name, "instances", id]) => {
             let (name, id) = (decoded(name)?, decoded(id)?);
-            let act: DeregisterInstance = parsed(&body(request).await?, "order")?;
+            let act: Act = parsed(&body(request).await?, "order")?;
             named(&act.actor)?;
             Ok(json(&services.deregister(name, id, act).await?))
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use weft_core::manifest::{Access, Callers, Located};
+use weft_core::manifest::{Access, Callers};
 
 use super::super::identity::Claims;
 use super::super::{ApiKey, ClaimNames};
@@ -31,19 +31,7 @@ fn auth(policies: &[&str]) -> Auth {
         path: PathBuf::from(format!("policies/{number}.cedar")),
         text: Arc::from(*text),
     };
-    Auth {
-        issuer: "i".into(),
-        audience: "a".into(),
-        leeway_s: 30,
-        keys: Vec::<Located<weft_core::manifest::KeySource>>::new(),
-        revocations: None,
-        api_keys: false,
-        audit_allowed: false,
-        policies: files.map(file).collect(),
-        tier_claim: "tier".into(),
-        tenant_claim: "tenant".into(),
-        line: 3,
-    }
+    Auth { policies: files.map(file).collect(), line: 3, ..Auth::new("i", "a", Vec::new()) }
 }
 
 fn route(text: &str) -> Route {

@@ -4,8 +4,7 @@ use weft_core::push::PushStatus;
 
 use super::*;
 use crate::control::api::{
-    ApiKeyEntry, LimitReport, MadeApiKey, MadeServiceToken, NewApiKey, NewServiceToken, OverloadReport, RevokeApiKey,
-    VoidServiceTokens,
+    Act, ApiKeyEntry, LimitReport, MadeApiKey, MadeServiceToken, NewApiKey, NewServiceToken, OverloadReport,
 };
 
 impl GatewayOperations for Fake {
@@ -35,7 +34,7 @@ impl GatewayOperations for Fake {
         Box::pin(async { Ok(MadeApiKey { key: "weft_x".to_owned(), entry }) })
     }
 
-    fn revoke_api_key(&self, id: String, revoke: RevokeApiKey) -> BoxFuture<'_, Result<ApiKeyEntry, Problem>> {
+    fn revoke_api_key(&self, id: String, revoke: Act) -> BoxFuture<'_, Result<ApiKeyEntry, Problem>> {
         self.note(format!("revoke {id} by {}", revoke.actor));
         Box::pin(async { Ok(ApiKeyEntry::default()) })
     }
@@ -46,7 +45,7 @@ impl GatewayOperations for Fake {
         Box::pin(async move { Ok(MadeServiceToken { token: wanted.service, expires_ms }) })
     }
 
-    fn void_service_tokens(&self, service: String, void: VoidServiceTokens) -> BoxFuture<'_, Result<(), Problem>> {
+    fn void_service_tokens(&self, service: String, void: Act) -> BoxFuture<'_, Result<(), Problem>> {
         self.note(format!("void {service} by {}", void.actor));
         Box::pin(async { Ok(()) })
     }
@@ -74,7 +73,7 @@ async fn limits_and_keys_are_asked_for_and_keys_made_and_ended() {
     };
     let made = client.create_api_key(&wanted).await.unwrap();
     assert_eq!((made.key.as_str(), made.entry.owner.as_str()), ("weft_x", "u1"));
-    let mut revoke = RevokeApiKey { actor: "ada@local".to_owned(), reason: String::new() };
+    let mut revoke = Act { actor: "ada@local".to_owned(), reason: String::new() };
     client.revoke_api_key("k/1", &revoke).await.unwrap();
     assert_eq!(server.asked(), ["limits 7", "push 3", "key of u1 by ada@local", "revoke k/1 by ada@local"]);
     // Whoever does it has to say who they are.
@@ -97,7 +96,7 @@ async fn tokens_of_services_are_made_and_voided() {
     };
     let made = client.create_service_token(&wanted).await.unwrap();
     assert_eq!((made.token.as_str(), made.expires_ms), ("grading", 5_000));
-    let mut void = VoidServiceTokens { actor: "ada@local".to_owned(), reason: String::new() };
+    let mut void = Act { actor: "ada@local".to_owned(), reason: String::new() };
     client.void_service_tokens("a/b", &void).await.unwrap();
     assert_eq!(server.asked(), ["token of grading by ada@local", "void a/b by ada@local"]);
     (wanted.actor, void.actor) = (String::new(), String::new());

@@ -3,7 +3,7 @@
 use weft_mesh::BreakerOrder;
 
 use super::*;
-use crate::control::api::{AddFault, BreakerAct, BreakerChange, BreakerEntry, Cleared, FaultEntry};
+use crate::control::api::{Act, AddFault, BreakerChange, BreakerEntry, Cleared, FaultEntry};
 
 impl MeshOperations for Fake {
     fn breakers(&self) -> Vec<BreakerEntry> {
@@ -17,12 +17,7 @@ impl MeshOperations for Fake {
         futures::stream::iter([change]).boxed()
     }
 
-    fn order_breaker(
-        &self,
-        component: String,
-        order: BreakerOrder,
-        act: BreakerAct,
-    ) -> BoxFuture<'_, Result<(), Problem>> {
+    fn order_breaker(&self, component: String, order: BreakerOrder, act: Act) -> BoxFuture<'_, Result<(), Problem>> {
         self.note(format!("{order:?} {component} by {}", act.actor));
         Box::pin(async { Ok(()) })
     }
@@ -36,7 +31,7 @@ impl MeshOperations for Fake {
         Box::pin(async { Ok(()) })
     }
 
-    fn clear_faults(&self, act: BreakerAct) -> BoxFuture<'_, Result<Cleared, Problem>> {
+    fn clear_faults(&self, act: Act) -> BoxFuture<'_, Result<Cleared, Problem>> {
         self.note(format!("clear by {}", act.actor));
         Box::pin(async { Ok(Cleared { cleared: 2 }) })
     }
@@ -54,12 +49,12 @@ async fn breakers_are_ordered_by_component() {
     };
     client.watch_breakers(take).await.unwrap();
     assert_eq!(changes, ["open"]);
-    let act = BreakerAct { actor: "ada@local".to_owned(), reason: String::new() };
+    let act = Act { actor: "ada@local".to_owned(), reason: String::new() };
     client.order_breaker("courses-seats", "open", &act).await.unwrap();
     assert_eq!(*server.asked(), ["Open courses-seats by ada@local"]);
     let error = client.order_breaker("courses-seats", "polish", &act).await.unwrap_err();
     assert!(error.to_string().contains("there are open, close and reset"), "{error}");
-    let nobody = BreakerAct { actor: String::new(), ..act };
+    let nobody = Act { actor: String::new(), ..act };
     assert!(client.order_breaker("c", "open", &nobody).await.unwrap_err().to_string().contains("actor"));
     assert!(server.asked().is_empty(), "what is refused is not asked");
 }
@@ -82,6 +77,6 @@ async fn faults_that_make_no_sense_are_refused() {
         assert!(error.to_string().contains(says), "{error}");
     }
     assert!(server.asked().is_empty(), "what is refused is not asked");
-    let act = BreakerAct { actor: "ada@local".to_owned(), reason: String::new() };
+    let act = Act { actor: "ada@local".to_owned(), reason: String::new() };
     assert_eq!(client.clear_faults(&act).await.unwrap().cleared, 2);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use weft_mesh::InstanceFilter;
 
 use super::*;
-use crate::control::api::{DeregisterInstance, InstanceEntry, RegisterInstance, ServiceDetail, ServiceList};
+use crate::control::api::{Act, InstanceEntry, RegisterInstance, ServiceDetail, ServiceList};
 
 impl ServiceOperations for Fake {
     fn list(&self, since: Option<Since>) -> BoxFuture<'_, Result<ServiceList, Problem>> {
@@ -28,7 +28,7 @@ impl ServiceOperations for Fake {
         Box::pin(async { Ok(InstanceEntry::default()) })
     }
 
-    fn deregister(&self, name: String, id: String, act: DeregisterInstance) -> BoxFuture<'_, Result<(), Problem>> {
+    fn deregister(&self, name: String, id: String, act: Act) -> BoxFuture<'_, Result<(), Problem>> {
         self.note(format!("deregister {id} of {name} by {}", act.actor));
         Box::pin(async { Ok(()) })
     }
@@ -47,7 +47,7 @@ async fn instances_are_registered_and_found() {
         serde_json::from_str(r#"{ "actor": "ada", "address": "http://10.0.0.1:8080" }"#).unwrap();
     client.register_instance("pay", &register).await.unwrap();
     client.renew_instance("pay", "10.0.0.1:8080").await.unwrap();
-    let act = DeregisterInstance { actor: "ada".to_owned(), reason: String::new() };
+    let act = Act { actor: "ada".to_owned(), reason: String::new() };
     client.deregister_instance("pay", "10.0.0.1:8080", &act).await.unwrap();
     let tags = ["eu".to_owned(), "large".to_owned()];
     let since = Some((6, Duration::from_secs(1)));
