@@ -225,6 +225,10 @@ impl Answer {
         Self::begun(Inner::Streamed(body), deadline, ticket)
     }
 
+    pub(crate) fn record(&self) -> &Record {
+        &self.ticket.record
+    }
+
     fn begun(inner: Inner, deadline: Option<Deadline>, ticket: Ticket) -> Self {
         let mut answer = Self { inner, deadline, ticket };
         // Nobody asks for a body that is at its end from the start.

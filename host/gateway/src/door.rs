@@ -1,5 +1,5 @@
-//! Takes connections within their bound, opens them (the PROXY header of a trusted load balancer, the TLS handshake), and
-//! serves each to its end.
+//! Takes connections within their bound, and opens them: the PROXY header of a trusted load balancer, the TLS handshake. What is
+//! then said on each is `conversation`'s.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,26 +9,19 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::select;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
-use tower::Service as _;
 use weft_core::Clock;
 
-use crate::body::BoxError;
-use crate::connection::{Activity, Busy, Peer, Socket, Watched, proxy_header};
+use crate::connection::{Peer, Socket, proxy_header};
+use crate::conversation::{self, Life};
 use crate::listen::{Listeners, Secure};
-use crate::settings::Limits;
 use crate::shared::Shared;
-use crate::stack::{Arrival, Upstream, stack};
+use crate::stack::Upstream;
 use crate::tls::Tls;
 
 /// A connection over the bound gets this and is closed. There is no request yet, so no id either.
@@ -42,9 +35,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const FAREWELLS: usize = 64;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 64 * 1024;
-/// hyper's own bound lies above ours, so that ours answers with a problem. Its bound of 100 header lines is left alone:
-/// with any other, hyper allocates for each request.
-const HYPER_BUFFER_BYTES: usize = 256 * 1024;
 
 /// What all connections share.
 #[derive(Clone)]
@@ -168,56 +158,36 @@ impl<S: Upstream> Door<S> {
     fn take(&self, socket: TcpStream, address: SocketAddr, handshakes: Option<&Handshakes>, place: Seat) {
         let proxies = &self.shared.policy.load().proxies;
         let has_header = proxies.send_header_from(address.ip());
+        let (upstream, shared) = (self.upstream.clone(), Arc::clone(&self.shared));
+        let (tracker, mut draining) = (self.connections.clone(), self.draining.clone());
         if handshakes.is_none() && !has_header {
             let peer = Arc::new(Peer::new(address, proxies.trust(address.ip()), false));
-            let (connection, activity) = self.connection(Socket::Plain(socket), &peer);
-            let life =
-                Life { activity, peer, draining: self.draining.clone(), tracker: self.connections.clone(), place };
-            self.connections.spawn(serve_connection(connection, life));
+            let life = Life { shared, peer, draining, tracker, place };
+            self.connections.spawn(conversation::serve(Socket::Plain(socket), upstream, life));
             return;
         }
-        let (door, handshakes) = (self.clone(), handshakes.cloned());
+        let handshakes = handshakes.cloned();
         self.connections.spawn(async move {
-            let mut draining = door.draining.clone();
             // Only few connections are being opened at a time, and all others shall not pay for the room it takes.
-            let opening = Box::pin(open(Arc::clone(&door.shared), socket, address, has_header, handshakes));
+            let opening = Box::pin(open(Arc::clone(&shared), socket, address, has_header, handshakes));
             let opened = tokio::select! {
                 opened = opening => opened,
                 _ = draining.changed() => return,
             };
             match opened {
                 Ok((socket, peer)) => {
-                    let (connection, activity) = door.connection(socket, &peer);
-                    let Door { draining, connections: tracker, .. } = door;
-                    serve_connection(connection, Life { activity, peer, draining, tracker, place }).await;
+                    let life = Life { shared, peer, draining, tracker, place };
+                    conversation::serve(socket, upstream, life).await;
                 }
                 // Anybody can send anything, so this is no cause for concern.
                 Err(error) => tracing::debug!(client = %address, %error, "a connection was not opened"),
             }
         });
     }
-
-    fn connection(
-        &self,
-        socket: Socket,
-        peer: &Arc<Peer>,
-    ) -> (impl GracefulConnection<Error = BoxError> + Send + 'static + use<S>, Arc<Activity>) {
-        let activity = Arc::new(Activity::default());
-        let limits = self.shared.limits.load();
-        let watched = Watched::new(socket, Arc::clone(&activity), &limits);
-        let (peer, stack, own) = (Arc::clone(peer), stack(&self.shared, self.upstream.clone()), Arc::clone(&activity));
-        let service = service_fn(move |request: http::Request<Incoming>| {
-            let (peer, busy) = (Arc::clone(&peer), Busy::new(&activity));
-            stack.clone().call(Arrival { request, peer, busy })
-        });
-        // What may become of a connection but HTTP is push's to say; every other upgrade is passed over.
-        let connection = builder(&limits).serve_connection_with_upgrades(TokioIo::new(watched), service).into_owned();
-        (connection, own)
-    }
 }
 
 /// A place among the connections, until it is dropped.
-struct Seat(Arc<AtomicUsize>);
+pub(crate) struct Seat(Arc<AtomicUsize>);
 
 impl Seat {
     /// If there are fewer than so many.
@@ -265,71 +235,6 @@ impl Handshakes {
     fn new(tls: &Arc<Tls>) -> Self {
         Self { acceptor: tls.acceptor(), tls: Arc::clone(tls) }
     }
-}
-
-fn builder(limits: &Limits) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    // The head's timeout is ours (`connection::Watched`), because hyper would close without an answer.
-    builder.http1().max_buf_size(HYPER_BUFFER_BYTES).header_read_timeout(None);
-    let list_bytes = u32::try_from(HYPER_BUFFER_BYTES).unwrap_or(u32::MAX);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.streams_per_connection)
-        .max_header_list_size(list_bytes)
-        .keep_alive_interval(limits.idle_timeout / 2)
-        .keep_alive_timeout(limits.head_timeout);
-    builder
-}
-
-/// What a connection has besides itself.
-struct Life {
-    activity: Arc<Activity>,
-    peer: Arc<Peer>,
-    draining: watch::Receiver<()>,
-    tracker: TaskTracker,
-    /// Its place among the connections.
-    place: Seat,
-}
-
-/// Serves a connection to its end: the client's, or ours.
-async fn serve_connection(connection: impl GracefulConnection<Error = BoxError>, life: Life) {
-    let Life { activity, peer, mut draining, tracker, place } = life;
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        // An error would mean that the gateway is gone altogether, which is an end as well.
-        _ = draining.changed() => None,
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection => ended,
-                () = closed(&mut draining) => Ok(()),
-            }
-        }
-    };
-    if let Err(error) = ended {
-        // Clients break off all the time, so this is no cause for concern.
-        tracing::debug!(client = peer.text(), %error, "a connection ended early");
-    }
-    if let Some(successor) = activity.successor() {
-        // In a task of its own, since there may be many and this one has room for all that HTTP takes.
-        tracker.spawn(async move {
-            tokio::select! {
-                () = successor => {}
-                () = closed(&mut draining) => {}
-            }
-            drop(place);
-        });
-    }
-}
-
-/// Resolves when the gateway's patience is at its end.
-async fn closed(draining: &mut watch::Receiver<()>) {
-    while draining.changed().await.is_ok() {}
 }
 
 /// Tells a client that there is no room, and reads what it sends meanwhile: closing on unread bytes would reset the

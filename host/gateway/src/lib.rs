@@ -9,6 +9,7 @@ mod body;
 mod chained;
 mod compressed;
 mod connection;
+mod conversation;
 mod deadline;
 mod door;
 mod health;

@@ -58,8 +58,8 @@ pub(crate) struct Record {
     pub is_last: bool,
     /// Whether the connection is to become a WebSocket.
     pub asks_for_websocket: bool,
-    /// HTTP/2 has no connection headers.
-    pub is_http2: bool,
+    /// Of HTTP.
+    pub version: Version,
     /// On the clock's monotonic time.
     pub started: Duration,
     /// Set by the router.
@@ -86,6 +86,9 @@ impl Record {
     pub fn new(shared: Arc<Shared>, peer: Arc<Peer>, busy: Busy, head: &http::request::Parts) -> Self {
         let trace = start_span(parent(&head.headers));
         let policy = shared.policy.load_full();
+        // A stream keeps it, and shall not keep all that was read with it.
+        let uri =
+            if push::is_below(policy.push.as_ref(), head.uri.path()) { detached(&head.uri) } else { head.uri.clone() };
         Self {
             forwarded: peer.trusted.then(|| policy.proxies.forwarded(peer.host, &head.headers)),
             policy,
@@ -98,9 +101,9 @@ impl Record {
             trace,
             is_last: head.headers.contains_key(TRANSFER_ENCODING),
             asks_for_websocket: push::is_asked_for(&head.headers),
-            is_http2: head.version == Version::HTTP_2,
+            version: head.version,
             method: head.method.clone(),
-            uri: head.uri.clone(),
+            uri,
             shared,
             peer,
             busy,
@@ -180,6 +183,11 @@ impl Record {
     }
 }
 
+/// The same with memory of its own.
+fn detached(uri: &Uri) -> Uri {
+    uri.to_string().parse().unwrap_or_else(|_| uri.clone())
+}
+
 /// The client's id if it is sane, else a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let sent = headers
@@ -187,7 +195,8 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         .filter(|id| (1..=REQUEST_ID_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic));
     // A UUID is a header value.
     let made = || HeaderValue::try_from(new_id()).unwrap_or(UNKNOWN);
-    sent.cloned().unwrap_or_else(made)
+    // A copy, for a stream keeps it.
+    sent.and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok()).unwrap_or_else(made)
 }
 
 fn parent(headers: &HeaderMap) -> Option<Trace> {

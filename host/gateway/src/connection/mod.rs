@@ -2,6 +2,7 @@
 
 pub(crate) mod proxy_header;
 mod socket;
+mod streaming;
 mod watched;
 
 use std::fmt;
@@ -10,10 +11,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
-use http::HeaderValue;
+use http::{HeaderValue, Response};
 
 pub(crate) use socket::Socket;
+pub(crate) use streaming::Streaming;
 pub(crate) use watched::Watched;
+
+use crate::body::Answer;
 
 /// The other end of a connection.
 #[derive(Debug)]
@@ -51,8 +55,18 @@ pub(crate) struct Activity {
     successor: Mutex<Option<Successor>>,
 }
 
-/// What serves a connection that is no longer one of HTTP, to its end.
-pub(crate) type Successor = BoxFuture<'static, ()>;
+/// What goes on with a connection when hyper has let go of it, to its end.
+pub(crate) enum Successor {
+    /// What a client and we have agreed to speak instead; hyper has told it of the socket.
+    Upgraded(BoxFuture<'static, ()>),
+    /// An answer without an end, of which nothing is written yet.
+    Streaming(Box<Response<Answer>>),
+}
+
+/// Ends hyper's part in a connection: what it would answer is streamed without it.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is taken over")]
+pub(crate) struct TakenOver;
 
 impl fmt::Debug for Activity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

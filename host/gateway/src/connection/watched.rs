@@ -1,12 +1,15 @@
 //! A socket with three clocks on it, which hyper does not have or does not answer for: a request's head that takes too
 //! long gets 408, a connection that lies idle is closed, and so is one that takes no byte of its answer.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -19,8 +22,8 @@ const HEAD_TIMEOUT_ANSWER: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
     {\"type\":\"urn:weft:problem:request-timeout\",\"title\":\"Request timeout\",\"status\":408,\
     \"detail\":\"The request head did not arrive in time.\"}\n";
 
-/// How an HTTP/2 connection begins; 408 would be noise on it.
-const HTTP2_PREFACE: &[u8] = b"PRI ";
+/// How an HTTP/2 connection begins (RFC 9113 section 3.4).
+const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A client's socket under watch.
 #[derive(Debug)]
@@ -29,6 +32,9 @@ pub(crate) struct Watched {
     activity: Arc<Activity>,
     head_timeout: Duration,
     idle_timeout: Duration,
+    /// Read to see which HTTP it is; the first of what is read later.
+    first: Bytes,
+    /// 408 would be noise on it.
     is_http2: bool,
     /// Since when nothing is in work; `None` while something is.
     idle_since: Option<Instant>,
@@ -49,6 +55,7 @@ impl Watched {
             activity,
             head_timeout: limits.head_timeout,
             idle_timeout: limits.idle_timeout,
+            first: Bytes::new(),
             is_http2: false,
             idle_since: None,
             head_since: None,
@@ -58,12 +65,35 @@ impl Watched {
         }
     }
 
-    /// Notes what came while nothing was in work: the beginning of a head.
-    fn note_read(&mut self, bytes: &[u8]) {
-        if self.head_since.is_none() {
-            self.is_http2 |= bytes.starts_with(HTTP2_PREFACE);
-            self.head_since = Some(Instant::now());
+    /// Which HTTP the client speaks, as far as its first bytes say; what it is found by is read again.
+    pub async fn version(&mut self) -> io::Result<Version> {
+        let mut first = [0; HTTP2_PREFACE.len()];
+        let mut buffer = ReadBuf::new(&mut first);
+        while HTTP2_PREFACE.starts_with(buffer.filled()) && buffer.remaining() > 0 {
+            let before = buffer.filled().len();
+            poll_fn(|context| Pin::new(&mut *self).poll_read(context, &mut buffer)).await?;
+            if buffer.filled().len() == before {
+                // It has gone, or was told that it is too late.
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
         }
+        self.is_http2 = buffer.filled() == HTTP2_PREFACE;
+        self.first = Bytes::copy_from_slice(buffer.filled());
+        Ok(if self.is_http2 { Version::HTTP_2 } else { Version::HTTP_11 })
+    }
+
+    /// Reads on after what was read to see which HTTP it is, at once: hyper would take a buffer of twice the size for two parts.
+    fn poll_read_on(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let known = self.first.split_to(self.first.len().min(buffer.remaining()));
+        if known.is_empty() {
+            return Pin::new(&mut self.socket).poll_read(context, buffer);
+        }
+        buffer.put_slice(&known);
+        if buffer.remaining() > 0 {
+            // What is wrong with the socket it says the next time too.
+            let _ = Pin::new(&mut self.socket).poll_read(context, buffer);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Ready when the head, or the connection's idleness, has lasted too long.
@@ -123,14 +153,14 @@ impl AsyncRead for Watched {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut this.socket).poll_read(context, buffer);
+        let polled = this.poll_read_on(context, buffer);
         if !this.activity.is_idle() {
             (this.idle_since, this.head_since) = (None, None);
             return if polled.is_pending() { this.wait_busy(context) } else { polled };
         }
         if polled.is_ready() {
-            this.note_read(buffer.filled().get(before..).unwrap_or_default());
+            // What comes while nothing is in work is the beginning of a head.
+            this.head_since.get_or_insert_with(Instant::now);
             return polled;
         }
         ready!(this.poll_idle(context));

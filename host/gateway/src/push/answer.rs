@@ -17,12 +17,17 @@ use super::tickets::TICKET_LIFE;
 use super::{Endpoint, Push, may_join, socket};
 use crate::auth::Caller;
 use crate::body::{RequestBody, ResponseBody, full};
+use crate::connection::Successor;
 use crate::problem::Problem;
 use crate::record::Record;
 use crate::stack::{Answered, Routed};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// Marks an answer that goes on until somebody ends it, and does not fail by itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Endless;
+
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Answers a request to an endpoint. Its caller is known.
@@ -43,7 +48,7 @@ pub(crate) async fn answer(endpoint: Endpoint, routed: Routed) -> Answered {
         Endpoint::Events => {
             let new = connection(&head, rules, &caller, "events")?;
             let (session, welcome) = open(push, rules, caller, new, &record).await?;
-            Ok(event_stream(Events::new(session, welcome).boxed_unsync()))
+            Ok(endless(event_stream(Events::new(session, welcome).boxed_unsync())))
         }
         Endpoint::Socket => {
             check_origin(&head, &record)?;
@@ -51,7 +56,7 @@ pub(crate) async fn answer(endpoint: Endpoint, routed: Routed) -> Answered {
             let new = connection(&head, rules, &caller, "websocket")?;
             let (session, welcome) = open(push, rules, caller, new, &record).await?;
             let serving = socket::serve(upgrade, session, welcome, shared.clock.clone(), record.busy.clone());
-            record.busy.hand_over(Box::pin(serving));
+            record.busy.hand_over(Successor::Upgraded(Box::pin(serving)));
             Ok(socket::switching(accept))
         }
     }
@@ -108,6 +113,12 @@ fn event_stream(body: ResponseBody) -> Response<ResponseBody> {
     headers.insert(CACHE_CONTROL, NO_STORE);
     // nginx would wait for more.
     headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    response
+}
+
+/// Marks an answer as one that hyper is not needed for.
+fn endless(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    response.extensions_mut().insert(Endless);
     response
 }
 

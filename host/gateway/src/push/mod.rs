@@ -21,7 +21,7 @@ use weft_core::push::PushHub;
 use crate::auth::Identity;
 use tickets::Tickets;
 
-pub(crate) use answer::answer;
+pub(crate) use answer::{Endless, answer};
 pub(crate) use socket::{Switching, is_asked_for};
 
 /// An endpoint of push.
@@ -58,6 +58,11 @@ impl Push {
     pub fn new(hub: Arc<dyn PushHub>) -> Self {
         Self { hub, tickets: Tickets::default() }
     }
+}
+
+/// Whether a path is one of push, whatever it is there.
+pub(crate) fn is_below(rules: Option<&manifest::Push>, path: &str) -> bool {
+    rules.is_some_and(|rules| path.starts_with(rules.path.as_ref()))
 }
 
 /// The ticket that a request to open a connection shows.

@@ -1,14 +1,13 @@
 //! The outermost stage: gives the request its record, turns problems into answers, puts our headers on every answer,
 //! and hands the answer's body a ticket whose end is the line in the access log.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -16,9 +15,9 @@ use tower::Service;
 
 use super::{Answered, Exchange, always_ready};
 use crate::body::{Answer, RequestBody, ResponseBody};
-use crate::connection::{Busy, Peer};
+use crate::connection::{Busy, Peer, Successor, TakenOver};
 use crate::problem::Problem;
-use crate::push::Switching;
+use crate::push::{Endless, Switching};
 use crate::record::{REQUEST_ID, Record, TRACEPARENT, Ticket};
 use crate::shared::Shared;
 
@@ -46,10 +45,10 @@ where
     S: Service<Exchange, Response = Response<ResponseBody>, Error = Problem>,
 {
     type Response = Response<Answer>;
-    type Error = Infallible;
+    type Error = TakenOver;
     type Future = Observed<S::Future>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TakenOver>> {
         always_ready(context)
     }
 
@@ -71,13 +70,13 @@ pin_project! {
 }
 
 impl<F: Future<Output = Answered>> Future for Observed<F> {
-    type Output = Result<Response<Answer>, Infallible>;
+    type Output = Result<Response<Answer>, TakenOver>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let answered = ready!(this.inner.poll(context));
         match this.ticket.take() {
-            Some(ticket) => Poll::Ready(Ok(finish(answered, ticket))),
+            Some(ticket) => Poll::Ready(leave(finish(answered, ticket))),
             // Polled again after its end, which a future may answer as it likes.
             None => Poll::Pending,
         }
@@ -118,6 +117,18 @@ fn finish(answered: Answered, mut ticket: Ticket) -> Response<Answer> {
     };
     dress(response.headers_mut(), &record);
     response
+}
+
+/// Has an answer without an end go on without hyper where that can be: a stream of HTTP/2 shares its connection, and HTTP/1.0 knows
+/// no chunks.
+fn leave(response: Response<Answer>) -> Result<Response<Answer>, TakenOver> {
+    let record = response.body().record();
+    if response.extensions().get::<Endless>().is_none() || record.version != Version::HTTP_11 {
+        return Ok(response);
+    }
+    let busy = record.busy.clone();
+    busy.hand_over(Successor::Streaming(Box::new(response)));
+    Err(TakenOver)
 }
 
 /// Whether it says that we make something else of the connection, which a function cannot.
@@ -166,7 +177,8 @@ fn dress(headers: &mut HeaderMap, record: &Record) {
     {
         headers.entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
     }
-    if record.is_http2 {
+    // It has no connection headers.
+    if record.version == Version::HTTP_2 {
         headers.remove(CONNECTION);
     } else if record.is_last {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
