@@ -83,8 +83,8 @@ impl glue::Inside for Inside {
                     head.headers.get(name).and_then(|value| value.to_str().ok()).or_else(carried)
                 };
                 let (caller, method) = (context.caller.as_deref(), head.method.as_str());
-                let mirrored = context.mirrored;
-                let asked = Asked { caller, method, user, header: &header, mirrored };
+                let (mirrored, generation) = (context.mirrored, context.generation.as_ref());
+                let asked = Asked { caller, method, user, header: &header, mirrored, generation };
                 let (place, passage) = mesh.admit(&id, context.deadline, &asked).await?;
                 let request = Request::from_parts(head, body);
                 let response = engine.serve(passage.function(), request, context, place).await;

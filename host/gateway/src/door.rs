@@ -144,7 +144,7 @@ impl<S: Upstream> Door<S> {
 
     /// Serves a connection if there is room.
     fn admit(&self, socket: TcpStream, address: SocketAddr, handshakes: Option<&Handshakes>) {
-        let Some(place) = Seat::take(&self.seats, self.shared.limits.load().connections) else {
+        let Some(place) = Seat::take(&self.seats, self.shared.served().limits.connections) else {
             return self.turn_away(socket, handshakes.is_some());
         };
         // Answers are written whole; waiting for more to send would only delay them.
@@ -166,7 +166,8 @@ impl<S: Upstream> Door<S> {
     }
 
     fn take(&self, socket: TcpStream, address: SocketAddr, handshakes: Option<&Handshakes>, place: Seat) {
-        let proxies = &self.shared.policy.load().proxies;
+        let served = self.shared.served();
+        let proxies = &served.policy.proxies;
         let has_header = proxies.send_header_from(address.ip());
         if handshakes.is_none() && !has_header {
             let peer = Arc::new(Peer::new(address, proxies.trust(address.ip()), false));
@@ -203,7 +204,7 @@ impl<S: Upstream> Door<S> {
         peer: &Arc<Peer>,
     ) -> (impl GracefulConnection<Error = BoxError> + Send + 'static + use<S>, Arc<Activity>) {
         let activity = Arc::new(Activity::default());
-        let limits = self.shared.limits.load();
+        let limits = Arc::clone(&self.shared.served().limits);
         let watched = Watched::new(socket, Arc::clone(&activity), &limits);
         let (peer, stack, own) = (Arc::clone(peer), stack(&self.shared, self.upstream.clone()), Arc::clone(&activity));
         let service = service_fn(move |request: http::Request<Incoming>| {
@@ -242,11 +243,11 @@ async fn open(
     handshakes: Option<Handshakes>,
 ) -> Result<(Socket, Arc<Peer>), OpenError> {
     if has_header {
-        let header = timeout(shared.limits.load().head_timeout, proxy_header::read(&mut socket)).await;
+        let header = timeout(shared.served().limits.head_timeout, proxy_header::read(&mut socket)).await;
         address = header.map_err(|_| OpenError::HeaderTooLate)??.unwrap_or(address);
     }
     // Whoever is named there may itself be a proxy, of another kind.
-    let trusted = shared.policy.load().proxies.trust(address.ip());
+    let trusted = shared.served().policy.proxies.trust(address.ip());
     let Some(handshakes) = handshakes else {
         return Ok((Socket::Plain(socket), Arc::new(Peer::new(address, trusted, false))));
     };

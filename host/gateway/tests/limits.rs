@@ -15,7 +15,7 @@ const SHORT: Duration = Duration::from_millis(50);
 
 fn limited(limits: Limits) -> Setup {
     let mut setup = Setup::default();
-    setup.settings.limits = limits;
+    setup.limits = limits;
     setup.routes.push(public("POST /ignore", "ignore"));
     setup
 }
