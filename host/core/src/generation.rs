@@ -8,18 +8,19 @@ use std::sync::Arc;
 /// What one of those who run an application has of a deployment.
 pub type Part = Arc<dyn Any + Send + Sync>;
 
-/// The functions and the callees of one deployment. Cheap to clone.
+/// The functions, the callees and the components behind triggers of one deployment. Cheap to clone.
 #[derive(Clone)]
 pub struct Generation {
     functions: Part,
     callees: Part,
+    triggered: Part,
 }
 
 impl Generation {
-    /// Of the functions as the engine has them, and of the callees as the mesh has them.
+    /// Of the functions as the engine has them, the callees as the mesh has them, and what has a trigger as its host has it.
     #[must_use]
-    pub fn new(functions: Part, callees: Part) -> Self {
-        Self { functions, callees }
+    pub fn new(functions: Part, callees: Part, triggered: Part) -> Self {
+        Self { functions, callees, triggered }
     }
 
     /// The functions, for the engine that made them.
@@ -32,6 +33,12 @@ impl Generation {
     #[must_use]
     pub fn callees<T: 'static>(&self) -> Option<&T> {
         self.callees.downcast_ref()
+    }
+
+    /// What has a trigger, for the host that made it.
+    #[must_use]
+    pub fn triggered<T: 'static>(&self) -> Option<&T> {
+        self.triggered.downcast_ref()
     }
 }
 
@@ -47,8 +54,9 @@ mod tests {
 
     #[test]
     fn each_finds_its_own_and_nobody_anything_else() {
-        let generation = Generation::new(Arc::new("functions"), Arc::new(7_u32));
+        let generation = Generation::new(Arc::new("functions"), Arc::new(7_u32), Arc::new('t'));
         assert_eq!((generation.functions::<&str>(), generation.callees::<u32>()), (Some(&"functions"), Some(&7)));
+        assert_eq!(generation.triggered::<char>(), Some(&'t'));
         assert_eq!((generation.functions::<u32>(), generation.callees::<&str>()), (None, None));
     }
 }

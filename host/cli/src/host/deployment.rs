@@ -1,6 +1,7 @@
 //! Deploying a manifest into a host: first all that may fail, then all that may not. Until the second nothing has changed, so that a manifest
 //! which is refused leaves no trace. When a manifest is deployed, and what of it the gateway serves, is up to [`crate::reload`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -13,6 +14,7 @@ use weft_engine::{FunctionSet, FunctionSpec};
 use weft_mesh::CalleeSet;
 
 use super::{Host, Parts};
+use crate::inside::Inside;
 use crate::specs::{self, Made};
 use crate::versions::{self, Versions};
 use crate::{assemble, composing, guest_files, restart, schemas};
@@ -33,6 +35,7 @@ pub struct Prepared {
     manifest: Manifest,
     functions: FunctionSet,
     callees: CalleeSet,
+    triggered: Arc<BTreeSet<Arc<str>>>,
     schemas: Plan,
     generation: Generation,
     _alone: OwnedMutexGuard<()>,
@@ -129,19 +132,20 @@ fn prepare(
     let functions = parts.engine.prepare(functions, beside);
     let functions = functions.map_err(|error| assemble::engine_refused(&manifest, error))?;
     let callees = parts.mesh.prepare(specs::policies(&manifest), services);
-    let generation = Generation::new(functions.part(), callees.part());
-    Ok(Prepared { manifest, functions, callees, schemas, generation, _alone: alone })
+    let triggered = Inside::triggered(&manifest);
+    let generation = Generation::new(functions.part(), callees.part(), triggered.clone());
+    Ok(Prepared { manifest, functions, callees, triggered, schemas, generation, _alone: alone })
 }
 
 fn commit(parts: &Parts, prepared: Prepared) -> anyhow::Result<Manifest> {
-    let Prepared { manifest, functions, callees, schemas, generation: _, _alone } = prepared;
+    let Prepared { manifest, functions, callees, triggered, schemas, generation: _, _alone } = prepared;
     schemas::register(&parts.schemas, schemas, &manifest)?;
     for (spec, error) in functions.left_out() {
         tracing::error!(version = %spec.name(), %error, "a version does not fit beside the others and is dropped");
     }
     parts.engine.publish(functions);
     parts.mesh.publish(callees, specs::faults(&manifest));
-    parts.inside.serve(&manifest);
+    parts.inside.serve(triggered);
     parts.sagas.limits().set(specs::step_limits(&manifest));
     Ok(manifest)
 }
