@@ -149,12 +149,9 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
     let (key_value, spin_sqlite) = (services.key_value.clone(), services.spin_sqlite.clone());
     let (engine, mesh, external, inside) = connected(services, data, &clock, &logs)?;
     let projections = Projections::open(data, clock.clone())?;
-    let shared_limits = shared_limits(&manifest, &variables, &resolver, &clock);
-    let shared_limits = shared_limits.map_err(|problem| refused(vec![problem]))?;
     let parts = Parts {
         place: place.clone(),
         clock,
-        shared_limits,
         resolver,
         engine,
         mesh,
@@ -233,25 +230,42 @@ pub fn application(manifest: Manifest, place: &Place, dialect: Dialect) -> anyho
     }
 }
 
-/// Where several hosts count together, if the manifest names a variable for that and it has a value. Nobody is asked yet.
-fn shared_limits(
+/// Where several hosts count together, and who counts there.
+pub struct SharedCounts {
+    /// May hold a password.
+    url: String,
+    application: Arc<str>,
+    /// Who counts.
+    pub limits: Arc<dyn SharedLimits>,
+}
+
+/// Where several hosts count together, if the manifest names a variable for that and it has a value: `known` if it is there. Nobody is
+/// asked yet.
+///
+/// # Errors
+/// A URL that cannot be used.
+pub fn shared_counts(
     manifest: &Manifest,
     variables: &Variables,
     resolver: &Arc<dyn Resolve>,
     clock: &Arc<dyn Clock>,
-) -> Result<Option<Arc<dyn SharedLimits>>, Diagnostic> {
+    known: Option<Arc<SharedCounts>>,
+) -> Result<Option<Arc<SharedCounts>>, Diagnostic> {
     let Some(variable) = &manifest.gateway.shared_limits else { return Ok(None) };
     let Some(url) = variables.get(variable).filter(|url| !url.is_empty()) else { return Ok(None) };
-    let limits = RedisLimits::new(url, &manifest.application.name, resolver, clock);
-    // The URL may hold a password.
+    let application = &manifest.application.name;
+    if let Some(known) = known.filter(|known| known.url == url && known.application == *application) {
+        return Ok(Some(known));
+    }
     let problem = |why| manifest.problem(variable.line, format!("variable `{}`: {why}", variable.value));
-    Ok(Some(Arc::new(limits.map_err(problem)?)))
+    let limits = Arc::new(RedisLimits::new(url, application, resolver, clock).map_err(problem)?);
+    Ok(Some(Arc::new(SharedCounts { url: url.to_owned(), application: application.clone(), limits })))
 }
 
 /// What is wrong with where several hosts count together.
 #[must_use]
-pub fn shared_limits_problem(manifest: &Manifest, variables: &Variables) -> Option<Diagnostic> {
-    shared_limits(manifest, variables, &system_resolver(), &system_clock()).err()
+pub fn shared_counts_problem(manifest: &Manifest, variables: &Variables) -> Option<Diagnostic> {
+    shared_counts(manifest, variables, &system_resolver(), &system_clock(), None).err()
 }
 
 fn system_resolver() -> Arc<dyn Resolve> {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use weft_core::Generation;
 use weft_core::manifest::{KeySource, Manifest, RateLimits, Variables};
 use weft_gateway::{ApiKeys, AuthSettings, Deployment, Gateway, KeySet, Revocations};
 
@@ -16,7 +15,8 @@ use crate::wiring::VoidTokens;
 /// The gateway over the host.
 pub type Edge = Gateway<Upstream>;
 
-/// What a manifest says of the gateway. `rate_limited` is whether its rate limits count.
+/// What a manifest says of the gateway. `rate_limited` is whether its rate limits count. What stands behind it, and who counts for several
+/// hosts, is to be added.
 ///
 /// # Errors
 /// Keys that cannot be used, and a route that needs one where there is none, with their lines.
@@ -25,14 +25,12 @@ pub fn deployment(
     manifest: &Manifest,
     variables: &Variables,
     api_keys: Option<Arc<Keyring>>,
-    generation: Generation,
     rate_limited: bool,
 ) -> anyhow::Result<Deployment> {
     let auth = auth(host, manifest, variables, api_keys)?;
     let unusable = |error: weft_gateway::ConfigError| manifest.problem(error.line(), error.to_string());
     let deployment = Deployment::of(manifest, auth).map_err(|error| assemble::refused(vec![unusable(error)]));
     let mut deployment = deployment?;
-    deployment.generation = Some(generation);
     if !rate_limited {
         deployment.rate_limits = RateLimits::default();
     }

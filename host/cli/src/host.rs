@@ -24,7 +24,6 @@ use weft_capability::spin_sqlite::Databases;
 use weft_core::answers::Answers;
 use weft_core::disk::DiskLock;
 use weft_core::manifest::{Manifest, ProjectionSource, Variables};
-use weft_core::shared_limits::SharedLimits;
 use weft_core::{Call as _, CallContext, Clock, Failure, Invocation, Target};
 use weft_durable::Sagas;
 use weft_engine::{Engine, Value};
@@ -53,8 +52,6 @@ pub struct Parts {
     pub place: Place,
     /// The machine's time.
     pub clock: Arc<dyn Clock>,
-    /// Where rate limits are counted for several hosts together.
-    pub shared_limits: Option<Arc<dyn SharedLimits>>,
     /// Resolves the names of other hosts.
     pub resolver: Arc<dyn Resolve>,
     /// Runs functions.

@@ -165,8 +165,8 @@ impl Reloader {
         let preparing = move || -> anyhow::Result<Ready> {
             let (manifest, variables) = assemble::application(manifest, &host.parts().place, dialect)?;
             let prepared = host.prepare(manifest, &variables)?;
-            let (manifest, generation) = (prepared.manifest(), prepared.generation());
-            let deployment = edge::deployment(&host, manifest, &variables, api_keys, generation, rate_limited)?;
+            let mut deployment = edge::deployment(&host, prepared.manifest(), &variables, api_keys, rate_limited)?;
+            (deployment.generation, deployment.shared_limits) = (Some(prepared.generation()), prepared.shared_limits());
             Ok(Ready { prepared, deployment })
         };
         tokio::task::spawn_blocking(preparing).await.context("a reload was cut short")?

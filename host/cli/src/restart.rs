@@ -25,14 +25,11 @@ pub fn refused(started: &Manifest, manifest: &Manifest) -> Vec<Diagnostic> {
 pub fn told(started: &Manifest, manifest: &Manifest) -> Vec<String> {
     let push = |manifest: &Manifest| manifest.gateway.push.as_ref().map(of_hub);
     let startup = |manifest: &Manifest| manifest.startup.iter().map(|id| id.value.clone()).collect::<Vec<_>>();
-    let shared_limits =
-        |manifest: &Manifest| manifest.gateway.shared_limits.as_ref().map(|variable| variable.value.clone());
     let application = |manifest: &Manifest| (manifest.application.name.clone(), manifest.application.version.clone());
     let changed = [
         (application(started) != application(manifest), "name and version in [application]"),
         (startup(started) != startup(manifest), "startup functions, which run at a start"),
         (push(started) != push(manifest), "bounds of [application.tool.weft.gateway.push]"),
-        (shared_limits(started) != shared_limits(manifest), "shared_limits in [application.tool.weft.gateway]"),
         (started.messaging != manifest.messaging, "[application.tool.weft.messaging]"),
         (started.sagas != manifest.sagas, "[application.tool.weft.sagas]"),
     ];

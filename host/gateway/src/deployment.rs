@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use weft_core::Generation;
 use weft_core::manifest::{Manifest, Overload, RateLimits};
+use weft_core::shared_limits::SharedLimits;
 
 use crate::auth::{AuthSettings, Authenticator};
 use crate::policy::Policy;
@@ -50,6 +51,8 @@ pub struct Deployment {
     pub policy: Policy,
     /// How many requests are admitted. A limit that is defined as before goes on counting where it is.
     pub rate_limits: RateLimits,
+    /// Who counts for several hosts together; without it each counts for itself.
+    pub shared_limits: Option<Arc<dyn SharedLimits>>,
     /// How many of them run at a time. What was learned before stays.
     pub overload: Overload,
     /// What the upstream runs for these routes; it finds it in the requests.
@@ -74,6 +77,7 @@ impl Deployment {
             limits: Limits::default(),
             policy: Policy::default(),
             rate_limits: RateLimits::default(),
+            shared_limits: None,
             overload: Overload::default(),
             generation: None,
         })
@@ -102,5 +106,6 @@ pub(crate) struct Served {
     pub auth: Option<Arc<Authenticator>>,
     pub policy: Arc<Policy>,
     pub limits: Arc<Limits>,
+    pub shared_limits: Option<Arc<dyn SharedLimits>>,
     pub generation: Option<Generation>,
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use weft_core::answers::Answers;
 use weft_core::manifest;
 use weft_core::push::PushHub;
-use weft_core::shared_limits::SharedLimits;
 use weft_telemetry::DecisionLog;
 
 /// The bounds of one gateway. Everything that a client can send or hold is in here.
@@ -67,8 +66,6 @@ impl From<&manifest::Gateway> for Limits {
 pub struct Settings {
     /// Where clients are pushed to from, if they are.
     pub push: Option<Arc<dyn PushHub>>,
-    /// Who counts for several hosts together; without it each counts for itself.
-    pub shared_limits: Option<Arc<dyn SharedLimits>>,
     /// Where answers to requests with an `Idempotency-Key` are kept; without it the header means nothing.
     pub answers: Option<Arc<dyn Answers>>,
     /// Where it is kept who was refused.

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore};
 use weft_core::Clock;
-use weft_core::shared_limits::SharedLimits;
 use weft_telemetry::DecisionLog;
 
 use crate::auth::Authenticator;
@@ -37,8 +36,6 @@ pub(crate) struct Shared {
     rate_limits: ArcSwap<LimitSet>,
     /// How many may run at a time.
     pub overload: Arc<Overload>,
-    /// Who counts for several hosts together.
-    pub shared_limits: Option<Arc<dyn SharedLimits>>,
     /// Requests that are done under a key.
     pub idempotency: Option<Idempotency>,
     /// Where it is kept who was refused.
@@ -75,7 +72,6 @@ impl Shared {
             changing: Mutex::default(),
             auth_changed: Notify::new(),
             rate_limits: ArcSwap::default(),
-            shared_limits: settings.shared_limits,
             idempotency,
             decisions: settings.decisions,
             in_flight: AtomicUsize::new(0),
@@ -104,7 +100,7 @@ impl Shared {
 
     /// Serves something else from now on.
     pub fn deploy(&self, deployment: Deployment) {
-        let Deployment { routes, auth, limits, policy, rate_limits, overload, generation } = deployment;
+        let Deployment { routes, auth, limits, policy, rate_limits, shared_limits, overload, generation } = deployment;
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let rate_limits = Arc::new(LimitSet::new(&rate_limits, &self.rate_limits.load()));
         routes.limit(&rate_limits);
@@ -112,7 +108,8 @@ impl Shared {
         self.overload.set_rules(Rules::new(&overload, limits.in_flight));
         let before = self.auth();
         let auth = auth.map(|auth| Arc::new(Authenticator::new(auth, before.as_deref())));
-        let served = Served { routes, auth, policy: policy.into(), limits: limits.into(), generation };
+        let (policy, limits) = (policy.into(), limits.into());
+        let served = Served { routes, auth, policy, limits, shared_limits, generation };
         self.served.store(Arc::new(served));
         // What reports show, and what the next ones go on from.
         self.rate_limits.store(rate_limits);

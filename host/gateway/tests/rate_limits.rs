@@ -370,7 +370,7 @@ impl SharedLimits for Others {
 async fn what_the_counts_of_several_hosts_refuse_is_given_back_to_all() {
     let (mut setup, _) = setup();
     let others = Arc::new(Others::default());
-    setup.settings.shared_limits = Some(others.clone());
+    setup.shared_limits = Some(others.clone());
     let server = setup.start().await;
     let admitted = server.with_token("/public", "ada").await;
     assert_eq!((admitted.status, headers(&admitted, ["x-ratelimit-remaining"])), (200, [Some("0".to_owned())]));

@@ -97,7 +97,7 @@ fn unusable(manifest: &Manifest, variables: &Variables) -> Vec<Diagnostic> {
     // A host makes a key that is not there.
     let keys = keys.filter(|problem| !matches!(problem, AuthError::NoVariable { .. }));
     let keys = keys.flat_map(|problem| problem.diagnostics(&manifest.path));
-    keys.chain(assemble::shared_limits_problem(manifest, variables)).collect()
+    keys.chain(assemble::shared_counts_problem(manifest, variables)).collect()
 }
 
 /// Compiles and checks. Compiled code is kept where a host keeps it if there is such a place; else nothing is left.

@@ -139,16 +139,16 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 fn edge(host: &Arc<Host>, api_keys: Option<Arc<Keyring>>, rate_limited: bool) -> anyhow::Result<Edge> {
     let (parts, manifest) = (host.parts(), host.manifest());
     let variables = keys::resolve(&manifest, &parts.place).map_err(assemble::refused)?;
-    let deployment = edge::deployment(host, &manifest, &variables, api_keys, host.generation(), rate_limited)?;
+    let mut deployment = edge::deployment(host, &manifest, &variables, api_keys, rate_limited)?;
+    (deployment.generation, deployment.shared_limits) = (Some(host.generation()), host.shared_limits());
     let application =
         About { name: manifest.application.name.to_string(), version: manifest.application.version.to_string() };
     let push = manifest.gateway.push.as_ref().map(|_| parts.push.clone());
-    let shared_limits = parts.shared_limits.clone();
     let answers = Some(parts.answers.clone());
     let data = &parts.place.data;
     let decisions = DecisionLog::open(data, parts.clock.clone());
     let decisions = Some(decisions.with_context(|| format!("cannot open the audit log in {}", data.display()))?);
-    let settings = Settings { application, push, shared_limits, answers, decisions };
+    let settings = Settings { application, push, answers, decisions };
     let checks: Vec<Arc<dyn HealthCheck>> =
         vec![Arc::new(JournalHealth(parts.sagas.clone())), Arc::new(BrokerHealth(parts.broker.clone()))];
     let upstream = Upstream::new(parts.engine.clone(), parts.mesh.clone());

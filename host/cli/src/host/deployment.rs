@@ -4,16 +4,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::OwnedMutexGuard;
 
 use weft_capability::schema::Plan;
 use weft_core::Generation;
 use weft_core::manifest::{Diagnostic, Manifest, Variables};
+use weft_core::shared_limits::SharedLimits;
 use weft_engine::{FunctionSet, FunctionSpec};
 use weft_mesh::CalleeSet;
 
 use super::{Host, Parts};
+use crate::assemble::SharedCounts;
 use crate::inside::Inside;
 use crate::specs::{self, Made};
 use crate::versions::{self, Versions};
@@ -24,6 +26,8 @@ pub(super) struct Deployed {
     pub manifest: ArcSwap<Manifest>,
     /// What requests that begin now run on.
     pub generation: ArcSwap<Generation>,
+    /// Where rate limits are counted for several hosts together.
+    pub shared_counts: ArcSwapOption<SharedCounts>,
     /// The manifest that the host was started with, by which its databases and its logs were opened.
     pub started: Arc<Manifest>,
     /// One at a time; versions too.
@@ -38,6 +42,7 @@ pub struct Prepared {
     triggered: Arc<BTreeSet<Arc<str>>>,
     schemas: Plan,
     generation: Generation,
+    shared_counts: Option<Arc<SharedCounts>>,
     _alone: OwnedMutexGuard<()>,
 }
 
@@ -52,6 +57,12 @@ impl Prepared {
     #[must_use]
     pub fn generation(&self) -> Generation {
         self.generation.clone()
+    }
+
+    /// Who is to count for several hosts together.
+    #[must_use]
+    pub fn shared_limits(&self) -> Option<Arc<dyn SharedLimits>> {
+        self.shared_counts.as_ref().map(|counts| counts.limits.clone())
     }
 }
 
@@ -68,10 +79,12 @@ impl Deployed {
     ) -> anyhow::Result<Self> {
         let changing = Arc::<tokio::sync::Mutex<()>>::default();
         let started = Arc::new(manifest.clone());
-        let prepared = prepare(parts, versions, manifest, variables, changing.clone().blocking_lock_owned())?;
+        let alone = changing.clone().blocking_lock_owned();
+        let prepared = prepare(parts, versions, manifest, variables, None, alone)?;
         let generation = ArcSwap::from_pointee(prepared.generation());
+        let shared_counts = ArcSwapOption::new(prepared.shared_counts.clone());
         let manifest = ArcSwap::from_pointee(commit(parts, prepared)?);
-        Ok(Self { manifest, generation, started, changing })
+        Ok(Self { manifest, generation, shared_counts, started, changing })
     }
 }
 
@@ -87,7 +100,8 @@ impl Host {
         if !refused.is_empty() {
             return Err(assemble::refused(refused));
         }
-        prepare(&self.parts, &self.versions, manifest, variables, alone)
+        let known = self.deployed.shared_counts.load_full();
+        prepare(&self.parts, &self.versions, manifest, variables, known, alone)
     }
 
     /// Makes it the application: what is asked of the host from now on runs on it, and requests that came before on what was there then. The
@@ -96,9 +110,10 @@ impl Host {
     /// # Errors
     /// If its schemas cannot be registered; nothing has changed then.
     pub fn commit(&self, prepared: Prepared) -> anyhow::Result<()> {
-        let generation = prepared.generation();
+        let (generation, shared_counts) = (prepared.generation(), prepared.shared_counts.clone());
         let manifest = commit(&self.parts, prepared)?;
         self.deployed.generation.store(Arc::new(generation));
+        self.deployed.shared_counts.store(shared_counts);
         self.deployed.manifest.store(Arc::new(manifest));
         self.drop_overtaken();
         Ok(())
@@ -108,6 +123,12 @@ impl Host {
     #[must_use]
     pub fn generation(&self) -> Generation {
         Generation::clone(&self.deployed.generation.load())
+    }
+
+    /// Who counts rate limits for several hosts together.
+    #[must_use]
+    pub fn shared_limits(&self) -> Option<Arc<dyn SharedLimits>> {
+        self.deployed.shared_counts.load().as_ref().map(|counts| counts.limits.clone())
     }
 
     /// The manifest that it was started with.
@@ -122,10 +143,13 @@ fn prepare(
     versions: &Versions,
     manifest: Manifest,
     variables: &Variables,
+    known: Option<Arc<SharedCounts>>,
     alone: OwnedMutexGuard<()>,
 ) -> anyhow::Result<Prepared> {
     let functions = functions_of(parts, &manifest, variables).map_err(assemble::refused)?;
     let services = specs::services(&manifest, variables).map_err(assemble::refused)?;
+    let shared_counts = assemble::shared_counts(&manifest, variables, &parts.resolver, &parts.clock, known);
+    let shared_counts = shared_counts.map_err(|problem| assemble::refused(vec![problem]))?;
     let schemas = schemas::planned(&parts.schemas, &manifest)?;
     // What was tried by hand must not keep a host from starting: a version that no longer fits is left out.
     let beside = versions::functions(&versions.all(), &functions, &parts.place.data);
@@ -134,11 +158,12 @@ fn prepare(
     let callees = parts.mesh.prepare(specs::policies(&manifest), services);
     let triggered = Inside::triggered(&manifest);
     let generation = Generation::new(functions.part(), callees.part(), triggered.clone());
-    Ok(Prepared { manifest, functions, callees, triggered, schemas, generation, _alone: alone })
+    Ok(Prepared { manifest, functions, callees, triggered, schemas, generation, shared_counts, _alone: alone })
 }
 
 fn commit(parts: &Parts, prepared: Prepared) -> anyhow::Result<Manifest> {
-    let Prepared { manifest, functions, callees, triggered, schemas, generation: _, _alone } = prepared;
+    let Prepared { manifest, functions, callees, triggered, schemas, generation: _, shared_counts: _, _alone } =
+        prepared;
     schemas::register(&parts.schemas, schemas, &manifest)?;
     for (spec, error) in functions.left_out() {
         tracing::error!(version = %spec.name(), %error, "a version does not fit beside the others and is dropped");

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use weft_core::manifest::{Access, Callers, Overload, RateLimits, Route};
+use weft_core::shared_limits::SharedLimits;
 use weft_core::{Clock, Failure, Fault, Reason, SystemClock};
 use weft_gateway::{
     AuthSettings, Deployment, Drained, Gateway, HealthCheck, Limits, Listeners, Policy, RequestBody, ResponseBody,
@@ -63,6 +64,7 @@ pub struct Setup {
     pub limits: Limits,
     pub policy: Policy,
     pub rate_limits: RateLimits,
+    pub shared_limits: Option<Arc<dyn SharedLimits>>,
     pub overload: Overload,
     pub routes: Vec<Route>,
     pub auth: Option<AuthSettings>,
@@ -79,6 +81,7 @@ impl Default for Setup {
             limits: Limits::default(),
             policy: Policy::default(),
             rate_limits: RateLimits::default(),
+            shared_limits: None,
             overload: Overload::default(),
             routes,
             auth: None,
@@ -122,6 +125,7 @@ impl Setup {
         let mut deployment = Deployment::new(table(self.routes.clone()), self.auth).unwrap();
         (deployment.limits, deployment.policy) = (self.limits, self.policy);
         (deployment.rate_limits, deployment.overload) = (self.rate_limits, self.overload);
+        deployment.shared_limits = self.shared_limits;
         let gateway = Gateway::new(self.clock, self.settings, deployment, self.checks, upstream);
         let gateway = Arc::new(gateway);
         let listener = weft_gateway::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
