@@ -23,6 +23,7 @@ use weft_capability::spin_sqlite::Databases;
 use weft_capability::sql::{ContextSettings, KeptSince, SqlHost, SqlSettings};
 use weft_core::disk::{Disk, DiskLock, RealDisk};
 use weft_core::manifest::{Diagnostic, KeyValueStore, Manifest, RuntimeConfig, Variables};
+use weft_core::push::PushBounds;
 use weft_core::shared_limits::SharedLimits;
 use weft_core::{Clock, Failpoints, SystemClock};
 use weft_durable::Sagas;
@@ -336,18 +337,10 @@ fn messaging_options(manifest: &Manifest, schemas: Arc<dyn SchemaCheck>) -> Embe
 
 /// How much push keeps and lets in. Without its endpoints only inboxes are filled.
 fn push_options(manifest: &Manifest) -> PushOptions {
-    let Some(push) = &manifest.gateway.push else { return PushOptions::default() };
-    // 32 bits always fit: the host needs a 64-bit machine for its instances.
-    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    PushOptions {
-        connections: count(push.max_connections),
-        connections_per_user: count(push.max_connections_per_user),
-        channels_per_connection: count(push.max_channels),
-        pending_bytes: count(push.max_pending_kib) << 10,
-        retention: Duration::from_secs(push.retention_s.into()),
-        inbox: count(push.inbox),
-        inbox_retention: Duration::from_hours(24 * u64::from(push.inbox_days)),
-        ..PushOptions::default()
+    let options = PushOptions::default();
+    match &manifest.gateway.push {
+        Some(push) => options.bounded(PushBounds::from(push)),
+        None => options,
     }
 }
 

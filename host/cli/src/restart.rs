@@ -1,7 +1,7 @@
 //! What of a manifest only a start of the host takes up, because databases and logs are opened by it. A reload is refused where the new
 //! functions would miss it, and else tells of it.
 
-use weft_core::manifest::{Context, Diagnostic, Manifest, Push};
+use weft_core::manifest::{Context, Diagnostic, Manifest};
 
 /// What the new functions would miss: contexts that are not open, or not migrated.
 #[must_use]
@@ -23,31 +23,16 @@ pub fn refused(started: &Manifest, manifest: &Manifest) -> Vec<Diagnostic> {
 /// What else is as it was at the start until the next one.
 #[must_use]
 pub fn told(started: &Manifest, manifest: &Manifest) -> Vec<String> {
-    let push = |manifest: &Manifest| manifest.gateway.push.as_ref().map(of_hub);
     let startup = |manifest: &Manifest| manifest.startup.iter().map(|id| id.value.clone()).collect::<Vec<_>>();
     let application = |manifest: &Manifest| (manifest.application.name.clone(), manifest.application.version.clone());
     let changed = [
         (application(started) != application(manifest), "name and version in [application]"),
         (startup(started) != startup(manifest), "startup functions, which run at a start"),
-        (push(started) != push(manifest), "bounds of [application.tool.weft.gateway.push]"),
         (started.messaging != manifest.messaging, "[application.tool.weft.messaging]"),
         (started.sagas != manifest.sagas, "[application.tool.weft.sagas]"),
     ];
     let changed = changed.into_iter().filter(|(is_changed, _)| *is_changed);
     changed.map(|(_, what)| format!("needs a restart: {what}")).collect()
-}
-
-/// What the hub of push was made with; the rest is the gateway's, which follows.
-fn of_hub(push: &Push) -> [u32; 7] {
-    [
-        push.max_connections,
-        push.max_connections_per_user,
-        push.max_channels,
-        push.max_pending_kib,
-        push.retention_s,
-        push.inbox,
-        push.inbox_days,
-    ]
 }
 
 #[cfg(test)]

@@ -143,7 +143,7 @@ fn edge(host: &Arc<Host>, api_keys: Option<Arc<Keyring>>, rate_limited: bool) ->
     (deployment.generation, deployment.shared_limits) = (Some(host.generation()), host.shared_limits());
     let application =
         About { name: manifest.application.name.to_string(), version: manifest.application.version.to_string() };
-    let push = manifest.gateway.push.as_ref().map(|_| parts.push.clone());
+    let push = Some(parts.push.clone());
     let answers = Some(parts.answers.clone());
     let data = &parts.place.data;
     let decisions = DecisionLog::open(data, parts.clock.clone());

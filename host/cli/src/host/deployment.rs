@@ -10,6 +10,7 @@ use tokio::sync::OwnedMutexGuard;
 use weft_capability::schema::Plan;
 use weft_core::Generation;
 use weft_core::manifest::{Diagnostic, Manifest, Variables};
+use weft_core::push::PushBounds;
 use weft_core::shared_limits::SharedLimits;
 use weft_engine::{FunctionSet, FunctionSpec};
 use weft_mesh::CalleeSet;
@@ -172,6 +173,9 @@ fn commit(parts: &Parts, prepared: Prepared) -> anyhow::Result<Manifest> {
     parts.mesh.publish(callees, specs::faults(&manifest));
     parts.inside.serve(triggered);
     parts.sagas.limits().set(specs::step_limits(&manifest));
+    if let Some(push) = &manifest.gateway.push {
+        parts.push.set_bounds(PushBounds::from(push));
+    }
     Ok(manifest)
 }
 

@@ -32,7 +32,6 @@ pub(crate) async fn answer(endpoint: Endpoint, routed: Routed) -> Answered {
     let (mut head, body, record) = (exchange.head, exchange.body, exchange.record);
     let shared = record.shared.clone();
     let policy = record.policy.clone();
-    // A host that was started without push has none, whatever its manifest says since.
     let (Some(push), Some(rules), Some(caller)) = (&shared.push, &policy.push, caller) else {
         return Err(Problem::no_route());
     };
