@@ -1,9 +1,10 @@
-//! `weft up --watch` with a manifest whose bounds, keys and priorities change while a request is in work: it ends under what it
-//! began with, and the next ones keep to what is new.
+//! Manifests that change while requests are in work, by `weft up --watch` and by `weft reload`: each request ends under what it began with,
+//! and the next ones keep to what is new.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -94,9 +95,13 @@ struct Begun {
 
 impl Begun {
     fn new(platform: &Platform) -> Self {
+        Self::with(platform, &json!({ "call": { "key": "k".repeat(500), "what": "echo" } }))
+    }
+
+    fn with(platform: &Platform, script: &Value) -> Self {
         let address = platform.url().strip_prefix("http://").expect("an address");
         let mut socket = TcpStream::connect(address).expect("a connection");
-        let body = json!({ "call": { "key": "k".repeat(500), "what": "echo" } }).to_string();
+        let body = script.to_string();
         let head = format!(
             "POST /probe HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
             body.len()
@@ -106,10 +111,15 @@ impl Begun {
         Self { socket, rest: rest.to_owned() }
     }
 
-    fn expect_answer(mut self) {
+    fn answer(mut self) -> String {
         self.socket.write_all(self.rest.as_bytes()).expect("the host reads");
         let mut answer = String::new();
         self.socket.read_to_string(&mut answer).expect("the host answers");
+        answer
+    }
+
+    fn expect_answer(self) {
+        let answer = self.answer();
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(&"k".repeat(500)), "{answer}");
     }
 }
@@ -167,4 +177,116 @@ fn the_adaptive_limit_follows_the_manifest() {
         if report["enabled"] == false { Ok(()) } else { Err(report) }
     });
     assert!(host.weft(&["overload"]).is_ok_and(|said| said.starts_with("limit    none")));
+}
+
+/// A manifest of which all parts say which one it is: what the gateway puts on every answer, the rules of its route, the variables of its
+/// function. The components have other names each time, so that those of before are gone.
+fn numbered(number: usize) -> String {
+    format!(
+        r#"spin_manifest_version = 2
+[application]
+name = "numbered"
+[variables]
+greeting = {{ default = "{number}" }}
+[application.tool.weft.contexts]
+ours = {{}}
+[application.tool.weft.gateway.headers]
+referrer_policy = "{number}"
+[application.tool.weft.gateway.transforms.mark.response]
+headers = {{ set = {{ x-manifest = "{number}" }} }}
+[application.tool.weft.routes]
+"POST /probe" = {{ component = "probe-n{number}", public = true, priority = "high", deadline_ms = 30000 }}
+[[trigger.http]]
+route = "/probe"
+component = "probe-n{number}"
+[component.probe-n{number}]
+source = {:?}
+[component.probe-n{number}.tool.weft]
+context = "ours"
+calls = {{ "example:probe/behaviour@1.0.0" = "callee-n{number}" }}
+topics = ["probe.*"]
+variables = {{ greeting = "{{{{ greeting }}}}" }}
+deadline_ms = 30000
+[component.callee-n{number}]
+source = {:?}
+[component.callee-n{number}.tool.weft]
+key_value_stores = ["default"]
+"#,
+        component("probe"),
+        component("probe_callee")
+    )
+}
+
+fn script() -> Value {
+    json!({ "in_turn": [
+        { "variable": { "name": "greeting" } },
+        { "sleep": { "ms": 5 } },
+        { "call": { "key": "k", "what": "echo" } },
+    ] })
+}
+
+/// The number of the manifest that an answer belongs to.
+fn belongs_to(platform: &Platform) -> String {
+    let answer = platform.post("/probe", &script()).send();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let said = &answer.json()["answer"];
+    let number = answer.headers["x-manifest"].clone();
+    assert_eq!(answer.headers["referrer-policy"], number, "the gateway's and the route's");
+    assert_eq!(said[0]["Ok"], *number, "the function's: {said}");
+    assert_eq!(said[2]["Ok"], "k", "what it calls is there: {said}");
+    number
+}
+
+#[test]
+fn no_request_is_dropped_and_each_belongs_to_one_manifest() {
+    const RELOADS: usize = 20;
+    const CLIENTS: usize = 4;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let manifest = folder.path().join("spin.toml");
+    std::fs::write(&manifest, numbered(0)).expect("the manifest is written");
+    let platform = Platform::start_with(&Options { manifest: manifest.clone(), ..Options::default() });
+    let is_over = AtomicBool::new(false);
+    let asked: Vec<usize> = std::thread::scope(|scope| {
+        let client = || {
+            let mut asked = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                belongs_to(&platform);
+                asked += 1;
+            }
+            asked
+        };
+        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
+        for number in 1..=RELOADS {
+            std::fs::write(&manifest, numbered(number)).expect("the manifest is written");
+            let (status, said, why) = platform.weft(&["reload"]);
+            if !status.success() || belongs_to(&platform) != number.to_string() {
+                is_over.store(true, Ordering::Relaxed);
+                panic!("manifest {number} is not taken up: {said}{why}");
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+        clients.into_iter().map(|client| client.join().expect("every request has its answer")).collect()
+    });
+    assert!(asked.iter().all(|asked| *asked > 0), "{asked:?}");
+}
+
+#[test]
+fn a_request_ends_on_functions_that_are_gone_from_the_manifest() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let manifest = folder.path().join("spin.toml");
+    std::fs::write(&manifest, numbered(1)).expect("the manifest is written");
+    let platform = Platform::start_with(&Options { manifest: manifest.clone(), ..Options::default() });
+    let begun = Begun::with(&platform, &script());
+    eventually("the request is in work", || {
+        let report: Value = serde_json::from_str(&platform.weft(&["overload", "--json"]).1).expect("JSON");
+        let classes = report["classes"].as_array().expect("classes");
+        let is_there = classes.iter().any(|class| class["priority"] == "high" && class["admitted"] == 1);
+        if is_there { Ok(()) } else { Err(report) }
+    });
+    std::fs::write(&manifest, numbered(2)).expect("the manifest is written");
+    assert!(platform.weft(&["reload"]).0.success(), "{}", platform.log());
+    assert_eq!(belongs_to(&platform), "2");
+    let answer = begun.answer();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("x-manifest: 1\r\n"), "{answer}");
+    assert!(answer.contains("{\"Ok\":\"1\"}") && answer.contains("{\"Ok\":\"k\"}"), "{answer}");
 }

@@ -23,10 +23,11 @@ use weft_capability::spin_sqlite::Databases;
 use weft_capability::sql::{ContextSettings, KeptSince, SqlHost, SqlSettings};
 use weft_core::disk::{Disk, DiskLock, RealDisk};
 use weft_core::manifest::{Diagnostic, KeyValueStore, Manifest, RuntimeConfig, Variables};
+use weft_core::push::PushBounds;
 use weft_core::shared_limits::SharedLimits;
 use weft_core::{Clock, Failpoints, SystemClock};
 use weft_durable::Sagas;
-use weft_engine::{Engine, EngineError, EngineOptions, Services, Value};
+use weft_engine::{Engine, EngineError, EngineOptions, LoadError, Services, Value};
 use weft_mesh::Mesh;
 use weft_telemetry::GuestLogs;
 
@@ -108,9 +109,8 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
     let lock = lock(&place.data)?;
     let (manifest, variables) = application(manifest, place, dialect)?;
     let config = runtime_config::load(place).map_err(refused)?;
-    let resolver: Arc<dyn Resolve> = Arc::new(SystemResolver);
     let failpoints = Failpoints::parse(&std::env::var("WEFT_FAILPOINT").unwrap_or_default())?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))));
+    let (resolver, clock) = (system_resolver(), system_clock());
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let data = &place.data;
 
@@ -150,11 +150,9 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
     let (key_value, spin_sqlite) = (services.key_value.clone(), services.spin_sqlite.clone());
     let (engine, mesh, external, inside) = connected(services, data, &clock, &logs)?;
     let projections = Projections::open(data, clock.clone())?;
-    let shared_limits = shared_limits(&manifest, &variables, &resolver, &clock)?;
     let parts = Parts {
         place: place.clone(),
         clock,
-        shared_limits,
         resolver,
         engine,
         mesh,
@@ -214,7 +212,10 @@ fn open_sagas(
 }
 
 /// The application in its dialect, with the values of its variables; keys that are missing are made.
-fn application(manifest: Manifest, place: &Place, dialect: Dialect) -> anyhow::Result<(Manifest, Variables)> {
+///
+/// # Errors
+/// Variables without a value, with their lines; keys that cannot be written.
+pub fn application(manifest: Manifest, place: &Place, dialect: Dialect) -> anyhow::Result<(Manifest, Variables)> {
     keys::ensure(&manifest, &place.data)?;
     match dialect {
         Dialect::Weft => {
@@ -230,19 +231,50 @@ fn application(manifest: Manifest, place: &Place, dialect: Dialect) -> anyhow::R
     }
 }
 
-/// Where several hosts count together, if the manifest names a variable for that and it has a value.
-fn shared_limits(
+/// Where several hosts count together, and who counts there.
+pub struct SharedCounts {
+    /// May hold a password.
+    url: String,
+    application: Arc<str>,
+    /// Who counts.
+    pub limits: Arc<dyn SharedLimits>,
+}
+
+/// Where several hosts count together, if the manifest names a variable for that and it has a value: `known` if it is there. Nobody is
+/// asked yet.
+///
+/// # Errors
+/// A URL that cannot be used.
+pub fn shared_counts(
     manifest: &Manifest,
     variables: &Variables,
     resolver: &Arc<dyn Resolve>,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Option<Arc<dyn SharedLimits>>> {
+    known: Option<Arc<SharedCounts>>,
+) -> Result<Option<Arc<SharedCounts>>, Diagnostic> {
     let Some(variable) = &manifest.gateway.shared_limits else { return Ok(None) };
     let Some(url) = variables.get(variable).filter(|url| !url.is_empty()) else { return Ok(None) };
-    let limits = RedisLimits::new(url, &manifest.application.name, resolver, clock);
-    // The URL may hold a password.
-    let problem = |why| refused(vec![manifest.problem(variable.line, format!("variable `{}`: {why}", variable.value))]);
-    Ok(Some(Arc::new(limits.map_err(problem)?)))
+    let application = &manifest.application.name;
+    if let Some(known) = known.filter(|known| known.url == url && known.application == *application) {
+        return Ok(Some(known));
+    }
+    let problem = |why| manifest.problem(variable.line, format!("variable `{}`: {why}", variable.value));
+    let limits = Arc::new(RedisLimits::new(url, application, resolver, clock).map_err(problem)?);
+    Ok(Some(Arc::new(SharedCounts { url: url.to_owned(), application: application.clone(), limits })))
+}
+
+/// What is wrong with where several hosts count together.
+#[must_use]
+pub fn shared_counts_problem(manifest: &Manifest, variables: &Variables) -> Option<Diagnostic> {
+    shared_counts(manifest, variables, &system_resolver(), &system_clock(), None).err()
+}
+
+fn system_resolver() -> Arc<dyn Resolve> {
+    Arc::new(SystemResolver)
+}
+
+fn system_clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))))
 }
 
 /// The embedded store, with labels elsewhere where the runtime configuration says so.
@@ -305,18 +337,10 @@ fn messaging_options(manifest: &Manifest, schemas: Arc<dyn SchemaCheck>) -> Embe
 
 /// How much push keeps and lets in. Without its endpoints only inboxes are filled.
 fn push_options(manifest: &Manifest) -> PushOptions {
-    let Some(push) = &manifest.gateway.push else { return PushOptions::default() };
-    // 32 bits always fit: the host needs a 64-bit machine for its instances.
-    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    PushOptions {
-        connections: count(push.max_connections),
-        connections_per_user: count(push.max_connections_per_user),
-        channels_per_connection: count(push.max_channels),
-        pending_bytes: count(push.max_pending_kib) << 10,
-        retention: Duration::from_secs(push.retention_s.into()),
-        inbox: count(push.inbox),
-        inbox_retention: Duration::from_hours(24 * u64::from(push.inbox_days)),
-        ..PushOptions::default()
+    let options = PushOptions::default();
+    match &manifest.gateway.push {
+        Some(push) => options.bounded(PushBounds::from(push)),
+        None => options,
     }
 }
 
@@ -346,11 +370,15 @@ fn cannot_open(what: &str, data: &Path) -> String {
     format!("cannot open {what} in {}", data.display())
 }
 
+/// What is wrong with a manifest, or with what it names: each problem with its place.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct Refused(pub Vec<Diagnostic>);
+
 /// All diagnostics as one error.
 #[must_use]
 pub fn refused(problems: Vec<Diagnostic>) -> anyhow::Error {
-    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    anyhow::anyhow!("{}", lines.join("\n"))
+    Refused(problems).into()
 }
 
 /// The engine's refusal, with the places in the manifest.
@@ -360,6 +388,17 @@ pub fn engine_refused(manifest: &Manifest, error: EngineError) -> anyhow::Error 
         EngineError::Refused(problems) => {
             refused(problems.iter().map(|problem| specs::located(manifest, problem)).collect())
         }
+        EngineError::Load(error) => refused(vec![unloadable(manifest, &error)]),
         other => other.into(),
     }
+}
+
+/// A component that cannot be loaded, at the line that names its file.
+#[must_use]
+pub fn unloadable(manifest: &Manifest, error: &LoadError) -> Diagnostic {
+    let file = match error {
+        LoadError::Missing(path) | LoadError::Io { path, .. } | LoadError::Invalid { path, .. } => path,
+    };
+    let component = manifest.running().find(|component| component.source.value == *file);
+    manifest.problem(component.map_or(0, |component| component.source.line), error.to_string())
 }

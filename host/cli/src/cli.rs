@@ -11,8 +11,8 @@ use weft_telemetry::{HostLog, HostLogError, LogFormat};
 use crate::assemble::{Dialect, Place};
 use crate::commands::{
     self, admin, api_keys, audit, breakers, build, chaos, check, completions, compose, deploy, dlq, events, import,
-    invoke, keys, limits, logs, new, openapi, overload, projections, push, routes, saga, schema, service_tokens,
-    services, subscriptions, test, up,
+    invoke, keys, limits, logs, new, openapi, overload, projections, push, reload, routes, saga, schema,
+    service_tokens, services, subscriptions, test, up,
 };
 use crate::exit::{self, Exit};
 use crate::given::{Given, GivenArgs};
@@ -55,6 +55,8 @@ pub struct Global {
 pub enum Command {
     /// Start the application and serve until Ctrl-C or SIGTERM
     Up(UpArgs),
+    /// Have the running host take up its manifest anew, without dropping a request
+    Reload(reload::Args),
     /// Build the application's components, or one
     Build(build::Args),
     /// Check manifest, grants and imports without running anything
@@ -212,6 +214,7 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
                 up::Options { place, listen, listen_tls, config, watch, build, no_rate_limits, seeds, dialect };
             up::run(options).await.map(|()| Exit::Success)
         }
+        Command::Reload(args) => reload::run(args, &place).await,
         Command::Build(args) => {
             if let Some(manifest) = args.manifest() {
                 place.manifest = manifest;
@@ -305,6 +308,8 @@ mod tests {
         "weft up --listen localhost:3000 --state-dir d",
         "weft up --listen 0.0.0.0:80 --listen-tls 0.0.0.0:443",
         "weft up --key-value a=b --key-value c= --sqlite @tables.sql --sqlite VACUUM",
+        "weft reload --reason why --json",
+        "weft reload --status",
         "weft build",
         "weft build courses-list",
         "weft build --profile debug -f folder",
@@ -401,6 +406,7 @@ mod tests {
             "weft nothing",
             "weft up --listen nowhere",
             "weft up --listen-tls 127.0.0.1:0 --as-spin",
+            "weft reload --status --reason why",
             "weft api-keys create",
             "weft api-keys create --owner u1 --expires-in soon",
             "weft up --variable a",

@@ -1,15 +1,15 @@
 //! A host that stands: the engine, the mesh and the state engines of one application. Putting it together is
-//! `assemble`, serving it `commands::up`, talking to it from outside `control`. What is deployed beside the manifest's
-//! components is in [`beside`].
+//! `assemble`, serving it `commands::up`, talking to it from outside `control`. Deploying a manifest into it is in [`deployment`], what is
+//! deployed beside the manifest's components in [`beside`].
 
 mod beside;
+mod deployment;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use arc_swap::ArcSwap;
 use tokio_util::task::AbortOnDropHandle;
 
 use weft_capability::events::EventStore;
@@ -23,24 +23,23 @@ use weft_capability::schema::Registry;
 use weft_capability::spin_sqlite::Databases;
 use weft_core::answers::Answers;
 use weft_core::disk::DiskLock;
-use weft_core::manifest::{Diagnostic, Manifest, ProjectionSource, Variables};
-use weft_core::shared_limits::SharedLimits;
+use weft_core::manifest::{Manifest, ProjectionSource, Variables};
 use weft_core::{Call as _, CallContext, Clock, Failure, Invocation, Target};
 use weft_durable::Sagas;
-use weft_engine::{Engine, FunctionSpec, Value};
+use weft_engine::{Engine, Value};
 use weft_mesh::Mesh;
 use weft_telemetry::GuestLogs;
 
-use crate::assemble::{self, Place};
+use crate::assemble::Place;
 use crate::choreographing::Choreographing;
-use crate::composing;
-use crate::guest_files;
 use crate::inside::Inside;
-use crate::schemas;
 use crate::services::ExternalServices;
-use crate::specs::{self, Made};
+use crate::specs;
 use crate::versions::Versions;
 use crate::wiring::{Delivering, Projecting, Resuming, Scheduling};
+
+use deployment::Deployed;
+pub use deployment::Prepared;
 
 /// How long the deliveries in work may take to finish when the host goes down.
 const DELIVERY_GRACE: Duration = Duration::from_secs(10);
@@ -53,8 +52,6 @@ pub struct Parts {
     pub place: Place,
     /// The machine's time.
     pub clock: Arc<dyn Clock>,
-    /// Where rate limits are counted for several hosts together.
-    pub shared_limits: Option<Arc<dyn SharedLimits>>,
     /// Resolves the names of other hosts.
     pub resolver: Arc<dyn Resolve>,
     /// Runs functions.
@@ -98,64 +95,26 @@ pub struct Parts {
 /// One application with its state.
 pub struct Host {
     parts: Parts,
-    manifest: ArcSwap<Manifest>,
+    deployed: Deployed,
     /// What is deployed beside the manifest's components.
     versions: Versions,
-    deploying: Mutex<()>,
     scheduling: Mutex<Option<tokio::task::JoinHandle<()>>>,
     /// Ends with the host.
     checking: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 impl Host {
-    /// A host of these parts with this application.
+    /// A host of these parts with this application. Blocks; to be called inside a runtime, off its threads.
     ///
     /// # Errors
-    /// As [`Host::deploy`].
+    /// As [`Host::prepare`].
     pub fn new(parts: Parts, manifest: Manifest, variables: &Variables) -> anyhow::Result<Self> {
         let versions = Versions::open(&parts.place.data)?;
-        let host = Self {
-            parts,
-            versions,
-            manifest: ArcSwap::from_pointee(manifest.clone()),
-            deploying: Mutex::new(()),
-            scheduling: Mutex::default(),
-            checking: Mutex::default(),
-        };
-        host.deploy(manifest, variables)?;
+        let deployed = Deployed::first(&parts, &versions, manifest, variables)?;
+        let host = Self { parts, deployed, versions, scheduling: Mutex::default(), checking: Mutex::default() };
+        host.drop_overtaken();
         host.parts.external.restore()?;
         Ok(host)
-    }
-
-    /// Makes this the application: all of it, or nothing of it changes. Blocks; to be called inside a runtime, off its
-    /// threads.
-    ///
-    /// # Errors
-    /// Components that are missing or refused, with their places in the manifest; schemas that may not change so.
-    pub fn deploy(&self, manifest: Manifest, variables: &Variables) -> anyhow::Result<()> {
-        let _one_at_a_time = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
-        let functions = self.functions_of(&manifest, variables).map_err(assemble::refused)?;
-        let services = specs::services(&manifest, variables).map_err(assemble::refused)?;
-        let schemas = schemas::planned(&self.parts.schemas, &manifest)?;
-        self.deploy_functions(functions).map_err(|error| assemble::engine_refused(&manifest, error))?;
-        schemas::register(&self.parts.schemas, schemas, &manifest)?;
-        self.parts.mesh.configure(specs::policies(&manifest), services, specs::faults(&manifest));
-        self.parts.inside.serve(&manifest);
-        self.parts.sagas.limits().set(specs::step_limits(&manifest));
-        self.manifest.store(Arc::new(manifest));
-        self.drop_overtaken();
-        Ok(())
-    }
-
-    /// What the engine is to run of a manifest.
-    fn functions_of(&self, manifest: &Manifest, variables: &Variables) -> Result<Vec<FunctionSpec>, Vec<Diagnostic>> {
-        let problems = weft_gateway::problems(manifest);
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        let composed = composing::composed(manifest)?;
-        let files = guest_files::prepare(manifest, &self.parts.place.data)?;
-        specs::functions(manifest, variables, &Made { composed, files })
     }
 
     /// Lets sagas go on, events flow, and the startup functions run. Answers what those have to say.
@@ -212,9 +171,9 @@ impl Host {
                 }
             };
             let models = parts.read_models.get(&projection.context).cloned();
-            // A context that is new with a changed manifest is there after the next start.
+            // That all contexts are open was seen to when the manifest was prepared.
             let (Some(source), Some(models)) = (source, models) else {
-                bail!("projection {}: its context was added while the host runs: start the host anew", projection.id())
+                bail!("projection {}: its context is not open", projection.id())
             };
             served.push(ProjectionParts { projection, source, models, project: project.clone() });
         }
@@ -265,7 +224,7 @@ impl Host {
     /// The application's manifest.
     #[must_use]
     pub fn manifest(&self) -> Arc<Manifest> {
-        self.manifest.load_full()
+        self.deployed.manifest.load_full()
     }
 
     /// What it is made of.
@@ -280,8 +239,16 @@ impl Host {
     /// [`Failure`] if there is no answer.
     pub async fn call(&self, target: Target, arguments: Vec<Value>, within: Duration) -> Result<Vec<Value>, Failure> {
         let deadline = self.parts.clock.monotonic() + within;
-        let context =
-            CallContext { caller: None, deadline, trace: None, depth: 0, step: None, mirrored: false, origin: None };
+        let context = CallContext {
+            caller: None,
+            deadline,
+            trace: None,
+            depth: 0,
+            step: None,
+            mirrored: false,
+            origin: None,
+            generation: None,
+        };
         self.parts.mesh.call(Invocation { target, arguments: arguments.into(), keyed: false, context }).await
     }
 

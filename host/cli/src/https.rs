@@ -1,27 +1,21 @@
 //! HTTPS at the edge: where it is listened for, which follows the manifest, and certificates that are read again when their
 //! files change. TLS itself is the gateway's.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use weft_core::manifest::{self, Diagnostic, Manifest};
 use weft_gateway::{Tls, bind};
 
-use crate::commands::up::Edge;
+use crate::assemble;
+use crate::edge::Edge;
 use crate::exit::UsageError;
 use crate::host::Host;
-
-/// Certificates and keys are written one after the other; changes within this time are one.
-const SETTLE: Duration = Duration::from_millis(200);
+use crate::watched::WatchedFolders;
 
 /// HTTPS, ready to be served.
 pub struct Https {
@@ -43,7 +37,8 @@ pub async fn open(manifest: &Manifest, listen: Option<SocketAddr>) -> anyhow::Re
         }
         return Ok(None);
     };
-    let tls = Arc::new(read(manifest, settings)?);
+    let tls = read(manifest, settings).map_err(|problem| assemble::refused(vec![problem]))?;
+    let tls = Arc::new(tls);
     let listener = bind(listen.unwrap_or(settings.listen)).await.context("HTTPS")?;
     Ok(Some(Https { listener, tls }))
 }
@@ -72,8 +67,18 @@ struct Now {
     /// As the manifest has it.
     listen: SocketAddr,
     certificates: Arc<Certificates>,
-    /// Ends the watch.
-    watch: CancellationToken,
+    /// Ends the watch with this.
+    _watch: DropGuard,
+}
+
+/// What is to become of HTTPS. Dropped, nothing does.
+pub struct Change(Kind);
+
+enum Kind {
+    Begin(TcpListener, Now),
+    /// Elsewhere, if there is a listener; with the certificates of the manifest in any case.
+    GoOn(Option<(TcpListener, SocketAddr)>),
+    End,
 }
 
 impl Serving {
@@ -89,63 +94,74 @@ impl Serving {
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let mut serving = Self { host, edge, stop, listen, now: None };
-        if let (Some(tls), Some(settings)) = (tls, &serving.host.manifest().gateway.tls) {
-            serving.now = Some(serving.watch(tls, settings.listen)?);
+        let manifest = serving.host.manifest();
+        if let (Some(tls), Some(settings)) = (tls, &manifest.gateway.tls) {
+            serving.now = Some(serving.watch(tls, &manifest, settings.listen)?);
         }
         Ok(serving)
     }
 
-    fn watch(&self, tls: Arc<Tls>, listen: SocketAddr) -> anyhow::Result<Now> {
+    fn watch(&self, tls: Arc<Tls>, manifest: &Manifest, listen: SocketAddr) -> anyhow::Result<Now> {
         let watch = self.stop.child_token();
-        let certificates = Certificates::watch(Arc::clone(&self.host), tls, watch.clone())?;
-        Ok(Now { listen, certificates, watch })
+        let certificates = Certificates::watch(Arc::clone(&self.host), tls, manifest, watch.clone())?;
+        Ok(Now { listen, certificates, _watch: watch.drop_guard() })
     }
 
-    /// Does as this manifest says. What cannot be done is told in the log, and what was there before stays.
-    pub async fn follow(&mut self, manifest: &Manifest) {
-        if let Err(error) = self.try_follow(manifest).await {
-            tracing::error!("HTTPS goes on as before: {error:#}");
+    /// Makes ready what this manifest says.
+    ///
+    /// # Errors
+    /// Certificates that cannot be used, with their lines; an address that cannot be listened on.
+    pub async fn prepare(&self, manifest: &Manifest) -> anyhow::Result<Change> {
+        let Some(settings) = &manifest.gateway.tls else { return Ok(Change(Kind::End)) };
+        let Some(now) = &self.now else {
+            let Some(Https { listener, tls }) = open(manifest, self.listen).await? else {
+                return Ok(Change(Kind::End));
+            };
+            return Ok(Change(Kind::Begin(listener, self.watch(tls, manifest, settings.listen)?)));
+        };
+        if let Some(problem) = problem(manifest) {
+            return Err(assemble::refused(vec![problem]));
         }
+        now.certificates.extend(manifest)?;
+        if self.listen.is_some() || now.listen == settings.listen {
+            return Ok(Change(Kind::GoOn(None)));
+        }
+        let listener = bind(settings.listen).await.context("HTTPS")?;
+        Ok(Change(Kind::GoOn(Some((listener, settings.listen)))))
     }
 
-    async fn try_follow(&mut self, manifest: &Manifest) -> anyhow::Result<()> {
-        let Some(settings) = &manifest.gateway.tls else {
-            if let Some(now) = self.now.take() {
-                now.watch.cancel();
+    /// Does it. The manifest is the host's by now.
+    pub fn apply(&mut self, change: Change) {
+        match change.0 {
+            Kind::End if self.now.take().is_some() => {
                 self.edge.listen_tls(None);
                 tracing::info!("HTTPS is not listened for any more");
             }
-            return Ok(());
-        };
-        let Some(now) = &mut self.now else {
-            let Some(Https { listener, tls }) = open(manifest, self.listen).await? else { return Ok(()) };
-            let (address, now) = (listener.local_addr()?, self.watch(Arc::clone(&tls), settings.listen)?);
-            self.now = Some(now);
-            self.edge.listen_tls(Some((listener, tls)));
-            tracing::info!(%address, "HTTPS is listened for");
-            return Ok(());
-        };
-        now.certificates.reload(manifest);
-        if self.listen.is_none() && now.listen != settings.listen {
-            let listener = bind(settings.listen).await?;
-            let address = listener.local_addr()?;
-            self.edge.listen_tls(Some((listener, Arc::clone(&now.certificates.tls))));
-            now.listen = settings.listen;
-            tracing::info!(%address, "HTTPS is listened for elsewhere");
+            Kind::End => {}
+            Kind::Begin(listener, now) => {
+                let address = listener.local_addr().ok();
+                self.edge.listen_tls(Some((listener, Arc::clone(&now.certificates.tls))));
+                self.now = Some(now);
+                tracing::info!(address = address.map(tracing::field::display), "HTTPS is listened for");
+            }
+            Kind::GoOn(elsewhere) => {
+                let Some(now) = &mut self.now else { return };
+                now.certificates.reload(&self.host.manifest());
+                if let Some((listener, listen)) = elsewhere {
+                    let address = listener.local_addr().ok();
+                    self.edge.listen_tls(Some((listener, Arc::clone(&now.certificates.tls))));
+                    now.listen = listen;
+                    tracing::info!(address = address.map(tracing::field::display), "HTTPS is listened for elsewhere");
+                }
+            }
         }
-        Ok(())
     }
 }
 
 /// Certificates under watch.
 pub struct Certificates {
     tls: Arc<Tls>,
-    watched: Mutex<Watched>,
-}
-
-struct Watched {
-    watcher: RecommendedWatcher,
-    folders: BTreeSet<PathBuf>,
+    watched: WatchedFolders,
 }
 
 impl Certificates {
@@ -153,25 +169,19 @@ impl Certificates {
     ///
     /// # Errors
     /// If the system cannot watch them.
-    pub fn watch(host: Arc<Host>, tls: Arc<Tls>, stop: CancellationToken) -> anyhow::Result<Arc<Self>> {
-        let (changed, mut changes) = mpsc::channel(1);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| match event {
-            Ok(event) if !event.kind.is_access() => {
-                // A change that is already noted needs no second note.
-                let _ = changed.try_send(());
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "watching certificates"),
-        })?;
-        let watched = Mutex::new(Watched { watcher, folders: BTreeSet::new() });
+    pub fn watch(
+        host: Arc<Host>,
+        tls: Arc<Tls>,
+        manifest: &Manifest,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Arc<Self>> {
+        let (watched, mut changes) = WatchedFolders::new("certificates", |_| true)?;
         let certificates = Arc::new(Self { tls, watched });
-        certificates.extend(&host.manifest())?;
+        certificates.extend(manifest)?;
         let following = Arc::clone(&certificates);
         tokio::spawn(async move {
             let follow = async {
-                while changes.recv().await.is_some() {
-                    tokio::time::sleep(SETTLE).await;
-                    while changes.try_recv().is_ok() {}
+                while changes.next().await.is_some() {
                     following.reload(&host.manifest());
                 }
             };
@@ -185,7 +195,7 @@ impl Certificates {
 
     /// Reads the certificates that this manifest names. Those that cannot be used are told in the log, and what was there
     /// before stays.
-    pub fn reload(&self, manifest: &Manifest) {
+    fn reload(&self, manifest: &Manifest) {
         let Some(settings) = &manifest.gateway.tls else {
             return;
         };
@@ -197,31 +207,10 @@ impl Certificates {
                 tracing::error!("new certificates are not taken, the old ones stay: {problem}");
             }
         }
-        if let Err(error) = self.extend(manifest) {
-            tracing::error!("changes of certificates may go unnoticed: {error:#}");
-        }
     }
 
-    /// Watches the folders rather than the files: new ones are moved in over the old, and symbolic links are changed.
     fn extend(&self, manifest: &Manifest) -> anyhow::Result<()> {
-        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        for folder in folders(manifest) {
-            if !watched.folders.contains(&folder) {
-                let watch = watched.watcher.watch(&folder, RecursiveMode::NonRecursive);
-                watch.with_context(|| format!("cannot watch {}", folder.display()))?;
-                watched.folders.insert(folder);
-            }
-        }
-        Ok(())
+        let certificates = manifest.gateway.tls.iter().flat_map(|tls| &tls.certificates);
+        self.watched.extend_to(certificates.flat_map(|pair| [&*pair.value.certificate, &*pair.value.key]))
     }
-}
-
-fn folders(manifest: &Manifest) -> BTreeSet<PathBuf> {
-    let certificates = manifest.gateway.tls.iter().flat_map(|tls| &tls.certificates);
-    let files = certificates.flat_map(|pair| [&pair.value.certificate, &pair.value.key]);
-    let folder = |file: &PathBuf| {
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-        folder.unwrap_or(Path::new(".")).to_owned()
-    };
-    files.map(folder).collect()
 }

@@ -18,20 +18,22 @@ use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 use weft_capability::outbound::glue::{self, Answered};
 use weft_core::manifest::{HttpTrigger, Manifest};
-use weft_core::{CallContext, Outcome, Reason};
+use weft_core::{CallContext, Generation, Outcome, Reason};
 use weft_engine::{Engine, FunctionBody, FunctionBodyError, Value};
 use weft_gateway::Problem;
 use weft_mesh::{Asked, Mesh};
 
 use crate::services::ExternalServices;
 
+/// The components that have a trigger, private ones included.
+type Triggered = BTreeSet<Arc<str>>;
+
 /// Serves requests of the application's own components.
 pub struct Inside {
     engine: Engine,
     mesh: Mesh<Value>,
     services: ExternalServices,
-    /// The components that have a trigger, private ones included.
-    served: ArcSwap<BTreeSet<Arc<str>>>,
+    served: ArcSwap<Triggered>,
     origin: OnceLock<SocketAddr>,
     client: Client<HttpConnector, FunctionBody>,
     runtime: Handle,
@@ -47,10 +49,23 @@ impl Inside {
         Self { engine, mesh, services, served, origin, client, runtime }
     }
 
-    /// Makes the components that the manifest's triggers name the ones that are served.
-    pub fn serve(&self, manifest: &Manifest) {
+    /// The components that the manifest's triggers name, to be served. A part of a [`Generation`].
+    #[must_use]
+    pub fn triggered(manifest: &Manifest) -> Arc<Triggered> {
         let served = manifest.triggers.iter().filter_map(HttpTrigger::component).map(|id| id.value.clone());
-        self.served.store(Arc::new(served.collect()));
+        Arc::new(served.collect())
+    }
+
+    /// Makes these the ones that are served.
+    pub fn serve(&self, triggered: Arc<Triggered>) {
+        self.served.store(triggered);
+    }
+
+    fn find(&self, generation: Option<&Generation>, component: &str) -> Option<Arc<str>> {
+        match generation.and_then(Generation::triggered::<Triggered>) {
+            Some(triggered) => triggered.get(component).cloned(),
+            None => self.served.load().get(component).cloned(),
+        }
     }
 
     /// Says where the application listens.
@@ -67,7 +82,7 @@ impl Inside {
 
 impl glue::Inside for Inside {
     fn to_component(&self, component: &str, request: Request<FunctionBody>, context: CallContext) -> Answered {
-        let Some(id) = self.served.load().get(component).cloned() else {
+        let Some(id) = self.find(context.generation.as_ref(), component) else {
             tracing::warn!(%component, "a component was asked for by HTTP that no trigger has");
             return Box::pin(std::future::ready(Err(FunctionBodyError::DestinationNotFound)));
         };
@@ -83,8 +98,8 @@ impl glue::Inside for Inside {
                     head.headers.get(name).and_then(|value| value.to_str().ok()).or_else(carried)
                 };
                 let (caller, method) = (context.caller.as_deref(), head.method.as_str());
-                let mirrored = context.mirrored;
-                let asked = Asked { caller, method, user, header: &header, mirrored };
+                let (mirrored, generation) = (context.mirrored, context.generation.as_ref());
+                let asked = Asked { caller, method, user, header: &header, mirrored, generation };
                 let (place, passage) = mesh.admit(&id, context.deadline, &asked).await?;
                 let request = Request::from_parts(head, body);
                 let response = engine.serve(passage.function(), request, context, place).await;

@@ -47,7 +47,8 @@ impl Upstream {
         let headers = &arrived.head.headers;
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let (user, method) = (header(USER_ID), arrived.head.method.as_str());
-        let asked = Asked { caller: None, method, user, header: &header, mirrored: false };
+        let generation = route.generation.as_ref();
+        let asked = Asked { caller: None, method, user, header: &header, mirrored: false, generation };
         let (place, mut passage) = self.mesh.admit(&route.component, route.deadline, &asked).await?;
         let depth = hops::depth(headers.get_all(hops::HEADER).iter().map(HeaderValue::as_bytes));
         let context = CallContext {
@@ -58,6 +59,7 @@ impl Upstream {
             step: None,
             mirrored: false,
             origin: self.mesh.origin(user, header),
+            generation: route.generation.clone(),
         };
         let copy = passage.mirror().and_then(|mirror| self.copy(mirror, &arrived, &context));
         let response = self.engine.serve(passage.function(), arrived.into_request(), context, place).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use crate::failure::Failure;
+use crate::generation::Generation;
 
 /// Which function is called: a component of the manifest, an interface that it exports, a function in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +76,8 @@ pub struct CallContext {
     pub mirrored: bool,
     /// The request that it all began with; nothing where no component has several versions.
     pub origin: Option<Arc<Origin>>,
+    /// What was deployed when it all began; nothing for what the host itself begins, which runs on what is deployed now.
+    pub generation: Option<Generation>,
 }
 
 /// One call of one function, with the engine's values as arguments.

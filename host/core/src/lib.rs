@@ -9,6 +9,7 @@ pub mod cron;
 pub mod disk;
 pub mod failpoint;
 pub mod failure;
+pub mod generation;
 pub mod hops;
 pub mod id;
 pub mod manifest;
@@ -23,3 +24,4 @@ pub use call::{Call, CallContext, Invocation, MAX_DEPTH, Origin, Runner, StepSco
 pub use clock::{Clock, SystemClock};
 pub use failpoint::Failpoints;
 pub use failure::{Failure, Fault, Outcome, Reason};
+pub use generation::Generation;

@@ -83,6 +83,7 @@ impl Calling {
             step: step.map(|step| StepScope { key: step.key }),
             mirrored: context.mirrored,
             origin: context.origin,
+            generation: context.generation,
         })
     }
 

@@ -1,5 +1,5 @@
-//! The engine: holds the application's functions, swaps them when the application changes, keeps the older ones that
-//! durable functions began with. Running them is `instance` and `http`.
+//! The engine: holds the application's functions, swaps them when the application changes, keeps the older ones that durable functions
+//! began with, and those of an older deployment for requests that began under it. Running them is `instance` and `http`.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,7 +14,8 @@ use weft_capability::outbound::glue::Inside;
 use weft_capability::projection::glue::{self as projection, PROJECT, PROJECTION};
 use weft_capability::projection::{ProjectError, SourceEvent};
 use weft_capability::sql::Statement;
-use weft_core::{Call, CallContext, Clock, Failure, Fault, Invocation, Reason, Target, Trace};
+use weft_core::generation::Part;
+use weft_core::{Call, CallContext, Clock, Failure, Fault, Generation, Invocation, Reason, Target, Trace};
 
 use crate::background::{Background, Pace};
 use crate::capabilities::{Granted, Services};
@@ -45,6 +46,44 @@ pub enum EngineError {
 }
 
 type Functions = HashMap<Arc<str>, Arc<Function>>;
+
+/// The functions that were deployed together.
+#[derive(Default)]
+struct Deployed {
+    /// Versions may be put beside the others later on.
+    functions: ArcSwap<Functions>,
+    /// Optional components whose files were not there.
+    absent: Vec<Arc<str>>,
+}
+
+impl Deployed {
+    /// By its name. A version may have been taken away since it was chosen; the one that the manifest names stands in for it.
+    fn find(&self, name: &str) -> Option<Arc<Function>> {
+        let functions = self.functions.load();
+        let component = || name.split_once('@').map(|(component, _)| component);
+        functions.get(name).or_else(|| functions.get(component()?)).cloned()
+    }
+}
+
+/// Functions that are loaded, checked and linked, and do not run yet.
+pub struct FunctionSet {
+    deployed: Arc<Deployed>,
+    left_out: Vec<(FunctionSpec, EngineError)>,
+}
+
+impl FunctionSet {
+    /// The versions that do not fit beside the others and are left out, and why.
+    #[must_use]
+    pub fn left_out(&self) -> &[(FunctionSpec, EngineError)] {
+        &self.left_out
+    }
+
+    /// The functions, for [`weft_core::Generation`].
+    #[must_use]
+    pub fn part(&self) -> Part {
+        self.deployed.clone()
+    }
+}
 /// By component and digest.
 type Versions = HashMap<(Arc<str>, Arc<str>), Arc<Function>>;
 
@@ -57,9 +96,7 @@ pub struct Engine {
 struct Inner {
     shared: Arc<Shared>,
     runtimes: Runtimes,
-    functions: ArcSwap<Functions>,
-    /// Optional components whose files were not there when the manifest was deployed.
-    absent: ArcSwap<Vec<Arc<str>>>,
+    deployed: ArcSwap<Deployed>,
     /// Functions that sagas began with and that are no longer current.
     kept: Mutex<Versions>,
 }
@@ -83,13 +120,7 @@ impl Engine {
         let epoch = Duration::from_millis(options.epoch_ms.max(1));
         let (calls, inside, background) = (CallSlot::default(), OnceLock::new(), Background::new());
         let shared = Arc::new(Shared { clock, epoch, services, logs, calls, inside, background });
-        let inner = Inner {
-            shared,
-            runtimes,
-            functions: ArcSwap::default(),
-            absent: ArcSwap::default(),
-            kept: Mutex::default(),
-        };
+        let inner = Inner { shared, runtimes, deployed: ArcSwap::default(), kept: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -112,19 +143,14 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] if any function cannot be loaded or is refused; then nothing is replaced.
     pub fn deploy(&self, specs: Vec<FunctionSpec>) -> Result<(), EngineError> {
-        self.deploy_with(specs, Vec::new()).map(drop)
+        self.prepare(specs, Vec::new()).map(|prepared| self.publish(prepared))
     }
 
-    /// Replaces all functions at once, versions that stand among `specs`, and those `beside` them. Requests in flight end on the
-    /// functions that they began with. Answers which of those beside are left out, and why.
+    /// Makes functions ready, versions that stand among `specs`, and those `beside` them.
     ///
     /// # Errors
-    /// [`EngineError`] if anything of `specs` cannot be loaded or is refused; then nothing is replaced.
-    pub fn deploy_with(
-        &self,
-        specs: Vec<FunctionSpec>,
-        beside: Vec<FunctionSpec>,
-    ) -> Result<Vec<(FunctionSpec, EngineError)>, EngineError> {
+    /// [`EngineError`] if anything of `specs` cannot be loaded or is refused.
+    pub fn prepare(&self, specs: Vec<FunctionSpec>, beside: Vec<FunctionSpec>) -> Result<FunctionSet, EngineError> {
         let (declared, specs): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| spec.version.is_some());
         let (loaded, absent) = self.inner.runtimes.load_all(specs)?;
         let named: Vec<_> = loaded.iter().map(|(spec, loaded)| (spec, &loaded.component)).collect();
@@ -151,9 +177,13 @@ impl Engine {
             let function = self.link(Arc::new(spec), &loaded)?;
             functions.insert(function.spec.name(), function);
         }
-        self.inner.functions.store(Arc::new(functions));
-        self.inner.absent.store(Arc::new(absent));
-        Ok(left_out)
+        let deployed = Arc::new(Deployed { functions: ArcSwap::from_pointee(functions), absent });
+        Ok(FunctionSet { deployed, left_out })
+    }
+
+    /// Replaces all functions at once. Requests in flight end on the functions that they began with.
+    pub fn publish(&self, prepared: FunctionSet) {
+        self.inner.deployed.store(prepared.deployed);
     }
 
     /// Puts a version beside the functions that run; they go on as they are. To be called by one at a time, and not while all are replaced.
@@ -161,21 +191,23 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] if it cannot be loaded, or does not fit in the place of the other; then nothing has changed.
     pub fn deploy_version(&self, spec: &FunctionSpec) -> Result<(), EngineError> {
-        let running = self.inner.functions.load_full();
+        let deployed = self.inner.deployed.load();
+        let running = deployed.functions.load_full();
         let named = running.values().filter(|function| function.spec.version.is_none());
         let named: Vec<_> = named.map(|function| (&*function.spec, function.pre.component())).collect();
-        let function = self.version_beside(spec, &named, &self.inner.absent.load())?;
+        let function = self.version_beside(spec, &named, &deployed.absent)?;
         let mut functions = Functions::clone(&running);
         functions.insert(spec.name(), function);
-        self.inner.functions.store(Arc::new(functions));
+        deployed.functions.store(Arc::new(functions));
         Ok(())
     }
 
     /// Takes a version away. Calls that name it go to the function that the manifest names from here on.
     pub fn remove_version(&self, name: &str) {
-        let mut functions = Functions::clone(&self.inner.functions.load());
+        let deployed = self.inner.deployed.load();
+        let mut functions = Functions::clone(&deployed.functions.load());
         functions.remove(name);
-        self.inner.functions.store(Arc::new(functions));
+        deployed.functions.store(Arc::new(functions));
     }
 
     fn version_beside(
@@ -211,7 +243,7 @@ impl Engine {
     /// The ids of all functions.
     #[must_use]
     pub fn function_ids(&self) -> Vec<Arc<str>> {
-        self.inner.functions.load().keys().cloned().collect()
+        self.inner.deployed.load().functions.load().keys().cloned().collect()
     }
 
     /// The digest of a function's component.
@@ -220,11 +252,17 @@ impl Engine {
         self.function(component).map(|function| function.digest.clone())
     }
 
-    /// By its name. A version may have been taken away since it was chosen; the one that the manifest names stands in for it.
+    /// That which runs now.
     pub(crate) fn function(&self, name: &str) -> Option<Arc<Function>> {
-        let functions = self.inner.functions.load();
-        let component = || name.split_once('@').map(|(component, _)| component);
-        functions.get(name).or_else(|| functions.get(component()?)).cloned()
+        self.inner.deployed.load().find(name)
+    }
+
+    /// That which ran when a request began.
+    pub(crate) fn function_of(&self, generation: Option<&Generation>, name: &str) -> Option<Arc<Function>> {
+        match generation.and_then(Generation::functions::<Deployed>) {
+            Some(deployed) => deployed.find(name),
+            None => self.function(name),
+        }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -255,6 +293,7 @@ impl Engine {
             step: None,
             mirrored: false,
             origin: None,
+            generation: None,
         };
         let arguments = [Val::String(key.to_owned())].into();
         let run = instance::run_in(function, Invocation { target, arguments, keyed: true, context });
@@ -287,8 +326,16 @@ impl Engine {
         };
         let target =
             Target { component: function.spec.id.clone(), interface: PROJECTION.into(), function: PROJECT.into() };
-        let context =
-            CallContext { caller: None, deadline, trace: None, depth: 0, step: None, mirrored: false, origin: None };
+        let context = CallContext {
+            caller: None,
+            deadline,
+            trace: None,
+            depth: 0,
+            step: None,
+            mirrored: false,
+            origin: None,
+            generation: None,
+        };
         let clock = self.inner.shared.clock.clone();
         let left = deadline.saturating_sub(clock.monotonic());
         let store = function.projection_store(context);

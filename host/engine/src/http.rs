@@ -81,7 +81,7 @@ impl Engine {
         context: CallContext,
         place: impl Send + Sync + 'static,
     ) -> Result<http::Response<WasiBody>, Failure> {
-        let function = self.function(component).ok_or_else(|| {
+        let function = self.function_of(context.generation.as_ref(), component).ok_or_else(|| {
             let message = format!("there is no component {component}");
             Failure::not_attempted(Fault::Host, Reason::Unavailable, message)
         })?;

@@ -21,7 +21,8 @@ use crate::values;
 
 impl Runner<Val> for Engine {
     fn run(&self, invocation: Invocation<Val>) -> BoxFuture<'static, Result<Vec<Val>, Failure>> {
-        let Some(function) = self.function(&invocation.target.component) else {
+        let generation = invocation.context.generation.as_ref();
+        let Some(function) = self.function_of(generation, &invocation.target.component) else {
             let message = format!("there is no component {}", invocation.target.component);
             return Box::pin(async { Err(Failure::not_attempted(Fault::Host, Reason::Unavailable, message)) });
         };
@@ -159,7 +160,11 @@ fn durable_key(arguments: &[Val]) -> Option<&str> {
     }
 }
 
-/// A saga has no deadline of its own caller's making: its steps have theirs.
+/// A saga has no deadline of its own caller's making: its steps have theirs. It may outlive many deployments, and calls what there is then.
 fn unbounded_if_durable(function: &Function, context: CallContext) -> CallContext {
-    if function.spec.durable { CallContext { deadline: std::time::Duration::MAX, ..context } } else { context }
+    if function.spec.durable {
+        CallContext { deadline: std::time::Duration::MAX, generation: None, ..context }
+    } else {
+        context
+    }
 }

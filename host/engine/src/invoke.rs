@@ -181,6 +181,7 @@ impl Engine {
             step: None,
             mirrored: false,
             origin: None,
+            generation: None,
         };
         let keyed = signature.parameters.first().is_some_and(|(name, ty)| calls::is_key(name, ty));
         let results = call.call(Invocation { target, arguments: arguments.into(), keyed, context }).await?;

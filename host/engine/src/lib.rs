@@ -33,7 +33,7 @@ pub use capabilities::Services;
 pub use check::Problem;
 pub use command::{Job, JobEnd};
 pub use config::EngineOptions;
-pub use engine::{Engine, EngineError, check_functions};
+pub use engine::{Engine, EngineError, FunctionSet, check_functions};
 pub use invoke::{InvokeAnswer, InvokeError, MAX_ARGUMENTS_BYTES, Signature};
 pub use loader::LoadError;
 pub use output::{LogSink, OutputStream, OutputWriter};

@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use weft_core::manifest::{self, RateLimit, RateLimits, RateScope, RateStrategy, Route};
 use weft_core::{Failure, SystemClock};
-use weft_gateway::{Gateway, Policy, RequestBody, RouteTable, Settings, full};
+use weft_gateway::{Deployment, Gateway, Policy, RequestBody, RouteTable, Settings, full};
 
 const REQUESTS: usize = 20_000;
 const HEADERS: &str = "GET /api/courses/1/parts/2 HTTP/1.1\r\nhost: weft.test\r\nuser-agent: overhead\r\n\
@@ -89,9 +89,10 @@ async fn gateway(policy: Policy, rate_limits: RateLimits) -> SocketAddr {
         response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
         Ok::<_, Failure>(response)
     });
-    let settings = Settings { policy, rate_limits, ..Settings::default() };
+    let mut deployment = Deployment::new(RouteTable::new(&routes), None).unwrap();
+    (deployment.policy, deployment.rate_limits) = (policy, rate_limits);
     let clock = Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))));
-    let gateway = Gateway::new(clock, settings, RouteTable::new(&routes), None, vec![], upstream).unwrap();
+    let gateway = Gateway::new(clock, Settings::default(), deployment, vec![], upstream);
     let listener = weft_gateway::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { gateway.serve(listener, std::future::pending(), Duration::ZERO).await });

@@ -74,7 +74,7 @@ fn answering<S: Upstream>(life: &Life, upstream: S, activity: &Arc<Activity>) ->
 }
 
 async fn converse(socket: Socket, service: impl Answering, activity: Arc<Activity>, mut life: Life) {
-    let limits = life.shared.limits.load_full();
+    let limits = Arc::clone(&life.shared.served().limits);
     let mut socket = Watched::new(socket, Arc::clone(&activity), &limits);
     let version = tokio::select! {
         version = socket.version() => version,

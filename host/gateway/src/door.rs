@@ -134,7 +134,7 @@ impl<S: Upstream> Door<S> {
 
     /// Serves a connection if there is room.
     fn admit(&self, socket: TcpStream, address: SocketAddr, handshakes: Option<&Handshakes>) {
-        let Some(place) = Seat::take(&self.seats, self.shared.limits.load().connections) else {
+        let Some(place) = Seat::take(&self.seats, self.shared.served().limits.connections) else {
             return self.turn_away(socket, handshakes.is_some());
         };
         // Answers are written whole; waiting for more to send would only delay them.
@@ -156,7 +156,8 @@ impl<S: Upstream> Door<S> {
     }
 
     fn take(&self, socket: TcpStream, address: SocketAddr, handshakes: Option<&Handshakes>, place: Seat) {
-        let proxies = &self.shared.policy.load().proxies;
+        let served = self.shared.served();
+        let proxies = &served.policy.proxies;
         let has_header = proxies.send_header_from(address.ip());
         let (upstream, shared) = (self.upstream.clone(), Arc::clone(&self.shared));
         let (tracker, mut draining) = (self.connections.clone(), self.draining.clone());
@@ -212,11 +213,11 @@ async fn open(
     handshakes: Option<Handshakes>,
 ) -> Result<(Socket, Arc<Peer>), OpenError> {
     if has_header {
-        let header = timeout(shared.limits.load().head_timeout, proxy_header::read(&mut socket)).await;
+        let header = timeout(shared.served().limits.head_timeout, proxy_header::read(&mut socket)).await;
         address = header.map_err(|_| OpenError::HeaderTooLate)??.unwrap_or(address);
     }
     // Whoever is named there may itself be a proxy, of another kind.
-    let trusted = shared.policy.load().proxies.trust(address.ip());
+    let trusted = shared.served().policy.proxies.trust(address.ip());
     let Some(handshakes) = handshakes else {
         return Ok((Socket::Plain(socket), Arc::new(Peer::new(address, trusted, false))));
     };

@@ -16,6 +16,7 @@ use weft_telemetry::trace::{parse_traceparent, start_span};
 use crate::auth::Identity;
 use crate::connection::{Busy, Peer};
 use crate::deadline::Deadline;
+use crate::deployment::Served;
 use crate::limit::{Admission, Shown};
 use crate::overload::{End, Slot};
 use crate::policy::{Forwarded, Policy};
@@ -83,16 +84,16 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub fn new(shared: Arc<Shared>, peer: Arc<Peer>, busy: Busy, head: &http::request::Parts) -> Self {
+    pub fn new(shared: Arc<Shared>, served: &Served, peer: Arc<Peer>, busy: Busy, head: &http::request::Parts) -> Self {
         let trace = start_span(parent(&head.headers));
-        let policy = shared.policy.load_full();
+        let policy = Arc::clone(&served.policy);
         // A stream keeps it, and shall not keep all that was read with it.
         let uri =
             if push::is_below(policy.push.as_ref(), head.uri.path()) { detached(&head.uri) } else { head.uri.clone() };
         Self {
             forwarded: peer.trusted.then(|| policy.proxies.forwarded(peer.host, &head.headers)),
             policy,
-            limits: shared.limits.load_full(),
+            limits: Arc::clone(&served.limits),
             permission: OnceLock::new(),
             started: shared.clock.monotonic(),
             request_id: request_id(&head.headers),

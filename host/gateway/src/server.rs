@@ -1,4 +1,4 @@
-//! The gateway: what it is made of, how its routes and rules are replaced, and how it serves and drains.
+//! The gateway: what it is made of, how what it serves is replaced, and how it serves and drains.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,36 +9,18 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use weft_core::Clock;
-use weft_core::manifest::{Overload, RateLimits};
 
-use crate::auth::{AuthSettings, Authenticator};
+use crate::auth::KeySet;
+use crate::deployment::Deployment;
 use crate::door::Door;
 use crate::health::{HealthBoard, HealthCheck};
 use crate::limit::LimitReport;
 use crate::listen::Listeners;
 use crate::overload::OverloadReport;
-use crate::policy::Policy;
-use crate::route::RouteTable;
-use crate::settings::{Limits, Settings};
+use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::stack::Upstream;
 use crate::tls::Tls;
-
-/// Routes and authentication that do not fit together.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// Nobody could ever use the route.
-    #[error(
-        "route {pattern:?} of {component:?} needs a token, but no key is set to verify one: \
-         add [application.tool.weft.auth] with keys, or public = true"
-    )]
-    NoKeys {
-        /// The route's pattern.
-        pattern: String,
-        /// Its component.
-        component: Arc<str>,
-    },
-}
 
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,71 +38,27 @@ pub struct Gateway<S> {
 
 impl<S: Upstream> Gateway<S> {
     /// A gateway that is not listening yet.
-    ///
-    /// # Errors
-    /// [`ConfigError`] if a route needs a token and there is no key.
     pub fn new(
         clock: Arc<dyn Clock>,
         settings: Settings,
-        routes: RouteTable,
-        auth: Option<AuthSettings>,
+        deployment: Deployment,
         checks: Vec<Arc<dyn HealthCheck>>,
         upstream: S,
-    ) -> Result<Self, ConfigError> {
-        let auth = authenticator(auth);
-        ensure_keys(&routes, auth.as_ref())?;
-        let shared = Shared::new(clock, settings, HealthBoard::new(checks));
-        shared.serve(routes, auth);
-        let gateway = Self { shared: Arc::new(shared), upstream };
-        Ok(gateway)
+    ) -> Self {
+        Self { shared: Arc::new(Shared::new(clock, settings, deployment, HealthBoard::new(checks))), upstream }
     }
 
-    /// Replaces all routes. Requests in work go on with the old ones.
-    ///
-    /// # Errors
-    /// [`ConfigError`] if a route needs a token and there is no key; the old routes then stay.
-    pub fn set_routes(&self, routes: RouteTable) -> Result<(), ConfigError> {
-        let auth = self.shared.served().auth.clone();
-        ensure_keys(&routes, auth.as_ref())?;
-        self.shared.serve(routes, auth);
-        Ok(())
+    /// Serves something else from now on: each request that comes sees all of it. Those in work go on as they began, and connections
+    /// that are open keep their timeouts and whom they trust. Nobody is cut off if there are more than there may be now. Tokens that
+    /// were verified before are verified anew.
+    pub fn deploy(&self, deployment: Deployment) {
+        self.shared.deploy(deployment);
     }
 
-    /// Replaces the routes, the rate limits, and all that is known of who may call: keys, claims and API keys. Tokens that were verified
-    /// before are verified anew; requests in work go on as they began.
-    ///
-    /// # Errors
-    /// As [`Gateway::deploy`].
-    pub fn deploy_with_auth(
-        &self,
-        routes: RouteTable,
-        rate_limits: &RateLimits,
-        auth: Option<AuthSettings>,
-    ) -> Result<(), ConfigError> {
-        let auth = authenticator(auth);
-        ensure_keys(&routes, auth.as_ref())?;
-        self.shared.set_rate_limits(rate_limits);
-        self.shared.serve(routes, auth);
-        Ok(())
-    }
-
-    /// Replaces the bounds and the rules of the adaptive limit. Requests in work go on with the old ones, and connections that are
-    /// open keep their timeouts. Nobody is cut off if there are more than there may be now.
-    pub fn set_limits(&self, limits: Limits, overload: &Overload) {
-        self.shared.set_limits(limits, overload);
-    }
-
-    /// Replaces all routes and rate limits. A limit that is defined as before goes on counting where it is; requests in
-    /// work go on with the old ones.
-    ///
-    /// # Errors
-    /// As [`Gateway::set_routes`]; the old limits then stay as well.
-    pub fn deploy(&self, routes: RouteTable, rate_limits: &RateLimits) -> Result<(), ConfigError> {
-        let auth = self.shared.served().auth.clone();
-        ensure_keys(&routes, auth.as_ref())?;
-        self.shared.set_rate_limits(rate_limits);
-        self.shared.serve(routes, auth);
-        Ok(())
+    /// Replaces the keys that tokens are signed by, as after a change of their files; those that are fetched stay, and all else does. Tokens
+    /// that were verified before are verified anew. Says whether the keys are others than before; if they are not, nothing changes.
+    pub fn set_keys(&self, keys: &KeySet) -> bool {
+        self.shared.auth().is_some_and(|auth| auth.set_keys(keys))
     }
 
     /// How all rate limits stand, with so many of the callers that have used most of each.
@@ -170,12 +108,6 @@ impl<S: Upstream> Gateway<S> {
         self.shared.set_secure(secure);
     }
 
-    /// Replaces the rules of the edge. Requests in work go on with the old ones, and so do connections as far as they
-    /// concern who is trusted.
-    pub fn set_policy(&self, policy: Policy) {
-        self.shared.policy.store(Arc::new(policy));
-    }
-
     /// Serves until `shutdown` resolves; then takes no more connections, lets requests in work finish for up to
     /// `drain_timeout`, and cuts off the rest.
     pub async fn serve(
@@ -220,16 +152,4 @@ impl<S: Upstream> Gateway<S> {
         connections.wait().await;
         Drained { cut_off }
     }
-}
-
-fn authenticator(auth: Option<AuthSettings>) -> Option<Arc<Authenticator>> {
-    auth.filter(|auth| !auth.is_without_keys()).map(|auth| Arc::new(Authenticator::new(auth)))
-}
-
-fn ensure_keys(routes: &RouteTable, auth: Option<&Arc<Authenticator>>) -> Result<(), ConfigError> {
-    if let Some(route) = routes.any_protected().filter(|_| auth.is_none()) {
-        let (pattern, component) = (route.pattern.to_string(), Arc::clone(&route.component));
-        return Err(ConfigError::NoKeys { pattern, component });
-    }
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! What an operator can set, with its defaults and units. Routes and keys have files of their own.
+//! What an operator can set, with its defaults and units. Routes and keys have files of their own, and so has what is replaced at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,10 +6,7 @@ use std::time::Duration;
 use weft_core::answers::Answers;
 use weft_core::manifest;
 use weft_core::push::PushHub;
-use weft_core::shared_limits::SharedLimits;
 use weft_telemetry::DecisionLog;
-
-use crate::policy::Policy;
 
 /// The bounds of one gateway. Everything that a client can send or hold is in here.
 #[derive(Clone, Debug)]
@@ -64,21 +61,11 @@ impl From<&manifest::Gateway> for Limits {
     }
 }
 
-/// How the gateway behaves, apart from its routes.
+/// What a gateway has for as long as it lives. What is replaced with its routes is in [`crate::Deployment`].
 #[derive(Debug, Default)]
 pub struct Settings {
-    /// The bounds.
-    pub limits: Limits,
-    /// The rules of the edge, until there are new ones.
-    pub policy: Policy,
     /// Where clients are pushed to from, if they are.
     pub push: Option<Arc<dyn PushHub>>,
-    /// How many requests are admitted.
-    pub rate_limits: manifest::RateLimits,
-    /// How many of them run at a time.
-    pub overload: manifest::Overload,
-    /// Who counts for several hosts together; without it each counts for itself.
-    pub shared_limits: Option<Arc<dyn SharedLimits>>,
     /// Where answers to requests with an `Idempotency-Key` are kept; without it the header means nothing.
     pub answers: Option<Arc<dyn Answers>>,
     /// Where it is kept who was refused.

@@ -1,48 +1,41 @@
 //! What all requests of a gateway share.
 
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore};
 use weft_core::Clock;
-use weft_core::manifest::{self, RateLimits};
-use weft_core::shared_limits::SharedLimits;
 use weft_telemetry::DecisionLog;
 
 use crate::auth::Authenticator;
 use crate::compressed;
+use crate::deployment::{Deployment, Served};
 use crate::health::HealthBoard;
 use crate::idempotency::Idempotency;
 use crate::limit::LimitSet;
 use crate::listen::Secure;
 use crate::overload::{Overload, Rules};
-use crate::policy::Policy;
 use crate::push::Push;
-use crate::route::RouteTable;
-use crate::settings::{About, Limits};
+use crate::settings::About;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub clock: Arc<dyn Clock>,
-    /// Read once per request and replaced whole.
-    pub limits: ArcSwap<Limits>,
-    /// Read once per request and replaced whole.
-    pub policy: ArcSwap<Policy>,
     pub health: HealthBoard,
     /// Push, if there is any.
     pub push: Option<Push>,
     pub application: About,
     /// Read once per request and replaced whole.
-    served: RwLock<Arc<Served>>,
+    served: ArcSwap<Served>,
+    /// Held while it is replaced.
+    changing: Mutex<()>,
     /// When it is asked for otherwise who calls.
     pub auth_changed: Notify,
     /// What its routes are limited by.
-    rate_limits: RwLock<Arc<LimitSet>>,
+    rate_limits: ArcSwap<LimitSet>,
     /// How many may run at a time.
     pub overload: Arc<Overload>,
-    /// Who counts for several hosts together.
-    pub shared_limits: Option<Arc<dyn SharedLimits>>,
     /// Requests that are done under a key.
     pub idempotency: Option<Idempotency>,
     /// Where it is kept who was refused.
@@ -60,29 +53,25 @@ pub(crate) struct Shared {
     pub https_port: AtomicU16,
 }
 
-/// The routes, and who may use them: they belong together, for a route that needs a token needs somebody to look at it.
-#[derive(Debug, Default)]
-pub(crate) struct Served {
-    pub routes: RouteTable,
-    pub auth: Option<Arc<Authenticator>>,
-}
-
 impl Shared {
-    pub fn new(clock: Arc<dyn Clock>, settings: crate::settings::Settings, health: HealthBoard) -> Self {
-        let rules = Rules::new(&settings.overload, settings.limits.in_flight);
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        settings: crate::settings::Settings,
+        deployment: Deployment,
+        health: HealthBoard,
+    ) -> Self {
+        let rules = Rules::new(&deployment.overload, deployment.limits.in_flight);
         let idempotency = settings.answers.map(Idempotency::new);
-        Self {
+        let shared = Self {
             overload: Arc::new(Overload::new(Arc::clone(&clock), rules)),
             clock,
-            limits: ArcSwap::from_pointee(settings.limits),
-            policy: ArcSwap::from_pointee(settings.policy),
             health,
             push: settings.push.map(Push::new),
             application: settings.application,
-            served: RwLock::default(),
+            served: ArcSwap::default(),
+            changing: Mutex::default(),
             auth_changed: Notify::new(),
-            rate_limits: RwLock::new(Arc::new(LimitSet::new(&settings.rate_limits, &LimitSet::default()))),
-            shared_limits: settings.shared_limits,
+            rate_limits: ArcSwap::default(),
             idempotency,
             decisions: settings.decisions,
             in_flight: AtomicUsize::new(0),
@@ -91,7 +80,9 @@ impl Shared {
             secure: Mutex::default(),
             secure_changed: Notify::new(),
             https_port: AtomicU16::new(0),
-        }
+        };
+        shared.deploy(deployment);
+        shared
     }
 
     /// Who looks at tokens and API keys now.
@@ -100,23 +91,28 @@ impl Shared {
     }
 
     pub fn served(&self) -> Arc<Served> {
-        Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
+        self.served.load_full()
     }
 
     pub fn rate_limits(&self) -> Arc<LimitSet> {
-        Arc::clone(&self.rate_limits.read().unwrap_or_else(PoisonError::into_inner))
+        self.rate_limits.load_full()
     }
 
-    /// Replaces the definitions; the routes that are served keep those that they have.
-    pub fn set_rate_limits(&self, definitions: &RateLimits) {
-        let mut current = self.rate_limits.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::new(LimitSet::new(definitions, &current));
-    }
-
-    pub fn serve(&self, routes: RouteTable, auth: Option<Arc<Authenticator>>) {
-        routes.limit(&self.rate_limits());
+    /// Serves something else from now on.
+    pub fn deploy(&self, deployment: Deployment) {
+        let Deployment { routes, auth, limits, policy, rate_limits, shared_limits, overload, generation } = deployment;
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let rate_limits = Arc::new(LimitSet::new(&rate_limits, &self.rate_limits.load()));
+        routes.limit(&rate_limits);
         routes.measure(&self.overload);
-        *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Served { routes, auth });
+        self.overload.set_rules(Rules::new(&overload, limits.in_flight));
+        let before = self.auth();
+        let auth = auth.map(|auth| Arc::new(Authenticator::new(auth, before.as_deref())));
+        let (policy, limits) = (policy.into(), limits.into());
+        let served = Served { routes, auth, policy, limits, shared_limits, generation };
+        self.served.store(Arc::new(served));
+        // What reports show, and what the next ones go on from.
+        self.rate_limits.store(rate_limits);
         self.auth_changed.notify_waiters();
     }
 
@@ -129,11 +125,5 @@ impl Shared {
         *self.secure.lock().unwrap_or_else(PoisonError::into_inner) = Some(secure);
         // One note is kept if nobody waits for it now.
         self.secure_changed.notify_one();
-    }
-
-    /// Replaces the bounds, and how many requests may run.
-    pub fn set_limits(&self, limits: Limits, overload: &manifest::Overload) {
-        self.overload.set_rules(Rules::new(overload, limits.in_flight));
-        self.limits.store(Arc::new(limits));
     }
 }

@@ -11,13 +11,12 @@ use common::{Got, Server, Setup, protected, public, read_one};
 use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use weft_core::manifest::{Compression, Cors, Gateway, SecurityHeaders};
-use weft_gateway::{Policy, Settings};
+use weft_gateway::Policy;
 
 /// A gateway with this of its manifest.
 fn edge(change: impl FnOnce(&mut Gateway)) -> Setup {
     let mut gateway = Gateway::default();
     change(&mut gateway);
-    let settings = Settings { policy: Policy::from(&gateway), ..Settings::default() };
     let routes = vec![
         public("* /echo", "echo"),
         public("GET /json", "json"),
@@ -32,7 +31,7 @@ fn edge(change: impl FnOnce(&mut Gateway)) -> Setup {
         public("GET /function-trapped", "function-trapped"),
         public("GET /empty", "empty"),
     ];
-    Setup { settings, ..Setup::default() }.with_routes(routes)
+    Setup { policy: Policy::from(&gateway), ..Setup::default() }.with_routes(routes)
 }
 
 fn local_proxies(gateway: &mut Gateway) {
@@ -83,7 +82,7 @@ async fn a_proxy_header_that_does_not_come_ends_the_connection() {
         local_proxies(gateway);
         gateway.proxy_protocol = true;
     });
-    setup.settings.limits.head_timeout = std::time::Duration::from_millis(50);
+    setup.limits.head_timeout = std::time::Duration::from_millis(50);
     let server = setup.start().await;
     assert_eq!(server.raw("PROXY TCP4").await, "");
 }
@@ -210,7 +209,7 @@ async fn new_rules_hold_for_the_next_request() {
     assert_eq!(read_one(&mut socket).await.header("access-control-allow-origin"), None);
     let mut gateway = Gateway::default();
     gateway.headers.referrer_policy = "".into();
-    server.gateway.set_policy(Policy::from(&gateway));
+    server.deploy(|deployment| deployment.policy = Policy::from(&gateway));
     socket.write_all(request).await.unwrap();
     assert_eq!(read_one(&mut socket).await.header("referrer-policy"), None, "on the same connection");
 }

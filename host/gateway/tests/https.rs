@@ -19,7 +19,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use weft_core::manifest::{self, CertificateFiles, Gateway, Hsts, Located};
-use weft_gateway::{CertificateError, Policy, Settings, Tls};
+use weft_gateway::{CertificateError, Policy, Tls};
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -79,7 +79,7 @@ async fn start(settings: manifest::Tls) -> Https {
     let listener = weft_gateway::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     let policy = Policy::from(&Gateway { tls: Some(settings), ..Gateway::default() });
-    let setup = Setup { settings: Settings { policy, ..Settings::default() }, ..Setup::default() };
+    let setup = Setup { policy, ..Setup::default() };
     let server = setup.start_on(|plain| plain.with_tls(listener, Arc::clone(&tls))).await;
     Https { server, address, tls }
 }
@@ -323,7 +323,7 @@ async fn a_slow_head_is_told_so_in_tls() {
     let listener = weft_gateway::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut setup = Setup::default();
-    setup.settings.limits.head_timeout = Duration::from_millis(200);
+    setup.limits.head_timeout = Duration::from_millis(200);
     let server = setup.start_on(|plain| plain.with_tls(listener, Arc::clone(&tls))).await;
     let https = Https { server, address, tls };
     let connector = authority.connector(&[&TLS13], &[b"http/1.1"]);

@@ -81,9 +81,10 @@ struct Running {
 async fn start(routes: Vec<Route>, manifest: manifest::Idempotency) -> Running {
     let answers = Arc::new(Memory::default());
     let gateway = manifest::Gateway { idempotency: manifest, ..manifest::Gateway::default() };
-    let settings = Settings { answers: Some(answers.clone()), policy: Policy::from(&gateway), ..Settings::default() };
+    let settings = Settings { answers: Some(answers.clone()), ..Settings::default() };
+    let policy = Policy::from(&gateway);
     let clock = Arc::new(ManualClock::at_ms(NOW_S * 1000));
-    let server = Setup { settings, routes, auth: Some(auth()), clock, ..Setup::default() }.start().await;
+    let server = Setup { settings, policy, routes, auth: Some(auth()), clock, ..Setup::default() }.start().await;
     Running { server, answers }
 }
 

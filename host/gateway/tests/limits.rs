@@ -14,8 +14,7 @@ use weft_gateway::{BindError, Drained, Limits};
 const SHORT: Duration = Duration::from_millis(50);
 
 fn limited(limits: Limits) -> Setup {
-    let mut setup = Setup::default();
-    setup.settings.limits = limits;
+    let mut setup = Setup { limits, ..Setup::default() };
     setup.routes.push(public("POST /ignore", "ignore"));
     setup
 }

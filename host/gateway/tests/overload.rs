@@ -10,7 +10,7 @@ use common::{Got, Server, Setup, public, read_one};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use weft_core::manifest::{Overload, Priority, Route, Waits};
-use weft_gateway::{Limits, OverloadReport, Settings};
+use weft_gateway::{Limits, OverloadReport};
 
 /// Four run at a time: of low priority two, of normal four, as long as three run before.
 async fn start(patience_ms: u32) -> Server {
@@ -24,8 +24,7 @@ async fn start(patience_ms: u32) -> Server {
         Route { waits: Waits::Asked, ..public("GET /asked", "hold") },
         Route { priority: Priority::Low, ..public("* /echo", "echo") },
     ];
-    let settings = Settings { limits, overload, ..Settings::default() };
-    Setup { settings, ..Setup::default() }.with_routes(routes).start().await
+    Setup { limits, overload, ..Setup::default() }.with_routes(routes).start().await
 }
 
 /// A request that the function holds.

@@ -20,7 +20,7 @@ use weft_core::Failure;
 use weft_core::clock::ManualClock;
 use weft_core::manifest::{self, RateLimit, RateLimits, RateScope, RateStrategy, Route, Tier};
 use weft_core::shared_limits::{SharedAnswer, SharedAsk, SharedLimits, SharedStanding};
-use weft_gateway::{ApiKey, ApiKeys, AuthSettings, Identity, KeySet, Policy, Settings, api_key_hash};
+use weft_gateway::{ApiKey, ApiKeys, AuthSettings, Deployment, Identity, KeySet, Policy, api_key_hash};
 
 const NOW_S: u64 = 1_800_000_000;
 
@@ -107,8 +107,7 @@ fn setup() -> (Setup, Arc<ManualClock>) {
         limited(public("GET /hold", "hold"), &["work"]),
         public("GET /unlimited", "echo"),
     ];
-    let settings = Settings { rate_limits: definitions(), ..Settings::default() };
-    let setup = Setup { auth: Some(auth), clock: clock.clone() as _, settings, ..Setup::default() };
+    let setup = Setup { auth: Some(auth), clock: clock.clone() as _, rate_limits: definitions(), ..Setup::default() };
     (setup.with_routes(routes), clock)
 }
 
@@ -293,16 +292,21 @@ async fn a_reload_keeps_what_is_counted_and_takes_what_is_new() {
     let routes = || common::table(vec![limited(public("GET /public", "echo"), &["user", "new"])]);
     let mut definitions = definitions();
     definitions.limits.push(limit("new", RateScope::Global, window(50)));
-    server.gateway.deploy(routes(), &definitions).unwrap();
+    let deploy = |rate_limits: &RateLimits| {
+        let mut deployment = Deployment::new(routes(), None).unwrap();
+        deployment.rate_limits = rate_limits.clone();
+        server.gateway.deploy(deployment);
+    };
+    deploy(&definitions);
     assert_eq!(server.get("/public").await.status, 429, "as before");
     definitions.limits[1] = limit("user", RateScope::User, window(3));
-    server.gateway.deploy(routes(), &definitions).unwrap();
+    deploy(&definitions);
     assert_eq!(server.get("/public").await.header("x-ratelimit-remaining"), Some("2"), "defined anew, counted anew");
     let report = server.gateway.rate_limits(5);
     let user = report.iter().find(|limit| limit.name == "user").unwrap();
     assert_eq!((user.limit, user.admitted, user.callers[0].used), (3, 1, 1));
     assert_eq!(user.callers[0].key, "ip 127.0.0.1");
-    server.gateway.deploy(routes(), &RateLimits::default()).unwrap();
+    deploy(&RateLimits::default());
     for _ in 0..10 {
         assert_eq!(server.get("/public").await.status, 200, "without definitions nothing is limited");
     }
@@ -312,7 +316,7 @@ async fn a_reload_keeps_what_is_counted_and_takes_what_is_new() {
 async fn behind_a_trusted_proxy_the_client_is_who_it_names() {
     let (mut setup, _) = setup();
     let trusted_proxies = vec!["127.0.0.1/32".parse().unwrap(), "10.0.0.1/32".parse().unwrap()];
-    setup.settings.policy = Policy::from(&manifest::Gateway { trusted_proxies, ..manifest::Gateway::default() });
+    setup.policy = Policy::from(&manifest::Gateway { trusted_proxies, ..manifest::Gateway::default() });
     let server = setup.start().await;
     let from =
         async |forwarded: &str| server.send("GET", "/public", &[("x-forwarded-for", forwarded)], "").await.status;
@@ -366,7 +370,7 @@ impl SharedLimits for Others {
 async fn what_the_counts_of_several_hosts_refuse_is_given_back_to_all() {
     let (mut setup, _) = setup();
     let others = Arc::new(Others::default());
-    setup.settings.shared_limits = Some(others.clone());
+    setup.shared_limits = Some(others.clone());
     let server = setup.start().await;
     let admitted = server.with_token("/public", "ada").await;
     assert_eq!((admitted.status, headers(&admitted, ["x-ratelimit-remaining"])), (200, [Some("0".to_owned())]));

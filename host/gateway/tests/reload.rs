@@ -9,8 +9,8 @@ use std::time::Duration;
 use common::{Server, Setup, read_one, read_to_end};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use weft_core::manifest::{Overload, RateLimits, Route};
-use weft_gateway::{Limits, RouteTable};
+use weft_core::manifest::Overload;
+use weft_gateway::{Deployment, Limits};
 
 /// A request that the function holds.
 async fn held(server: &Server) -> TcpStream {
@@ -29,7 +29,7 @@ async fn is_answered(server: &Server, mut held: TcpStream) {
 }
 
 fn set(server: &Server, limits: Limits) {
-    server.gateway.set_limits(limits, &Overload::default());
+    server.deploy(|deployment| deployment.limits = limits);
 }
 
 #[tokio::test]
@@ -99,10 +99,11 @@ async fn the_adaptive_limit_changes_its_rules_and_keeps_what_it_knows() {
     let server = Setup::default().start().await;
     let in_work = held(&server).await;
     let overload = Overload { min_concurrent: 200, ..Overload::default() };
-    server.gateway.set_limits(Limits::default(), &overload);
+    server.deploy(|deployment| deployment.overload = overload);
     let report = server.gateway.overload();
     assert_eq!((report.limit, report.min, report.running), (200, 200, 1));
-    server.gateway.set_limits(Limits::default(), &Overload { enabled: false, ..overload });
+    let overload = Overload { enabled: false, ..overload };
+    server.deploy(|deployment| deployment.overload = overload);
     assert!(!server.gateway.overload().enabled);
     is_answered(&server, in_work).await;
     while server.gateway.overload().running > 0 {
@@ -114,12 +115,8 @@ async fn the_adaptive_limit_changes_its_rules_and_keeps_what_it_knows() {
 async fn routes_lose_their_keys_without_a_request_being_dropped() {
     let server = Setup::default().start().await;
     let in_work = held(&server).await;
-    let routes = |routes: Vec<Route>| RouteTable::new(&routes);
-    let refused = server.gateway.deploy_with_auth(
-        routes(vec![common::protected("GET /echo", "echo", &[], &[])]),
-        &RateLimits::default(),
-        None,
-    );
+    let protected = common::table(vec![common::protected("GET /echo", "echo", &[], &[])]);
+    let refused = Deployment::new(protected, None);
     assert!(refused.unwrap_err().to_string().contains("needs a token"));
     is_answered(&server, in_work).await;
 }

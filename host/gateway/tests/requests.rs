@@ -5,7 +5,7 @@ mod common;
 use common::{Setup, public};
 use weft_core::Reason;
 use weft_core::manifest::Gateway;
-use weft_gateway::Policy;
+use weft_gateway::{Deployment, Policy};
 
 fn routes() -> Setup {
     Setup::default().with_routes(vec![
@@ -77,7 +77,7 @@ async fn headers_that_only_we_may_set_are_taken_off() {
 async fn a_trusted_proxy_is_believed() {
     let mut setup = routes();
     let trusting = Gateway { trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()], ..Gateway::default() };
-    setup.settings.policy = Policy::from(&trusting);
+    setup.policy = Policy::from(&trusting);
     let server = setup.start().await;
     let forwarded = [("X-Forwarded-For", "9.9.9.9"), ("X-Forwarded-Proto", "https"), ("X-User-ID", "admin")];
     let headers = &server.send("GET", "/api/courses", &forwarded, "").await.json()["headers"];
@@ -198,7 +198,7 @@ async fn routes_change_while_requests_are_in_work() {
         }
     });
     server.gate.entered.notified().await;
-    server.gateway.set_routes(common::table(vec![public("GET /new", "ignore")])).unwrap();
+    server.gateway.deploy(Deployment::new(common::table(vec![public("GET /new", "ignore")]), None).unwrap());
     assert_eq!(server.get("/new").await.body, "ignored");
     server.get("/hold").await.assert_problem(404, "no-route");
     server.gate.open.notify_one();

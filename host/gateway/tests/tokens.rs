@@ -20,9 +20,9 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use weft_core::clock::ManualClock;
-use weft_core::manifest::{Access, Callers, Located, RateLimits, Route};
+use weft_core::manifest::{Access, Callers, Located, Route};
 use weft_gateway::{
-    AuthSettings, ConfigError, FetchKeys, Gateway, KeyError, KeySet, RemoteKeys, Revocations, RouteTable, Settings,
+    AuthSettings, ConfigError, Deployment, FetchKeys, KeyError, KeySet, RemoteKeys, Revocations, RouteTable,
 };
 
 const NOW_S: u64 = 1_800_000_000;
@@ -104,6 +104,12 @@ fn settings(keys: KeySet) -> AuthSettings {
 fn our_key() -> KeySet {
     let mut keys = KeySet::default();
     keys.add_pem(&private_pem(&ours())).unwrap();
+    keys
+}
+
+fn their_key() -> KeySet {
+    let mut keys = KeySet::default();
+    keys.add_pem(&private_pem(&theirs())).unwrap();
     keys
 }
 
@@ -464,6 +470,34 @@ fn of_kid(kid: &str, key: &SigningKey) -> String {
 }
 
 #[tokio::test]
+async fn what_an_issuer_has_published_outlives_a_deployment() {
+    let issuer = Arc::new(Issuer::default());
+    issuer.publish(&[("a", &ours())]);
+    let from = |url: &str| {
+        let urls = vec![Located::new(url.into(), 7)];
+        let remote = Some(RemoteKeys { urls, fetch: Arc::clone(&issuer) as _ });
+        AuthSettings { remote, ..settings(KeySet::default()) }
+    };
+    let server = setup(from("https://issuer.test/keys")).0.start().await;
+    let token = of_kid("a", &ours());
+    assert_eq!(server.bearer("/any", &token).await.status, 200);
+    *issuer.published.lock().unwrap() = None;
+    let asked = issuer.asked();
+    let deploy = |auth| {
+        let routes = common::table(vec![protected("GET /any", "echo", &[], &[])]);
+        server.gateway.deploy(Deployment::new(routes, Some(auth)).unwrap());
+    };
+    deploy(from("https://issuer.test/keys"));
+    assert_eq!(server.bearer("/any", &token).await.status, 200, "though the issuer is down by now");
+    server.gateway.set_keys(&their_key());
+    assert_eq!(server.bearer("/any", &token).await.status, 200, "beside others");
+    assert_eq!(issuer.asked(), asked, "and nobody has asked it");
+    deploy(settings(their_key()));
+    deploy(from("https://issuer.test/keys"));
+    assert_refused(&server.bearer("/any", &token).await, "what was left is to be fetched again");
+}
+
+#[tokio::test]
 async fn published_keys_are_looked_for_when_a_token_names_a_new_one() {
     let issuer = Arc::new(Issuer::default());
     let urls = vec![Located::new("https://issuer.test/keys".into(), 7)];
@@ -554,10 +588,7 @@ async fn a_verified_token_still_expires_and_can_be_revoked() {
 #[test]
 fn a_route_that_needs_a_token_needs_a_key() {
     let routes = RouteTable::new(&[protected("GET /any", "echo", &[], &[])]);
-    let upstream = tower::service_fn(|_| async { Ok(http::Response::new(weft_gateway::full(""))) });
-    let clock = Arc::new(ManualClock::at_ms(0));
-    let refused = Gateway::new(clock, Settings::default(), routes, None, vec![], upstream);
-    let error = refused.map(|_| ()).unwrap_err();
+    let error = Deployment::new(routes, None).unwrap_err();
     assert!(matches!(&error, ConfigError::NoKeys { pattern, .. } if pattern == "/any"));
     assert!(error.to_string().contains("[application.tool.weft.auth]"));
 }
@@ -573,8 +604,9 @@ async fn who_may_call_is_changed_while_requests_are_in_work() {
     in_work.write_all(request.as_bytes()).await.unwrap();
     server.gate.entered.notified().await;
     let deploy = |auth| {
-        let routes = common::table(routes());
-        server.gateway.deploy_with_auth(routes, &RateLimits::default(), auth)
+        let deployment = Deployment::new(common::table(routes()), auth)?;
+        server.gateway.deploy(deployment);
+        Ok::<_, ConfigError>(())
     };
     // Another audience: tokens that were verified before are looked at anew.
     let elsewhere = AuthSettings { audience: "elsewhere".into(), ..settings(our_key()) };
@@ -584,6 +616,12 @@ async fn who_may_call_is_changed_while_requests_are_in_work() {
     assert!(deploy(None).is_err());
     assert_refused(&server.bearer("/any", &token).await, "another audience");
     deploy(Some(settings(our_key()))).unwrap();
+    assert_eq!(server.bearer("/any", &token).await.status, 200);
+    // The keys alone.
+    assert!(!server.gateway.set_keys(&our_key()), "they are the same");
+    assert!(server.gateway.set_keys(&their_key()));
+    assert_refused(&server.bearer("/any", &token).await, "the token of a key that was taken away");
+    assert!(server.gateway.set_keys(&our_key()));
     assert_eq!(server.bearer("/any", &token).await.status, 200);
     server.gate.open.notify_one();
     assert_eq!(common::read_one(&mut in_work).await.body, "held");

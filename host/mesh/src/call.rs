@@ -24,9 +24,10 @@ use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use tokio::sync::{broadcast, oneshot};
 
+use weft_core::generation::Part;
 use weft_core::manifest::access::Operation;
 use weft_core::manifest::mesh::FaultRule;
-use weft_core::{Call, Clock, Failure, Fault, Invocation, Origin, Reason, Runner, id};
+use weft_core::{Call, Clock, Failure, Fault, Generation, Invocation, Origin, Reason, Runner, id};
 
 use crate::attempts::{Attempts, within};
 use crate::bulkhead::Permit;
@@ -57,11 +58,28 @@ pub(crate) struct Inner<V> {
     pub clock: Arc<dyn Clock>,
     pub random: Random,
     /// Functions and services: no two have one name.
-    callees: ArcSwap<HashMap<Arc<str>, Arc<Callee>>>,
+    callees: ArcSwap<Callees>,
     pub faults: Faults,
     versions: Versions,
     pub registry: Arc<Registry>,
     told: broadcast::Sender<BreakerEvent>,
+}
+
+/// By name.
+type Callees = HashMap<Arc<str>, Arc<Callee>>;
+
+/// Callees that nobody calls yet.
+pub struct CalleeSet {
+    callees: Arc<Callees>,
+    services: Vec<(ServicePolicy, Arc<Callee>)>,
+}
+
+impl CalleeSet {
+    /// The callees, for [`Generation`].
+    #[must_use]
+    pub fn part(&self) -> Part {
+        self.callees.clone()
+    }
 }
 
 /// An HTTP request, as far as policy looks at it.
@@ -76,6 +94,8 @@ pub struct Asked<'a> {
     pub header: &'a (dyn Fn(&str) -> Option<&'a str> + Sync),
     /// Whether it is what a copy of a call asks, which counts nowhere.
     pub mirrored: bool,
+    /// What was deployed when it all began.
+    pub generation: Option<&'a Generation>,
 }
 
 /// What is asked of a callee that is not there, or has nothing of the kind. Client fault.
@@ -99,14 +119,20 @@ impl<V: Send + 'static> Mesh<V> {
         Self { inner: Arc::new(Inner { runner, clock, random, callees, faults, versions, registry, told }) }
     }
 
-    /// Replaces the policies on functions and on services, and the faults that are declared. A callee whose policy is unchanged keeps its
-    /// queue, its breaker and its counts; a service keeps the instances that were registered, and each instance what is known of it.
+    /// Replaces the policies on functions and on services, and the faults that are declared: [`Self::prepare`] and [`Self::publish`].
     pub fn configure(
         &self,
         policies: Vec<CalleePolicy>,
         services: Vec<(CalleePolicy, ServicePolicy)>,
         faults: Vec<FaultRule>,
     ) {
+        self.publish(self.prepare(policies, services), faults);
+    }
+
+    /// Makes callees of the policies on functions and on services; they are called once [`Self::publish`] has them. A callee whose policy
+    /// is unchanged keeps its queue, its breaker and its counts. To be made and given by one at a time.
+    #[must_use]
+    pub fn prepare(&self, policies: Vec<CalleePolicy>, services: Vec<(CalleePolicy, ServicePolicy)>) -> CalleeSet {
         let before = self.inner.callees.load();
         let callee = |policy: CalleePolicy| {
             let kept = before.get(&policy.component).filter(|callee| callee.policy == policy);
@@ -115,9 +141,15 @@ impl<V: Send + 'static> Mesh<V> {
         let named = |callee: Arc<Callee>| (callee.policy.component.clone(), callee);
         let services: Vec<_> = services.into_iter().map(|(of_callee, own)| (own, callee(of_callee))).collect();
         let of_services = services.iter().map(|(_, callee)| named(callee.clone()));
-        let callees = policies.into_iter().map(|policy| named(callee(policy))).chain(of_services).collect();
-        self.inner.callees.store(Arc::new(callees));
-        self.inner.registry.configure(services);
+        let callees: Callees = policies.into_iter().map(|policy| named(callee(policy))).chain(of_services).collect();
+        CalleeSet { callees: Arc::new(callees), services }
+    }
+
+    /// Replaces all callees, and the faults that are declared. A service keeps the instances that were registered, and each instance what is
+    /// known of it.
+    pub fn publish(&self, prepared: CalleeSet, faults: Vec<FaultRule>) {
+        self.inner.callees.store(prepared.callees);
+        self.inner.registry.configure(prepared.services);
         self.inner.faults.declare(faults);
     }
 
@@ -139,7 +171,7 @@ impl<V: Send + 'static> Mesh<V> {
         deadline: Duration,
         asked: &Asked<'_>,
     ) -> Result<(Permit, Passage), Failure> {
-        let callee = self.inner.callee(component)?;
+        let callee = self.inner.callee(asked.generation, component)?;
         callee.begin();
         let admitted = self.inner.admit(&callee, deadline, asked).await;
         if admitted.is_err() {
@@ -213,8 +245,13 @@ impl<V: Send + 'static> Mesh<V> {
 }
 
 impl<V> Inner<V> {
-    fn callee(&self, component: &str) -> Result<Arc<Callee>, Failure> {
-        self.callees.load().get(component).cloned().ok_or_else(|| {
+    /// That of the deployment which a request began under, or else of now.
+    fn callee(&self, generation: Option<&Generation>, component: &str) -> Result<Arc<Callee>, Failure> {
+        let found = match generation.and_then(Generation::callees::<Callees>) {
+            Some(callees) => callees.get(component).cloned(),
+            None => self.callees.load().get(component).cloned(),
+        };
+        found.ok_or_else(|| {
             let message = format!("there is no function {component}");
             Failure::not_attempted(Fault::Host, Reason::Unavailable, message)
         })
@@ -402,7 +439,7 @@ impl<V: Clone + PartialEq + Send + Sync + 'static> Call<V> for Mesh<V> {
     fn call(&self, invocation: Invocation<V>) -> BoxFuture<'static, Result<Vec<V>, Failure>> {
         let inner = self.inner.clone();
         Box::pin(async move {
-            let callee = inner.callee(&invocation.target.component)?;
+            let callee = inner.callee(invocation.context.generation.as_ref(), &invocation.target.component)?;
             callee.begin();
             let answer = inner.call(callee.clone(), invocation).await;
             if let Err(failure) = &answer {

@@ -24,7 +24,7 @@ mod window;
 pub use attempts::Failing;
 pub use breaker::{BreakerState, BreakerView};
 pub use bulkhead::{Bulkhead, Permit};
-pub use call::{Asked, Mesh, OrderError};
+pub use call::{Asked, CalleeSet, Mesh, OrderError};
 pub use callee::{BreakerEvent, BreakerOrder, CalleeView, Passage};
 pub use canary::{CanaryPlan, Judgement, judge};
 pub use faults::{Random, TooManyFaults};

@@ -1,11 +1,12 @@
 //! `weft check`: manifest, grants, imports and types, without running anything.
 
-use serde::Serialize;
-use weft_core::manifest::{Diagnostic, Manifest};
-use weft_engine::{EngineError, EngineOptions, FunctionSpec, LoadError};
+use weft_core::manifest::{Diagnostic, Manifest, Variables};
+use weft_engine::{EngineError, EngineOptions, FunctionSpec};
+use weft_gateway::{AuthError, AuthSettings};
 
-use crate::assemble::Place;
+use crate::assemble::{self, Place};
 use crate::composing::{self, Composed};
+use crate::control::api::DiagnosticEntry;
 use crate::exit::{Exit, UsageError};
 use crate::given::GivenArgs;
 use crate::specs::{self, Made};
@@ -22,15 +23,6 @@ pub struct Args {
     pub given: GivenArgs,
 }
 
-/// One problem, as `--json` prints it.
-#[derive(Serialize)]
-struct Entry<'a> {
-    file: String,
-    line: usize,
-    message: &'a str,
-    help: Option<&'a str>,
-}
-
 /// Prints all problems; ends with [`Exit::Failure`] if there are any.
 ///
 /// # Errors
@@ -45,13 +37,7 @@ pub fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
         Err(problems) => (problems, 0),
     };
     if args.json {
-        let entries = problems.iter().map(|problem| Entry {
-            file: problem.file.display().to_string(),
-            line: problem.line,
-            message: &problem.message,
-            help: problem.help.as_deref(),
-        });
-        output::json(&entries.collect::<Vec<_>>())?;
+        output::json(&problems.iter().map(DiagnosticEntry::from).collect::<Vec<_>>())?;
     } else {
         for problem in &problems {
             output::line(&problem.to_string())?;
@@ -77,11 +63,11 @@ fn check(place: &Place) -> anyhow::Result<Checked> {
     let composed = if missing.is_empty() { composing::composed(&manifest) } else { Ok(Composed::new()) };
     let functions = composed.and_then(|composed| {
         let variables = keys::resolve(&manifest, place)?;
-        let services = specs::services(&manifest, &variables).map(drop);
-        let functions = specs::functions(&manifest, &variables, &Made { composed, ..Made::default() });
-        match (services, functions) {
-            (Ok(()), functions) => functions,
-            (Err(found), functions) => Err(found.into_iter().chain(functions.err().unwrap_or_default()).collect()),
+        let mut problems = specs::services(&manifest, &variables).err().unwrap_or_default();
+        problems.extend(unusable(&manifest, &variables));
+        match specs::functions(&manifest, &variables, &Made { composed, ..Made::default() }) {
+            Ok(functions) if problems.is_empty() => Ok(functions),
+            functions => Err(problems.into_iter().chain(functions.err().unwrap_or_default()).collect()),
         }
     });
     let missing: Vec<_> =
@@ -99,9 +85,19 @@ fn check(place: &Place) -> anyhow::Result<Checked> {
             problems.sort_by_key(|problem| problem.line);
             Err(problems)
         }
-        Err(EngineError::Load(error)) => Err(vec![unloadable(&manifest, &error)]),
+        Err(EngineError::Load(error)) => Err(vec![assemble::unloadable(&manifest, &error)]),
         Err(error) => return Err(error.into()),
     })
+}
+
+/// What a host reads when it starts: keys of tokens, but those behind URLs, and where limits are counted.
+fn unusable(manifest: &Manifest, variables: &Variables) -> Vec<Diagnostic> {
+    let variable = |name: &str| variables.get(name).map(str::to_owned);
+    let keys = manifest.auth.iter().flat_map(|auth| AuthSettings::problems(auth, variable));
+    // A host makes a key that is not there.
+    let keys = keys.filter(|problem| !matches!(problem, AuthError::NoVariable { .. }));
+    let keys = keys.flat_map(|problem| problem.diagnostics(&manifest.path));
+    keys.chain(assemble::shared_counts_problem(manifest, variables)).collect()
 }
 
 /// Compiles and checks. Compiled code is kept where a host keeps it if there is such a place; else nothing is left.
@@ -109,13 +105,4 @@ fn check_components(place: &Place, functions: Vec<FunctionSpec>) -> anyhow::Resu
     let nowhere = tempfile::tempdir()?;
     let data = if place.data.is_dir() { place.data.as_path() } else { nowhere.path() };
     Ok(weft_engine::check_functions(&EngineOptions::default(), data, functions))
-}
-
-/// A component that cannot be loaded, at the line that names its file.
-fn unloadable(manifest: &Manifest, error: &LoadError) -> Diagnostic {
-    let file = match error {
-        LoadError::Missing(path) | LoadError::Io { path, .. } | LoadError::Invalid { path, .. } => path,
-    };
-    let component = manifest.running().find(|component| component.source.value == *file);
-    manifest.problem(component.map_or(0, |component| component.source.line), error.to_string())
 }

@@ -23,6 +23,7 @@ pub mod openapi;
 pub mod overload;
 pub mod projections;
 pub mod push;
+pub mod reload;
 pub mod routes;
 pub mod run;
 pub mod saga;

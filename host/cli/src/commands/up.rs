@@ -7,14 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwapOption;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use weft_core::manifest::{Manifest, RateLimits, Variables};
-use weft_gateway::{
-    About, ApiKeys, AuthSettings, Gateway, HealthCheck, Limits, Listeners, Policy, Revocations, RouteTable, Settings,
-    bind,
-};
+use weft_core::manifest::Manifest;
+use weft_gateway::{About, Gateway, HealthCheck, Listeners, Settings, bind};
 use weft_telemetry::{AuditLog, DecisionLog};
 
 use crate::api_keys::Keyring;
@@ -22,14 +19,15 @@ use crate::assemble::{self, Dialect, Place};
 use crate::commands::{build, watch};
 use crate::control::operations::Running;
 use crate::control::server;
+use crate::edge::{self, Edge};
 use crate::host::Host;
 use crate::https;
-use crate::issuers::Issuers;
 use crate::output;
+use crate::reload::{self, Build, Reloader};
 use crate::seeding::Seeds;
 use crate::upstream::Upstream;
 use crate::versions::canary;
-use crate::wiring::{BrokerHealth, JournalHealth, VoidTokens};
+use crate::wiring::{BrokerHealth, JournalHealth};
 use crate::{config, keys};
 
 /// How long requests in work may take to finish when the host goes down.
@@ -58,10 +56,7 @@ pub struct Options {
     pub seeds: Seeds,
 }
 
-/// The gateway over the host.
-pub type Edge = Gateway<Upstream>;
-
-/// Runs until SIGINT or SIGTERM, then drains.
+/// Runs until SIGINT or SIGTERM, then drains; takes up a changed manifest at a SIGHUP.
 ///
 /// # Errors
 /// Whatever keeps the host from starting.
@@ -71,7 +66,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     // Signals first: one that comes while the host starts ends it in order. Then the port, so that one in use is told
     // before anything is opened or compiled.
-    let stop = stop_on_signal()?;
+    let (stop, hangup) = (stop_on_signal()?, signal(SignalKind::hangup())?);
     let listener = bind(options.listen).await?;
     let address = listener.local_addr()?;
     if options.build {
@@ -85,17 +80,33 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     host.parts().inside.listens(address);
     options.seeds.plant(host.parts()).await?;
     let told = host.start().await?;
-    let api_keys = Arc::new(ArcSwapOption::new(keyring(&host, &host.manifest(), None).await?));
-    let edge = Arc::new(edge(&host, api_keys.load_full(), options.no_rate_limits)?);
+    let api_keys = Arc::new(ArcSwapOption::new(edge::keyring(&host, &host.manifest(), None).await?));
+    let edge = Arc::new(edge(&host, api_keys.load_full(), !options.no_rate_limits)?);
 
     let data = &options.place.data;
     let audit = AuditLog::open(data, host.parts().clock.clone());
     let audit = audit.with_context(|| format!("cannot open the audit log in {}", data.display()))?;
     let audit_of_canaries = audit.clone();
-    let operations = Running {
+    let (mut listeners, mut secure_address, mut tls) = (Listeners::from(listener), None, None);
+    if let Some(https) = https {
+        secure_address = Some(https.listener.local_addr()?);
+        tls = Some(https.tls.clone());
+        listeners = listeners.with_tls(https.listener, https.tls);
+    }
+    let serving = https::Serving::new(host.clone(), edge.clone(), options.listen_tls, tls, stop.clone())?;
+    let parts = reload::Parts {
         host: host.clone(),
         edge: edge.clone(),
         api_keys: api_keys.clone(),
+        dialect,
+        rate_limited: !options.no_rate_limits,
+    };
+    let reloader = Reloader::start(parts, serving, stop.clone())?;
+    let operations = Running {
+        host: host.clone(),
+        edge: edge.clone(),
+        reloader: reloader.clone(),
+        api_keys,
         sagas: host.parts().sagas.clone(),
         logs: host.parts().logs.clone(),
         audit,
@@ -106,17 +117,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // Whoever has read the address finds the socket.
     let control = tokio::spawn(server::serve(Arc::new(operations), data, stop.clone().cancelled_owned())?);
     tokio::spawn(canary::run(host.clone(), audit_of_canaries, stop.clone()));
-    let (mut listeners, mut secure_address, mut tls) = (Listeners::from(listener), None, None);
-    if let Some(https) = https {
-        secure_address = Some(https.listener.local_addr()?);
-        tls = Some(https.tls.clone());
-        listeners = listeners.with_tls(https.listener, https.tls);
-    }
-    let serving = https::Serving::new(host.clone(), edge.clone(), options.listen_tls, tls, stop.clone())?;
+    reload_on(hangup, reloader.clone(), stop.clone());
     if options.watch {
-        let no_rate_limits = options.no_rate_limits;
-        let following = watch::Following { host: host.clone(), edge: edge.clone(), serving, api_keys, no_rate_limits };
-        watch::start(following, stop.clone())?;
+        watch::start(reloader.clone(), stop.clone())?;
     }
     announce(&host.manifest(), address, secure_address, &told)?;
     let drained = edge.serve(listeners, stop.clone().cancelled_owned(), DRAIN).await;
@@ -126,75 +129,44 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     stop.cancel();
     // Told at the end: the host is closed whatever became of its socket.
     let controlled = control.await.context("the control socket's task");
-    drop(edge);
+    drop((edge, reloader));
     host.shutdown().await?;
     controlled?;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// The rate limits that count.
-pub(super) fn rate_limits(manifest: &Manifest, none: bool) -> RateLimits {
-    if none { RateLimits::default() } else { manifest.gateway.rate_limits.clone() }
-}
-
-fn edge(host: &Arc<Host>, api_keys: Option<Arc<Keyring>>, no_rate_limits: bool) -> anyhow::Result<Edge> {
+fn edge(host: &Arc<Host>, api_keys: Option<Arc<Keyring>>, rate_limited: bool) -> anyhow::Result<Edge> {
     let (parts, manifest) = (host.parts(), host.manifest());
     let variables = keys::resolve(&manifest, &parts.place).map_err(assemble::refused)?;
-    let auth = auth(host, &manifest, &variables, api_keys)?;
+    let mut deployment = edge::deployment(host, &manifest, &variables, api_keys, rate_limited)?;
+    (deployment.generation, deployment.shared_limits) = (Some(host.generation()), host.shared_limits());
     let application =
         About { name: manifest.application.name.to_string(), version: manifest.application.version.to_string() };
-    let limits = Limits::from(&manifest.gateway);
-    let rate_limits = rate_limits(&manifest, no_rate_limits);
-    let policy = Policy::of(&manifest);
-    let overload = manifest.gateway.overload;
-    let push = manifest.gateway.push.as_ref().map(|_| parts.push.clone());
-    let shared_limits = parts.shared_limits.clone();
+    let push = Some(parts.push.clone());
     let answers = Some(parts.answers.clone());
     let data = &parts.place.data;
     let decisions = DecisionLog::open(data, parts.clock.clone());
     let decisions = Some(decisions.with_context(|| format!("cannot open the audit log in {}", data.display()))?);
-    let settings =
-        Settings { limits, policy, application, push, rate_limits, overload, shared_limits, answers, decisions };
+    let settings = Settings { application, push, answers, decisions };
     let checks: Vec<Arc<dyn HealthCheck>> =
         vec![Arc::new(JournalHealth(parts.sagas.clone())), Arc::new(BrokerHealth(parts.broker.clone()))];
     let upstream = Upstream::new(parts.engine.clone(), parts.mesh.clone());
-    let routes = RouteTable::of(&manifest);
-    Ok(Gateway::new(parts.clock.clone(), settings, routes, auth, checks, upstream)?)
+    Ok(Gateway::new(parts.clock.clone(), settings, deployment, checks, upstream))
 }
 
-/// The API keys, if the manifest takes any: those that are known already, or else read.
-pub(super) async fn keyring(
-    host: &Host,
-    manifest: &Manifest,
-    known: Option<Arc<Keyring>>,
-) -> anyhow::Result<Option<Arc<Keyring>>> {
-    if !manifest.auth.as_ref().is_some_and(|auth| auth.api_keys) {
-        return Ok(None);
-    }
-    match known {
-        Some(known) => Ok(Some(known)),
-        None => Ok(Some(Arc::new(Keyring::open(host.parts().key_value.clone()).await?))),
-    }
-}
-
-pub(super) fn auth(
-    host: &Host,
-    manifest: &Manifest,
-    variables: &Variables,
-    api_keys: Option<Arc<Keyring>>,
-) -> anyhow::Result<Option<AuthSettings>> {
-    let Some(auth) = &manifest.auth else { return Ok(None) };
-    let revocations = auth.revocations.as_ref().map(|label| {
-        let store = host.parts().key_value.clone();
-        Arc::new(VoidTokens { store, label: label.value.clone() }) as Arc<dyn Revocations>
+/// Reloads the host whenever it is told to by SIGHUP, as daemons do.
+fn reload_on(mut hangup: Signal, reloader: Arc<Reloader>, stop: CancellationToken) {
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => {}
+                () = stop.cancelled() => return,
+            }
+            // It tells itself what became of it.
+            drop(reloader.reload(Build::No).await);
+        }
     });
-    let issuers = Issuers { resolver: host.parts().resolver.clone(), clock: host.parts().clock.clone() };
-    let api_keys = api_keys.map(|keyring| keyring as Arc<dyn ApiKeys>);
-    let variable = |name: &str| variables.get(name).map(str::to_owned);
-    let settings = AuthSettings::from_manifest(auth, variable, revocations, Arc::new(issuers), api_keys)
-        .with_context(|| format!("{}:{}", manifest.path.display(), auth.line))?;
-    Ok(Some(settings))
 }
 
 /// Says where it is and what to try. The address comes first: scripts wait for it.

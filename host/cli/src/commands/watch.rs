@@ -1,29 +1,21 @@
 //! `weft up --watch`: when a watched source changes, builds, and deploys the result at once and whole. Requests in
-//! work end on the functions that they began with; a build or a check that fails leaves everything as it is.
+//! work end on the functions that they began with; a build or a check that fails leaves everything as it is. How that is done is in
+//! [`crate::reload`].
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Context as _;
-use arc_swap::ArcSwapOption;
-use notify::{RecursiveMode, Watcher as _};
-use tokio::sync::mpsc;
+use arc_swap::ArcSwap;
+use notify::RecursiveMode;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use weft_core::manifest::{Auth, Build, Located, Manifest};
-use weft_gateway::{AuthSettings, Limits, Policy, RouteTable};
+use weft_core::manifest::{Build, Manifest};
 
-use crate::api_keys::Keyring;
-use crate::commands::build;
-use crate::commands::up::{self, Edge};
-use crate::host::Host;
-use crate::https::Serving;
-use crate::{assemble, keys};
+use crate::reload::{self, Reloader};
+use crate::watched::{Changes, WatchedFolders};
 
-/// Editors write a file in several steps; changes within this time are one.
-const SETTLE: Duration = Duration::from_millis(200);
 /// Where cargo puts what it builds.
 const BUILD_OUTPUT: &str = "target";
 
@@ -31,27 +23,18 @@ const BUILD_OUTPUT: &str = "target";
 ///
 /// # Errors
 /// If the system cannot watch the sources.
-pub fn start(following: Following, stop: CancellationToken) -> anyhow::Result<()> {
-    let manifest = following.host.manifest();
-    let (changed, changes) = mpsc::channel(1);
+pub fn start(reloader: Arc<Reloader>, stop: CancellationToken) -> anyhow::Result<()> {
+    let manifest = reloader.host().manifest();
     let root = std::path::absolute(&manifest.root)?;
-    let wanted = Wanted::new(&manifest, &root)?;
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| match event {
-        Ok(event) if !event.kind.is_access() && event.paths.iter().any(|path| wanted.covers(path)) => {
-            // A change that is already noted needs no second note.
-            let _ = changed.try_send(());
-        }
-        Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "watching sources"),
-    })?;
-    for (folder, mode) in folders(&manifest, &root)? {
-        watcher.watch(&folder, mode).with_context(|| format!("cannot watch {}", folder.display()))?;
-    }
+    let wanted = Arc::new(ArcSwap::from_pointee(Wanted::new(&manifest, &root)?));
+    let asked = wanted.clone();
+    let (watched, changes) = WatchedFolders::new("sources", move |path| asked.load().covers(path))?;
+    watched.extend(folders(&manifest, &root)?)?;
+    let taken = reloader.taken();
+    let following = Following { reloader, watched, wanted };
     tokio::spawn(async move {
-        // The watcher lives as long as this task.
-        let _watcher = watcher;
         tokio::select! {
-            () = following.follow(changes) => {}
+            () = following.follow(changes, taken) => {}
             () = stop.cancelled() => {}
         }
     });
@@ -60,87 +43,38 @@ pub fn start(following: Following, stop: CancellationToken) -> anyhow::Result<()
 }
 
 /// What follows the sources.
-pub struct Following {
-    /// What runs the functions.
-    pub host: Arc<Host>,
-    /// What serves them.
-    pub edge: Arc<Edge>,
-    /// HTTPS.
-    pub serving: Serving,
-    /// The API keys, if any are taken.
-    pub api_keys: Arc<ArcSwapOption<Keyring>>,
-    /// Whether the manifest's rate limits mean nothing.
-    pub no_rate_limits: bool,
+struct Following {
+    reloader: Arc<Reloader>,
+    watched: WatchedFolders,
+    wanted: Arc<ArcSwap<Wanted>>,
 }
 
 impl Following {
-    async fn follow(mut self, mut changes: mpsc::Receiver<()>) {
-        while changes.recv().await.is_some() {
-            tokio::time::sleep(SETTLE).await;
-            while changes.try_recv().is_ok() {}
-            match self.redeploy().await {
-                Ok(()) => {
-                    let manifest = self.host.manifest();
-                    self.serving.follow(&manifest).await;
-                    tracing::info!("deployed");
+    async fn follow(self, mut changes: Changes, mut taken: watch::Receiver<()>) {
+        loop {
+            tokio::select! {
+                changed = changes.next() => match changed {
+                    // The reload tells itself what became of it.
+                    Some(()) => drop(self.reloader.reload(reload::Build::First).await),
+                    None => return,
+                },
+                // Its own reloads, and those of others.
+                Ok(()) = taken.changed() => {
+                    if let Err(error) = self.watch_anew() {
+                        tracing::error!("changes of sources may go unnoticed: {error:#}");
+                    }
                 }
-                Err(error) => tracing::error!("not deployed, everything stays as it is: {error:#}"),
             }
         }
     }
 
-    async fn redeploy(&self) -> anyhow::Result<()> {
-        let (host, edge) = (&self.host, &self.edge);
-        let before = host.manifest();
-        let place = host.parts().place.clone();
-        let manifest = place.load().map_err(assemble::refused)?;
-        build::build(&manifest, None).await?;
-        let (deploying, routes) = (host.clone(), RouteTable::of(&manifest));
-        let rate_limits = up::rate_limits(&manifest, self.no_rate_limits);
-        // What may be missing for it, such as a key, is missed before anything changes.
-        let callers = self.callers(&before, &manifest).await?;
-        let deployed = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
-            let variables = keys::resolve(&manifest, &place).map_err(assemble::refused)?;
-            deploying.deploy(manifest, &variables)
-        });
-        deployed.await??;
-        match callers {
-            Some((auth, api_keys)) => {
-                edge.deploy_with_auth(routes, &rate_limits, auth)?;
-                self.api_keys.store(api_keys);
-            }
-            None => edge.deploy(routes, &rate_limits)?,
-        }
-        let manifest = host.manifest();
-        edge.set_policy(Policy::of(&manifest));
-        edge.set_limits(Limits::from(&manifest.gateway), &manifest.gateway.overload);
-        host.run_schedules();
-        host.serve_subscriptions().await?;
-        host.serve_projections().await
+    /// Watches what the manifest says now.
+    fn watch_anew(&self) -> anyhow::Result<()> {
+        let manifest = self.reloader.host().manifest();
+        let root = std::path::absolute(&manifest.root)?;
+        self.wanted.store(Arc::new(Wanted::new(&manifest, &root)?));
+        self.watched.extend(folders(&manifest, &root)?)
     }
-
-    /// Who may call, if the manifest now says otherwise than before.
-    async fn callers(&self, before: &Manifest, manifest: &Manifest) -> anyhow::Result<Option<Callers>> {
-        if same_auth(before.auth.as_ref(), manifest.auth.as_ref()) {
-            return Ok(None);
-        }
-        let api_keys = up::keyring(&self.host, manifest, self.api_keys.load_full()).await?;
-        let variables = keys::resolve(manifest, &self.host.parts().place).map_err(assemble::refused)?;
-        let auth = up::auth(&self.host, manifest, &variables, api_keys.clone())?;
-        Ok(Some((auth, api_keys)))
-    }
-}
-
-type Callers = (Option<AuthSettings>, Option<Arc<Keyring>>);
-
-/// Whether both say the same, wherever it stands. The files of keys are read when something else changes.
-fn same_auth(one: Option<&Auth>, other: Option<&Auth>) -> bool {
-    let without_lines = |auth: &Auth| {
-        let keys = auth.keys.iter().map(|key| Located::new(key.value.clone(), 0)).collect();
-        let revocations = auth.revocations.as_ref().map(|label| Located::new(label.value.clone(), 0));
-        Auth { keys, revocations, line: 0, ..auth.clone() }
-    };
-    one.map(without_lines) == other.map(without_lines)
 }
 
 /// The `watch` patterns with the folder that each is relative to: the manifest's own for the application, the build's

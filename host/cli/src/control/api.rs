@@ -1,6 +1,6 @@
 //! What goes over the control socket. The same types are what `--json` prints, so changing one changes a public format.
 //! `GET /v1/logs` answers [`weft_telemetry::LogLine`]s, one JSON object on each line. Sagas are in [`sagas`], what can be
-//! done to them in [`orders`]; events in [`messaging`], their schemas in [`schemas`]; breakers and faults in [`mesh`], the registry in [`services`]; limits and API
+//! done to them in [`orders`]; events in [`messaging`], their schemas in [`schemas`]; breakers and faults in [`mesh`], the registry in [`services`], reloads in [`reload`]; limits and API
 //! keys in [`gateway`].
 
 pub mod gateway;
@@ -8,6 +8,7 @@ pub mod mesh;
 pub mod messaging;
 pub mod orders;
 pub mod projections;
+pub mod reload;
 pub mod sagas;
 pub mod schemas;
 pub mod services;
@@ -31,6 +32,7 @@ pub use messaging::{
 };
 pub use orders::{Begun, Migrated, Order, Ordered, Resolve, Signal, Start};
 pub use projections::{ProjectionEntry, ProjectionOrder, RebuildEntry};
+pub use reload::{DiagnosticEntry, ManifestStatus, ReloadError, Reloaded};
 pub use sagas::{Saga, SagaAttempt, SagaEntry, SagaList, SagaOrder, SagaStep, SagaWait, Timeline, Transition};
 pub use schemas::{Deprecate, DeprecatedField, RegisterSchema, SchemaEntry, SchemaVersion, SetMode};
 pub use services::{InstanceEntry, RegisterInstance, ServiceDetail, ServiceEntry, ServiceList};
@@ -38,7 +40,7 @@ pub use versions::{DeployVersion, MirrorEntry, OrderVersion, Trial, VersionEntry
 
 /// Who does something and why, where there is nothing more to say: `POST /v1/breakers/{component}/{open|close|reset}`,
 /// `DELETE /v1/faults`, `DELETE /v1/services/{name}/instances/{id}`, `POST /v1/api-keys/{id}/revoke`,
-/// `POST /v1/service-tokens/{service}/void`.
+/// `POST /v1/service-tokens/{service}/void`, `POST /v1/reload`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Act {
@@ -64,6 +66,9 @@ pub struct Info {
     pub application: String,
     /// The components that it runs, sorted.
     pub components: Vec<String>,
+    /// The manifest that runs.
+    #[serde(default)]
+    pub manifest: ManifestStatus,
 }
 
 /// One entry of `GET /v1/routes`.
@@ -171,6 +176,9 @@ pub struct Problem {
     pub status: u16,
     /// What, for a person.
     pub detail: String,
+    /// What is wrong in which line of a manifest, if that is why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<DiagnosticEntry>,
 }
 
 /// The routes of an application, in the order of precedence.

@@ -5,6 +5,7 @@ mod gateway;
 mod mesh;
 mod messaging;
 mod projections;
+mod reload;
 mod sagas;
 mod services;
 mod versions;

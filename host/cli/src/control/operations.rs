@@ -6,6 +6,7 @@ mod hands;
 mod mesh;
 mod messaging;
 mod projections;
+mod reload;
 mod sagas;
 mod schemas;
 mod services;
@@ -29,15 +30,16 @@ use weft_durable::Sagas;
 use weft_telemetry::guest::files;
 use weft_telemetry::{AuditLog, GuestLogs, LogLine};
 
-use super::api::{Answer, Call, Info, Problem, Ran, RouteEntry, Run, routes};
+use super::api::{Act, Answer, Call, Info, Problem, Ran, Reloaded, RouteEntry, Run, routes};
 use super::server::{
     GatewayOperations, LogFilter, MeshOperations, MessagingOperations, Operations, ProjectionOperations,
     SagaOperations, SchemaOperations, ServiceOperations, VersionOperations, problem,
 };
 use crate::api_keys::Keyring;
-use crate::commands::up::Edge;
+use crate::edge::Edge;
 use crate::host::Host;
 use crate::invoker::{invoke_in, run_in};
+use crate::reload::Reloader;
 
 /// A host that serves.
 pub struct Running {
@@ -45,6 +47,8 @@ pub struct Running {
     pub host: Arc<Host>,
     /// What it serves HTTP by.
     pub edge: Arc<Edge>,
+    /// What takes up a changed manifest.
+    pub reloader: Arc<Reloader>,
     /// The API keys that it takes; none if it takes no keys.
     pub api_keys: Arc<ArcSwapOption<Keyring>>,
     /// Its sagas.
@@ -73,7 +77,12 @@ impl Operations for Running {
             uptime_ms: u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
             application: self.host.manifest().application.name.to_string(),
             components,
+            manifest: self.reloader.status(),
         }
+    }
+
+    fn reload(&self, act: Act) -> BoxFuture<'_, Result<Reloaded, Problem>> {
+        reload::reload(self.reloader.clone(), self.audit.clone(), act)
     }
 
     fn routes(&self) -> Vec<RouteEntry> {

@@ -37,7 +37,7 @@ use tokio::sync::Semaphore;
 use weft_telemetry::LogLine;
 
 use super::MAX_BODY_BYTES;
-use super::api::{Answer, Call, Info, Problem, Ran, RouteEntry, Run};
+use super::api::{Act, Answer, Call, Info, Problem, Ran, Reloaded, RouteEntry, Run};
 use super::socket;
 use super::token::Token;
 pub use gateway::GatewayOperations;
@@ -97,6 +97,8 @@ pub trait Operations: Send + Sync + 'static {
     fn logs(&self, filter: LogFilter) -> BoxStream<'static, LogLine>;
     /// Runs a command. 502 if it does not end, 400 if there is no such command.
     fn run(&self, run: Run) -> BoxFuture<'_, Result<Ran, Problem>>;
+    /// Takes up the manifest as its file is now. It is in the audit log when this answers. 422 if it is refused; nothing has changed then.
+    fn reload(&self, act: Act) -> BoxFuture<'_, Result<Reloaded, Problem>>;
     /// Calls a function. 502 if it gives no answer, 400 if the call makes no sense.
     fn invoke(&self, call: Call) -> BoxFuture<'_, Result<Answer, Problem>>;
 }
@@ -202,6 +204,11 @@ async fn route(operations: &dyn Operations, request: Request<Incoming>) -> Resul
             }
             Ok(json(&operations.invoke(call).await?))
         }
+        (&Method::POST, "/v1/reload") => {
+            let act: Act = parsed(&body(request).await?, "order")?;
+            named(&act.actor)?;
+            Ok(json(&operations.reload(act).await?))
+        }
         (&Method::POST, "/v1/run") => {
             let run: Run = parsed(&body(request).await?, "run")?;
             if run.timeout_ms > MAX_RUN_MS {
@@ -298,7 +305,7 @@ impl Query {
 
 /// A problem for the client, to be shown as it is.
 pub(super) fn problem(status: StatusCode, detail: impl Into<String>) -> Problem {
-    Problem { status: status.as_u16(), detail: detail.into() }
+    Problem { status: status.as_u16(), detail: detail.into(), diagnostics: Vec::new() }
 }
 
 /// Whoever acts has to say who they are.

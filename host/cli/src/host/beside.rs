@@ -1,13 +1,11 @@
 //! Deploying versions beside the manifest's components into a host that stands, and what becomes of them when the manifest is deployed
 //! anew. What versions are is in [`crate::versions`].
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use weft_engine::{EngineError, FunctionSpec};
-
-use super::Host;
+use super::{Host, deployment};
 use crate::versions::{self, Version, VersionError, Versions};
 use crate::{assemble, keys};
 
@@ -26,16 +24,6 @@ impl Host {
 
     fn split(&self, by_hand: &[Version]) {
         self.parts.mesh.split(versions::splits(by_hand, &self.declared_versions()));
-    }
-
-    /// Deploys functions with the versions beside them. A version that no longer fits is left out: what was tried by hand must not keep
-    /// a host from starting.
-    pub(super) fn deploy_functions(&self, functions: Vec<FunctionSpec>) -> Result<(), EngineError> {
-        let beside = versions::functions(&self.versions.all(), &functions, &self.parts.place.data);
-        for (spec, error) in self.parts.engine.deploy_with(functions, beside)? {
-            tracing::error!(version = %spec.name(), %error, "a version does not fit beside the others and is dropped");
-        }
-        Ok(())
     }
 
     /// Drops the versions that stand beside code which is no longer the manifest's, and those that the engine has left out.
@@ -78,7 +66,7 @@ impl Host {
         headers: Vec<(Arc<str>, Arc<str>)>,
     ) -> anyhow::Result<Version> {
         let deploying = tokio::task::spawn_blocking(move || {
-            let _one_at_a_time = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
+            let _one_at_a_time = self.deployed.changing.clone().blocking_lock_owned();
             let deployed = self.deploy_one(component, digest, mirror, headers);
             if deployed.is_err() {
                 self.versions.sweep();
@@ -115,7 +103,7 @@ impl Host {
         // What is to be wrong with it is told before anything is compiled.
         versions::add(&mut self.versions.all().to_vec(), version.clone())?;
         let variables = keys::resolve(&manifest, &self.parts.place).map_err(assemble::refused)?;
-        let of_manifest = self.functions_of(&manifest, &variables).map_err(assemble::refused)?;
+        let of_manifest = deployment::functions_of(&self.parts, &manifest, &variables).map_err(assemble::refused)?;
         let functions = versions::functions(std::slice::from_ref(&version), &of_manifest, &self.parts.place.data);
         for spec in &functions {
             self.parts.engine.deploy_version(spec).map_err(|error| assemble::engine_refused(&manifest, error))?;
@@ -135,7 +123,7 @@ impl Host {
     /// If it cannot be kept so; nothing has changed then.
     pub async fn remove_version(self: Arc<Self>, gone: Version) -> anyhow::Result<()> {
         let removing = tokio::task::spawn_blocking(move || {
-            let _one_at_a_time = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
+            let _one_at_a_time = self.deployed.changing.clone().blocking_lock_owned();
             let remove = |all: &mut Vec<Version>| {
                 all.retain(|version| (&version.component, &version.digest) != (&gone.component, &gone.digest));
                 Ok::<_, VersionError>(())

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use toml_edit::Document;
 
+use crate::id;
+
 use super::auth::Auth;
 use super::behind;
 use super::build::Build;
@@ -79,7 +81,11 @@ pub(super) fn read(path: &Path, text: &str, mode: Mode<'_>) -> Result<Manifest, 
     if let Some(push) = &manifest.gateway.push {
         gateway::check_push(push, manifest.auth.is_some(), &routes, &problems);
     }
-    if problems.is_empty() { Ok(Manifest { routes, ..manifest }) } else { Err(problems.into_sorted()) }
+    if problems.is_empty() {
+        Ok(Manifest { routes, digest: id::digest(text.as_bytes()).into(), ..manifest })
+    } else {
+        Err(problems.into_sorted())
+    }
 }
 
 /// As in Spin, a profile is one that some component has.
@@ -103,6 +109,7 @@ fn top_level(root: Section<'_>, path: &Path, mode: Mode<'_>) -> (Manifest, Vec<R
     version(&root);
     let mut manifest = Manifest {
         path: path.to_owned(),
+        digest: Arc::default(),
         root: files.root().to_owned(),
         application: Application::default(),
         base: RoutePattern::default(),

@@ -90,6 +90,8 @@ pub const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 pub struct Manifest {
     /// The file, as it was named.
     pub path: PathBuf,
+    /// The SHA-256 of the file, in lower-case hex.
+    pub digest: Arc<str>,
     /// Its folder, to which the paths in it are relative. Paths in this model have it in front already.
     pub root: PathBuf,
     /// Name and version.

@@ -9,10 +9,11 @@ mod status;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::Failure;
+use crate::{Failure, manifest};
 
 pub use channel::{ChannelError, ChannelPattern, MAX_CHANNEL_BYTES, USER, check_channel, user_channel};
 pub use message::{Cursor, CursorError, MAX_DATA_BYTES, MAX_KEY_BYTES, MAX_KIND_BYTES, Message, NewMessage};
@@ -161,6 +162,41 @@ pub trait PushConnection: Send + 'static {
     fn unsubscribe(&mut self, channel: &str) -> bool;
 }
 
+/// How much a hub keeps and lets in, as an operator says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PushBounds {
+    /// Connections at once.
+    pub connections: usize,
+    /// Connections of one user at once.
+    pub connections_per_user: usize,
+    /// Channels of one connection, its user's apart.
+    pub channels_per_connection: usize,
+    /// What may be pending for one connection, in bytes; of those that come from now on.
+    pub pending_bytes: usize,
+    /// How long messages to channels are kept.
+    pub retention: Duration,
+    /// Unread messages of one user that are kept.
+    pub inbox: usize,
+    /// How long they are kept.
+    pub inbox_retention: Duration,
+}
+
+impl From<&manifest::Push> for PushBounds {
+    fn from(push: &manifest::Push) -> Self {
+        // 32 bits always fit: the host needs a 64-bit machine for its instances.
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        Self {
+            connections: count(push.max_connections),
+            connections_per_user: count(push.max_connections_per_user),
+            channels_per_connection: count(push.max_channels),
+            pending_bytes: count(push.max_pending_kib) << 10,
+            retention: Duration::from_secs(push.retention_s.into()),
+            inbox: count(push.inbox),
+            inbox_retention: Duration::from_hours(24 * u64::from(push.inbox_days)),
+        }
+    }
+}
+
 /// Hands messages of functions to connections.
 ///
 /// The contract, kept by every backend:
@@ -192,6 +228,9 @@ pub trait PushHub: Debug + Send + Sync + 'static {
 
     /// Marks messages of a user as read, and tells all of the user's connections. Answers how many are left.
     fn mark_read(&self, user: &str, which: Which) -> BoxFuture<'_, Result<u64, PushError>>;
+
+    /// Keeps and lets in so much from now on. Connections that are open stay, also if there are more than there may be.
+    fn set_bounds(&self, bounds: PushBounds);
 
     /// How it stands, with so many of the connections and channels.
     fn status(&self, entries: usize) -> PushStatus;

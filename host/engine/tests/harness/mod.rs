@@ -111,8 +111,16 @@ impl Bench {
     ) -> Result<Vec<Val>, Failure> {
         let target = Target { component: component.into(), interface: interface.into(), function: function.into() };
         let deadline = self.clock.monotonic() + PATIENCE;
-        let context =
-            CallContext { caller: None, deadline, trace: None, depth: 0, step: None, mirrored: false, origin: None };
+        let context = CallContext {
+            caller: None,
+            deadline,
+            trace: None,
+            depth: 0,
+            step: None,
+            mirrored: false,
+            origin: None,
+            generation: None,
+        };
         self.runtime.block_on(async {
             self.engine.run(Invocation { target, arguments: arguments.into(), keyed: false, context }).await
         })

@@ -11,7 +11,7 @@ const MAX_KEYS: usize = 16;
 const MIN_RSA_BYTES: usize = 256;
 
 /// Keys that verify tokens.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeySet {
     keys: Vec<Key>,
 }
@@ -23,6 +23,22 @@ pub(super) struct Key {
     pub algorithm: Algorithm,
     pub decoding: DecodingKey,
 }
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        let same_key = match (self.decoding.kind(), other.decoding.kind()) {
+            (DecodingKeyKind::SecretOrDer(one), DecodingKeyKind::SecretOrDer(other)) => one == other,
+            (
+                DecodingKeyKind::RsaModulusExponent { n, e },
+                DecodingKeyKind::RsaModulusExponent { n: other_n, e: other_e },
+            ) => (n, e) == (other_n, other_e),
+            _ => false,
+        };
+        same_key && (&self.id, self.algorithm) == (&other.id, other.algorithm)
+    }
+}
+
+impl Eq for Key {}
 
 /// A key that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,12 +95,13 @@ impl KeySet {
         if self.keys.len() == before { Err(KeyError::NoUsableKey) } else { Ok(()) }
     }
 
-    /// Adds the keys of another set.
-    ///
-    /// # Errors
-    /// [`KeyError::TooMany`]; those for which there is room are added.
-    pub(super) fn extend(&mut self, other: &Self) -> Result<(), KeyError> {
-        other.keys.iter().cloned().try_for_each(|key| self.add(key))
+    /// The same with the keys of other sets, as far as there is room; the log tells if that is not so.
+    pub(super) fn with<'a>(mut self, others: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut keys = others.into_iter().flat_map(|other| &other.keys).cloned();
+        if let Err(error) = keys.try_for_each(|key| self.add(key)) {
+            tracing::error!(%error, "not all keys for tokens are taken");
+        }
+        self
     }
 
     /// Whether there is no key at all.

@@ -74,16 +74,36 @@ pub(crate) struct Caller {
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     settings: AuthSettings,
-    /// All keys: the settings' own, and what was fetched.
-    keys: ArcSwap<KeySet>,
-    remote: Option<Remote>,
+    keys: ArcSwap<Keys>,
+    remote: Option<Arc<Remote>>,
     eddsa: Validation,
     rs256: Validation,
     cache: TokenCache,
 }
 
+/// The keys that verify.
+#[derive(Debug)]
+struct Keys {
+    own: KeySet,
+    fetched: Option<Arc<KeySet>>,
+    /// All of them.
+    all: KeySet,
+}
+
+impl Keys {
+    fn of(own: KeySet, remote: Option<&Arc<Remote>>) -> Self {
+        let fetched = remote.map(|remote| remote.fetched());
+        Self { all: own.clone().with(fetched.as_deref()), own, fetched }
+    }
+
+    fn has_fetched(&self, keys: &Arc<KeySet>) -> bool {
+        self.fetched.as_ref().is_some_and(|fetched| Arc::ptr_eq(fetched, keys))
+    }
+}
+
 impl Authenticator {
-    pub fn new(settings: AuthSettings) -> Self {
+    /// Takes over what the one `before` has fetched, if it asked the same places.
+    pub fn new(settings: AuthSettings, before: Option<&Self>) -> Self {
         let validation = |algorithm| {
             let mut validation = Validation::new(algorithm);
             validation.set_issuer(&[&settings.issuer]);
@@ -94,8 +114,12 @@ impl Authenticator {
             validation
         };
         let (eddsa, rs256) = (validation(Algorithm::EdDSA), validation(Algorithm::RS256));
-        let keys = ArcSwap::from_pointee(settings.keys.clone());
-        let remote = settings.remote.clone().map(Remote::new);
+        let known = before.and_then(|before| before.remote.as_ref());
+        let remote = settings.remote.clone().map(|keys| match known.filter(|known| known.asks(&keys)) {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(Remote::new(keys)),
+        });
+        let keys = ArcSwap::from_pointee(Keys::of(settings.keys.clone(), remote.as_ref()));
         Self { settings, keys, remote, eddsa, rs256, cache: TokenCache::default() }
     }
 
@@ -117,11 +141,25 @@ impl Authenticator {
 
     async fn refresh(&self, clock: &dyn Clock, age: Duration) {
         let Some(remote) = &self.remote else { return };
-        if let Some(keys) = remote.refresh(clock, age, &self.settings.keys).await {
-            self.keys.store(Arc::new(keys));
-            // A key that was taken away must not live on in tokens that it has signed.
-            self.cache.clear();
+        remote.refresh(clock, age).await;
+        if !self.keys.load().has_fetched(&remote.fetched()) {
+            self.replace_keys(|keys| keys.own.clone());
         }
+    }
+
+    /// Verifies by these keys, and by what is fetched, from now on; says whether they are others than before.
+    pub fn set_keys(&self, own: &KeySet) -> bool {
+        let is_other = self.keys.load().own != *own;
+        if is_other {
+            self.replace_keys(|_| own.clone());
+        }
+        is_other
+    }
+
+    fn replace_keys(&self, own: impl Fn(&Keys) -> KeySet) {
+        self.keys.rcu(|keys| Keys::of(own(keys), self.remote.as_ref()));
+        // A key that was taken away must not live on in tokens that it has signed.
+        self.cache.clear();
     }
 
     /// Whether callers may show API keys, which are then nobody else's business.
@@ -178,7 +216,7 @@ impl Authenticator {
             Some(identity) => identity,
             None => {
                 let keys = self.keys.load_full();
-                let identity = Arc::new(self.verify(token, &keys)?);
+                let identity = Arc::new(self.verify(token, &keys.all)?);
                 self.cache.insert(hash, Arc::clone(&identity));
                 if !Arc::ptr_eq(&keys, &*self.keys.load()) {
                     // The keys have changed meanwhile, and with them what may be remembered.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use weft_core::Clock;
 use weft_core::manifest::Located;
@@ -38,10 +39,13 @@ impl fmt::Debug for RemoteKeys {
     }
 }
 
-/// The sets as they were fetched last.
+/// The sets as they were fetched last. Those who look at tokens one after the other share them, for what was fetched is not to be lost
+/// because something else has changed.
 #[derive(Debug)]
 pub(super) struct Remote {
     keys: RemoteKeys,
+    /// All of the sets.
+    fetched: ArcSwap<KeySet>,
     /// One attempt at a time; others wait for what comes of it.
     last: tokio::sync::Mutex<Last>,
 }
@@ -57,20 +61,31 @@ struct Last {
 impl Remote {
     pub fn new(keys: RemoteKeys) -> Self {
         let sets = keys.urls.iter().map(|_| None).collect();
-        Self { keys, last: tokio::sync::Mutex::new(Last { tried: None, sets }) }
+        let last = tokio::sync::Mutex::new(Last { tried: None, sets });
+        Self { keys, fetched: ArcSwap::default(), last }
     }
 
-    /// Fetches all sets, unless that was tried less than `age` ago. Answers all keys, `own` first, if any set has
-    /// changed.
-    pub async fn refresh(&self, clock: &dyn Clock, age: Duration, own: &KeySet) -> Option<KeySet> {
+    /// Whether these are the places that it asks.
+    pub fn asks(&self, keys: &RemoteKeys) -> bool {
+        let urls = |keys: &RemoteKeys| keys.urls.iter().map(|url| Arc::clone(&url.value)).collect::<Vec<_>>();
+        urls(&self.keys) == urls(keys)
+    }
+
+    /// The keys of all sets; another one once a set has changed.
+    pub fn fetched(&self) -> Arc<KeySet> {
+        self.fetched.load_full()
+    }
+
+    /// Fetches all sets, unless that was tried less than `age` ago.
+    pub async fn refresh(&self, clock: &dyn Clock, age: Duration) {
         let mut last = self.last.lock().await;
         if last.tried.is_some_and(|tried| clock.monotonic() < tried + age) {
-            return None;
+            return;
         }
         last.tried = Some(clock.monotonic());
         let mut has_changed = false;
         for (url, set) in self.keys.urls.iter().zip(&mut last.sets) {
-            match self.fetched(url).await {
+            match self.fetch(url).await {
                 Ok((text, _)) if set.as_ref().is_some_and(|(known, _)| *known == text) => {}
                 Ok(fetched) => {
                     tracing::info!(url = &*url.value, "took new keys for tokens");
@@ -87,19 +102,13 @@ impl Remote {
                 }
             }
         }
-        if !has_changed {
-            return None;
+        if has_changed {
+            let sets = last.sets.iter().flatten().map(|(_, keys)| keys);
+            self.fetched.store(Arc::new(KeySet::default().with(sets)));
         }
-        let mut all = own.clone();
-        for (_, keys) in last.sets.iter().flatten() {
-            if let Err(error) = all.extend(keys) {
-                tracing::error!(%error, "not all keys for tokens are taken");
-            }
-        }
-        Some(all)
     }
 
-    async fn fetched(&self, url: &str) -> Result<(String, KeySet), String> {
+    async fn fetch(&self, url: &str) -> Result<(String, KeySet), String> {
         let text = self.keys.fetch.fetch(url).await?;
         let mut keys = KeySet::default();
         keys.add_jwks(&text).map_err(|error| error.to_string())?;

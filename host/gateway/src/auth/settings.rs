@@ -1,5 +1,5 @@
-//! What a token must carry and who signs it, from the manifest. Keys of variables and files are read at start, and
-//! when the manifest says something else of who may call. Those behind URLs are fetched (`remote`).
+//! What a token must carry and who signs it, from the manifest. Keys of variables and files are read when this is made: at a start, at a
+//! reload, and when the files change. Those behind URLs are fetched (`remote`).
 
 use std::fmt;
 use std::fs::File;
@@ -55,7 +55,7 @@ impl fmt::Debug for AuthSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
     /// The variable is not set.
-    #[error("line {line}: the variable {name:?} holds no key: set it to the PEM text of one")]
+    #[error("the variable {name:?} holds no key: set it to the PEM text of one")]
     NoVariable {
         /// Where it is named.
         line: usize,
@@ -63,7 +63,7 @@ pub enum AuthError {
         name: Arc<str>,
     },
     /// The file cannot be read.
-    #[error("line {line}: the key file {} cannot be read: {source}", path.display())]
+    #[error("the key file {} cannot be read: {source}", path.display())]
     File {
         /// Where it is named.
         line: usize,
@@ -73,7 +73,7 @@ pub enum AuthError {
         source: io::Error,
     },
     /// What is there is not a key that we take.
-    #[error("line {line}: {source}")]
+    #[error("{source}")]
     Key {
         /// Where it is named.
         line: usize,
@@ -83,6 +83,21 @@ pub enum AuthError {
     /// What is no policy.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Policies(Vec<Diagnostic>),
+}
+
+impl AuthError {
+    /// The same as problems of the manifest; policies have files of their own.
+    #[must_use]
+    pub fn diagnostics(self, manifest: &Path) -> Vec<Diagnostic> {
+        let line = match &self {
+            Self::NoVariable { line, .. } | Self::File { line, .. } | Self::Key { line, .. } => *line,
+            Self::Policies(_) => 0,
+        };
+        match self {
+            Self::Policies(problems) => problems,
+            other => vec![Diagnostic::new(manifest, line, other.to_string())],
+        }
+    }
 }
 
 impl AuthSettings {
@@ -103,6 +118,22 @@ impl AuthSettings {
         }
     }
 
+    /// Reads the keys that the manifest names, but those behind URLs.
+    ///
+    /// # Errors
+    /// [`AuthError`] for the first that cannot be used.
+    pub fn read_keys(auth: &manifest::Auth, variable: impl Fn(&str) -> Option<String>) -> Result<KeySet, AuthError> {
+        let mut keys = KeySet::default();
+        auth.keys.iter().try_for_each(|source| add(&mut keys, source, &variable))?;
+        Ok(keys)
+    }
+
+    /// Every key of the manifest's that cannot be used; those behind URLs are not asked for.
+    pub fn problems(auth: &manifest::Auth, variable: impl Fn(&str) -> Option<String>) -> Vec<AuthError> {
+        let mut keys = KeySet::default();
+        auth.keys.iter().filter_map(|source| add(&mut keys, source, &variable).err()).collect()
+    }
+
     /// Whether nobody can sign.
     pub(crate) fn is_without_keys(&self) -> bool {
         self.keys.is_empty() && self.remote.is_none()
@@ -120,24 +151,12 @@ impl AuthSettings {
         fetch: Arc<dyn FetchKeys>,
         api_keys: Option<Arc<dyn ApiKeys>>,
     ) -> Result<Self, AuthError> {
-        let mut keys = KeySet::default();
-        let mut urls = Vec::new();
-        for source in &auth.keys {
-            let line = source.line;
-            let added = match &source.value {
-                KeySource::Variable(name) => {
-                    let pem = variable(name).filter(|value| !value.trim().is_empty());
-                    keys.add_pem(&pem.ok_or_else(|| AuthError::NoVariable { line, name: Arc::clone(name) })?)
-                }
-                KeySource::Pem(path) => keys.add_pem(&read(path, line)?),
-                KeySource::Jwks(path) => keys.add_jwks(&read(path, line)?),
-                KeySource::JwksUrl(url) => {
-                    urls.push(Located::new(Arc::clone(url), line));
-                    Ok(())
-                }
-            };
-            added.map_err(|source| AuthError::Key { line, source })?;
-        }
+        let keys = Self::read_keys(auth, variable)?;
+        let url = |source: &Located<KeySource>| match &source.value {
+            KeySource::JwksUrl(url) => Some(Located::new(Arc::clone(url), source.line)),
+            _ => None,
+        };
+        let urls: Vec<_> = auth.keys.iter().filter_map(url).collect();
         let remote = (!urls.is_empty()).then_some(RemoteKeys { urls, fetch });
         let claims = ClaimNames { tier: auth.tier_claim.to_string(), tenant: auth.tenant_claim.to_string() };
         let policies = Policies::read(auth).map_err(AuthError::Policies)?;
@@ -152,6 +171,25 @@ impl AuthSettings {
             ..Self::new(&auth.issuer, &auth.audience, keys)
         })
     }
+}
+
+/// The keys of one place; those behind a URL come later.
+fn add(
+    keys: &mut KeySet,
+    source: &Located<KeySource>,
+    variable: &impl Fn(&str) -> Option<String>,
+) -> Result<(), AuthError> {
+    let line = source.line;
+    let added = match &source.value {
+        KeySource::Variable(name) => {
+            let pem = variable(name).filter(|value| !value.trim().is_empty());
+            keys.add_pem(&pem.ok_or_else(|| AuthError::NoVariable { line, name: Arc::clone(name) })?)
+        }
+        KeySource::Pem(path) => keys.add_pem(&read(path, line)?),
+        KeySource::Jwks(path) => keys.add_jwks(&read(path, line)?),
+        KeySource::JwksUrl(_) => Ok(()),
+    };
+    added.map_err(|source| AuthError::Key { line, source })
 }
 
 fn read(path: &Path, line: usize) -> Result<String, AuthError> {
@@ -201,13 +239,14 @@ mod tests {
     fn a_key_that_is_missing_or_wrong_is_named_with_its_line() {
         let variable = || KeySource::Variable("jwt_key".into());
         for (result, expected) in [
-            (read_auth(variable(), None), "line 7: the variable \"jwt_key\" holds no key"),
-            (read_auth(variable(), Some(" \n")), "line 7: the variable \"jwt_key\" holds no key"),
-            (read_auth(variable(), Some("nonsense")), "line 7: the PEM text"),
-            (read_auth(KeySource::Pem("/nowhere".into()), None), "line 7: the key file /nowhere"),
-            (read_auth(KeySource::Jwks("/nowhere".into()), None), "line 7: the key file /nowhere"),
+            (read_auth(variable(), None), "spin.toml:7: the variable \"jwt_key\" holds no key"),
+            (read_auth(variable(), Some(" \n")), "spin.toml:7: the variable \"jwt_key\" holds no key"),
+            (read_auth(variable(), Some("nonsense")), "spin.toml:7: the PEM text"),
+            (read_auth(KeySource::Pem("/nowhere".into()), None), "spin.toml:7: the key file /nowhere"),
+            (read_auth(KeySource::Jwks("/nowhere".into()), None), "spin.toml:7: the key file /nowhere"),
         ] {
-            let message = result.unwrap_err().to_string();
+            let problems = result.unwrap_err().diagnostics(Path::new("spin.toml"));
+            let message = problems[0].to_string();
             assert!(message.starts_with(expected), "{message}");
         }
     }

@@ -36,8 +36,7 @@ pub(crate) async fn answer(endpoint: Endpoint, routed: Routed) -> Answered {
     let caller = identity.map(|identity| Caller { identity, api_key });
     let (mut head, body, record) = (exchange.head, exchange.body, exchange.record);
     let shared = record.shared.clone();
-    let policy = shared.policy.load_full();
-    // Routes and rules are replaced one after the other.
+    let policy = record.policy.clone();
     let (Some(push), Some(rules), Some(caller)) = (&shared.push, &policy.push, caller) else {
         return Err(Problem::no_route());
     };

@@ -106,8 +106,8 @@ impl Session {
     }
 
     fn may_join(&self, channel: &str) -> bool {
-        let policy = self.shared.policy.load();
-        policy.push.as_ref().is_some_and(|rules| may_join(rules, &self.caller.identity, channel))
+        let served = self.shared.served();
+        served.policy.push.as_ref().is_some_and(|rules| may_join(rules, &self.caller.identity, channel))
     }
 
     /// The client wants to join channels: those up to the first that it may not.

@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
+use weft_core::Generation;
 use weft_core::manifest::{self, Captures, Manifest, RoutePattern, Segment};
 
 use crate::limit::{LimitSet, RouteLimits};
@@ -254,6 +255,8 @@ pub struct RouteMatch {
     pub trace: weft_core::Trace,
     /// The request's id, visible ASCII of at most 128 characters.
     pub request_id: Arc<str>,
+    /// What was deployed with the route, if that was said.
+    pub generation: Option<Generation>,
 }
 
 impl fmt::Debug for RouteMatch {

@@ -46,7 +46,7 @@ where
         match limit(&routed, self.when) {
             Err(problem) => Either::Left(answer(Err(problem))),
             Ok(false) => Either::Left(Either::Right(self.inner.call(routed))),
-            Ok(true) => match routed.exchange.record.shared.shared_limits.clone() {
+            Ok(true) => match routed.exchange.served.shared_limits.clone() {
                 None => Either::Left(Either::Right(self.inner.call(routed))),
                 Some(shared) => Either::Right(Box::pin(together(shared, self.when, self.inner.clone(), routed))),
             },
@@ -99,7 +99,7 @@ fn limit(routed: &Routed, when: When) -> Result<bool, Problem> {
         Err(refusal) => {
             if let Some(admitted) = before.get() {
                 admitted.give_back();
-                record.shared.shared_limits.iter().for_each(|shared| admitted.unshare(shared));
+                routed.exchange.served.shared_limits.iter().for_each(|shared| admitted.unshare(shared));
             }
             Err(refused(record, refusal))
         }

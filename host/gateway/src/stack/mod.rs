@@ -33,6 +33,7 @@ use weft_core::Failure;
 
 use crate::auth::{Authenticator, Identity};
 use crate::body::{RequestBody, ResponseBody};
+use crate::deployment::Served;
 use crate::problem::Problem;
 use crate::record::Record;
 use crate::route::RouteMatch;
@@ -47,6 +48,8 @@ pub(crate) struct Exchange {
     pub head: http::request::Parts,
     pub body: RequestBody,
     pub record: Arc<Record>,
+    /// What was served when it came.
+    pub served: Arc<Served>,
 }
 
 /// A request that has found its route.

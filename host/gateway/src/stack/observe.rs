@@ -54,10 +54,12 @@ where
 
     fn call(&mut self, arrival: Arrival) -> Self::Future {
         let (head, body) = arrival.request.into_parts();
-        let record = Arc::new(Record::new(Arc::clone(&self.shared), arrival.peer, arrival.busy, &head));
+        let served = self.shared.served();
+        let record = Record::new(Arc::clone(&self.shared), &served, arrival.peer, arrival.busy, &head);
+        let record = Arc::new(record);
         let ticket = Some(Ticket::new(Arc::clone(&record)));
         let body = RequestBody::new(body, Arc::clone(&record), head.headers.contains_key(EXPECT));
-        Observed { inner: self.inner.call(Exchange { head, body, record }), ticket }
+        Observed { inner: self.inner.call(Exchange { head, body, record, served }), ticket }
     }
 }
 

@@ -36,7 +36,7 @@ where
 
     fn call(&mut self, mut exchange: Exchange) -> Self::Future {
         let record = Arc::clone(&exchange.record);
-        let served = record.shared.served();
+        let served = Arc::clone(&exchange.served);
         match served.routes.lookup(&record.method, record.uri.path()) {
             Lookup::Found { route, captures, as_get } => {
                 if as_get {
@@ -91,6 +91,7 @@ fn routed(
         deadline,
         trace: record.trace.clone(),
         request_id: record.request_id().into(),
+        generation: exchange.served.generation.clone(),
     };
     Ok(Routed { exchange, route, matched, path_headers, auth, identity: None, api_key: None })
 }

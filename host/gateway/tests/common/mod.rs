@@ -17,11 +17,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
-use weft_core::manifest::{Access, Callers, Route};
+use weft_core::manifest::{Access, Callers, Overload, RateLimits, Route};
+use weft_core::shared_limits::SharedLimits;
 use weft_core::{Clock, Failure, Fault, Reason, SystemClock};
 use weft_gateway::{
-    AuthSettings, Drained, Gateway, HealthCheck, Listeners, RequestBody, ResponseBody, RouteMatch, RouteTable,
-    Settings, full,
+    AuthSettings, Deployment, Drained, Gateway, HealthCheck, Limits, Listeners, Policy, RequestBody, ResponseBody,
+    RouteMatch, RouteTable, Settings, full,
 };
 
 pub type Answer = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Failure>> + Send>>;
@@ -60,6 +61,11 @@ pub fn table(mut routes: Vec<Route>) -> RouteTable {
 
 pub struct Setup {
     pub settings: Settings,
+    pub limits: Limits,
+    pub policy: Policy,
+    pub rate_limits: RateLimits,
+    pub shared_limits: Option<Arc<dyn SharedLimits>>,
+    pub overload: Overload,
     pub routes: Vec<Route>,
     pub auth: Option<AuthSettings>,
     pub checks: Vec<Arc<dyn HealthCheck>>,
@@ -70,7 +76,18 @@ impl Default for Setup {
     fn default() -> Self {
         let routes = vec![public("* /echo", "echo"), public("* /echo/:id/...", "echo"), public("GET /hold", "hold")];
         let clock = Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))));
-        Self { settings: Settings::default(), routes, auth: None, checks: vec![], clock }
+        Self {
+            settings: Settings::default(),
+            limits: Limits::default(),
+            policy: Policy::default(),
+            rate_limits: RateLimits::default(),
+            shared_limits: None,
+            overload: Overload::default(),
+            routes,
+            auth: None,
+            checks: vec![],
+            clock,
+        }
     }
 }
 
@@ -80,6 +97,7 @@ pub struct Server {
     pub gate: Arc<Gate>,
     pub stop: oneshot::Sender<()>,
     pub served: JoinHandle<Drained>,
+    routes: Vec<Route>,
 }
 
 impl Setup {
@@ -104,8 +122,11 @@ impl Setup {
     async fn start_with(self, drain: Duration, listeners: impl FnOnce(Listeners) -> Listeners) -> Server {
         let gate = Arc::new(Gate::default());
         let upstream = upstream(Arc::clone(&gate));
-        let routes = table(self.routes);
-        let gateway = Gateway::new(self.clock, self.settings, routes, self.auth, self.checks, upstream).unwrap();
+        let mut deployment = Deployment::new(table(self.routes.clone()), self.auth).unwrap();
+        (deployment.limits, deployment.policy) = (self.limits, self.policy);
+        (deployment.rate_limits, deployment.overload) = (self.rate_limits, self.overload);
+        deployment.shared_limits = self.shared_limits;
+        let gateway = Gateway::new(self.clock, self.settings, deployment, self.checks, upstream);
         let gateway = Arc::new(gateway);
         let listener = weft_gateway::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -118,7 +139,7 @@ impl Setup {
             };
             async move { gateway.serve(listener, shutdown, drain).await }
         });
-        Server { address, gateway, gate, stop, served }
+        Server { address, gateway, gate, stop, served, routes: self.routes }
     }
 }
 
@@ -277,6 +298,13 @@ impl Got {
 }
 
 impl Server {
+    /// Serves the routes that it began with, for everyone, and what is changed; nothing else is said.
+    pub fn deploy(&self, change: impl FnOnce(&mut Deployment)) {
+        let mut deployment = Deployment::new(table(self.routes.clone()), None).unwrap();
+        change(&mut deployment);
+        self.gateway.deploy(deployment);
+    }
+
     pub async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }

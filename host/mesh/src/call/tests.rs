@@ -65,6 +65,7 @@ fn invocation() -> Invocation<u32> {
             step: None,
             mirrored: false,
             origin: None,
+            generation: None,
         },
     }
 }
@@ -331,7 +332,7 @@ fn a_second_call_takes_a_place_of_its_own() {
 fn a_request_that_is_given_up_at_its_deadline_is_a_failure() {
     let breaker = Some(Breaker { http: true, ..Breaker::default() });
     let bench = Bench::new(&CallPolicy { breaker, ..CallPolicy::default() });
-    let asked = Asked { caller: None, method: "GET", user: None, header: &|_| None, mirrored: false };
+    let asked = Asked { caller: None, method: "GET", user: None, header: &|_| None, mirrored: false, generation: None };
     for (after, failures) in [(4_999, 0), (5_000, 1)] {
         let deadline = bench.clock.monotonic() + ms(5_000);
         let admitted = bench.mesh.admit("seats", deadline, &asked).now_or_never().unwrap().unwrap();

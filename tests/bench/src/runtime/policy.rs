@@ -89,6 +89,7 @@ fn batch<'a>(
         step: None,
         mirrored: false,
         origin: None,
+        generation: None,
     };
     let start = Instant::now();
     runtime.block_on(async {

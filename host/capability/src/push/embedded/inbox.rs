@@ -3,13 +3,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use weft_core::Failure;
-use weft_core::push::{Message, NewMessage, Which, user_channel};
+use weft_core::push::{Message, NewMessage, PushBounds, Which, user_channel};
 
 use super::PushOptions;
 use crate::sqlite_file::SqliteFile;
@@ -71,9 +71,9 @@ const SWEEP_EVERY_MS: u64 = 60_000;
 #[derive(Debug)]
 pub(super) struct Inbox {
     file: Arc<SqliteFile>,
-    most: i64,
+    most: AtomicI64,
     most_bytes: u64,
-    retention_ms: u64,
+    retention_ms: AtomicU64,
     next_sweep_ms: Arc<AtomicU64>,
 }
 
@@ -114,6 +114,14 @@ pub(super) struct Standing {
     pub lost_through: u64,
 }
 
+fn most(messages: usize) -> i64 {
+    i64::try_from(messages).unwrap_or(i64::MAX)
+}
+
+fn retention_ms(retention: Duration) -> u64 {
+    u64::try_from(retention.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Inbox {
     pub fn open(path: &Path, now_ms: u64, options: &PushOptions) -> Result<(Self, Start), Failure> {
         let file = Arc::new(SqliteFile::open(path, SCHEMA)?);
@@ -126,12 +134,18 @@ impl Inbox {
         })?;
         let inbox = Self {
             file,
-            most: i64::try_from(options.inbox).unwrap_or(i64::MAX),
+            most: most(options.inbox).into(),
             most_bytes: options.inbox_bytes,
-            retention_ms: u64::try_from(options.inbox_retention.as_millis()).unwrap_or(u64::MAX),
+            retention_ms: retention_ms(options.inbox_retention).into(),
             next_sweep_ms: Arc::default(),
         };
         Ok((inbox, start))
+    }
+
+    /// Keeps so much from the next message on.
+    pub fn set_bounds(&self, bounds: &PushBounds) {
+        self.most.store(most(bounds.inbox), Relaxed);
+        self.retention_ms.store(retention_ms(bounds.inbox_retention), Relaxed);
     }
 
     /// Keeps a message. `settled` runs in the order of ids, before the answer.
@@ -142,7 +156,8 @@ impl Inbox {
         now_ms: u64,
         settled: impl FnOnce(Result<&Inserted, &Failure>) + Send + 'static,
     ) -> Result<Inserted, Failure> {
-        let (most, most_bytes, retention_ms) = (self.most, self.most_bytes, self.retention_ms);
+        let (most, most_bytes) = (self.most.load(Relaxed), self.most_bytes);
+        let retention_ms = self.retention_ms.load(Relaxed);
         let next_sweep_ms = self.next_sweep_ms.clone();
         let work = move |db: &Connection| {
             if now_ms >= next_sweep_ms.load(Relaxed) {

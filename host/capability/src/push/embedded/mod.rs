@@ -16,8 +16,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use weft_core::push::{
-    MAX_MARKED, Message, NewConnection, NewMessage, Opened, Presence, PushError, PushHub, PushStatus, Pushed,
-    ReadNotice, Which, user_channel,
+    MAX_MARKED, Message, NewConnection, NewMessage, Opened, Presence, PushBounds, PushError, PushHub, PushStatus,
+    Pushed, ReadNotice, Which, user_channel,
 };
 use weft_core::{Clock, Failure};
 
@@ -73,6 +73,25 @@ impl Default for PushOptions {
             inbox: 1_000,
             inbox_retention: Duration::from_hours(30 * 24),
             inbox_bytes: 1 << 30,
+        }
+    }
+}
+
+impl PushOptions {
+    /// The same with the operator's bounds.
+    #[must_use]
+    pub fn bounded(self, bounds: PushBounds) -> Self {
+        let PushBounds { connections, connections_per_user, channels_per_connection, pending_bytes, .. } = bounds;
+        let PushBounds { retention, inbox, inbox_retention, .. } = bounds;
+        Self {
+            connections,
+            connections_per_user,
+            channels_per_connection,
+            pending_bytes,
+            retention,
+            inbox,
+            inbox_retention,
+            ..self
         }
     }
 }
@@ -189,6 +208,11 @@ impl PushHub for Embedded {
             };
             Ok(self.inbox.mark_read(user, which, now_ms, tell).await?.unread)
         })
+    }
+
+    fn set_bounds(&self, bounds: PushBounds) {
+        self.inbox.set_bounds(&bounds);
+        lock(&self.state).set_bounds(bounds);
     }
 
     fn status(&self, entries: usize) -> PushStatus {

@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use weft_core::push::{
-    ClientStatus, CloseReason, Cursor, Cut, Message, NewConnection, NewMessage, Presence, PushError, PushStatus,
-    PushTotals, Pushed, USER,
+    ClientStatus, CloseReason, Cursor, Cut, Message, NewConnection, NewMessage, Presence, PushBounds, PushError,
+    PushStatus, PushTotals, Pushed, USER,
 };
 
 use super::PushOptions;
@@ -62,6 +62,11 @@ impl State {
             cut: VecDeque::new(),
             is_closed: false,
         }
+    }
+
+    /// Keeps and lets in so much from now on.
+    pub fn set_bounds(&mut self, bounds: PushBounds) {
+        self.options = self.options.clone().bounded(bounds);
     }
 
     pub fn is_closed(&self) -> bool {

@@ -50,6 +50,37 @@ fn message(text: &str) -> NewMessage {
 }
 
 #[tokio::test]
+async fn bounds_change_and_nobody_is_cut_off() {
+    let hub = Folder::new().open_with(PushOptions::default());
+    let connect = |user: &str| {
+        let new = NewConnection { user: user.into(), channels: Vec::new(), resume: None, transport: "events" };
+        hub.connect(new)
+    };
+    let open = [connect("ada").await.unwrap(), connect("ada").await.unwrap()];
+    for number in 0..3 {
+        hub.to_user("bob", message(&number.to_string())).await.unwrap();
+    }
+    let bounds = PushBounds {
+        connections: 3,
+        connections_per_user: 1,
+        channels_per_connection: 1,
+        pending_bytes: 65 << 10,
+        retention: Duration::from_secs(1),
+        inbox: 2,
+        inbox_retention: Duration::from_hours(48),
+    };
+    hub.set_bounds(bounds);
+    assert_eq!(hub.status(0).connections, open.len(), "more than one of a user");
+    assert!(matches!(connect("ada").await, Err(PushError::TooManyOfUser(_))));
+    hub.to_user("bob", message("the last")).await.unwrap();
+    let bob = connect("bob").await.unwrap();
+    assert_eq!(bob.unread, 2, "as many as are kept now");
+    assert!(matches!(connect("eve").await, Err(PushError::TooMany(_))));
+    hub.set_bounds(PushBounds { connections: 4, ..bounds });
+    assert!(connect("eve").await.is_ok());
+}
+
+#[tokio::test]
 async fn channels_and_what_is_kept_of_them_are_bounded() {
     let folder = Folder::new();
     let hub = folder.open_with(PushOptions { channels: 10, kept_bytes: 4_000, ..PushOptions::default() });

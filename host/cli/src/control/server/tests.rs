@@ -16,8 +16,8 @@ use weft_telemetry::Stream;
 
 use super::*;
 use crate::control::api::{
-    Begun, Migrated, Order, Ordered, ProjectionEntry, ProjectionOrder, Resolve, Saga, SagaEntry, SagaList, Signal,
-    Start, Timeline, Transition,
+    Begun, DiagnosticEntry, ManifestStatus, Migrated, Order, Ordered, ProjectionEntry, ProjectionOrder, Resolve, Saga,
+    SagaEntry, SagaList, Signal, Start, Timeline, Transition,
 };
 use crate::control::client::{Client, query};
 use crate::exit::UsageError;
@@ -38,7 +38,20 @@ impl Operations for Fake {
     fn info(&self) -> Info {
         let components = vec!["a".to_owned()];
         let application = "test".to_owned();
-        Info { version: "1".to_owned(), pid: 7, address: None, uptime_ms: 5, application, components }
+        let manifest = ManifestStatus::default();
+        Info { version: "1".to_owned(), pid: 7, address: None, uptime_ms: 5, application, components, manifest }
+    }
+
+    fn reload(&self, act: Act) -> BoxFuture<'_, Result<Reloaded, Problem>> {
+        self.note(format!("reload by {}: {}", act.actor, act.reason));
+        let diagnostics = ["no host", "no port"].map(|message| DiagnosticEntry {
+            file: "spin.toml".to_owned(),
+            line: 7,
+            message: message.to_owned(),
+            help: None,
+        });
+        let refused = problem(StatusCode::UNPROCESSABLE_ENTITY, "refused");
+        Box::pin(async move { Err(Problem { diagnostics: diagnostics.into(), ..refused }) })
     }
 
     fn routes(&self) -> Vec<RouteEntry> {
@@ -280,6 +293,18 @@ async fn requests_reach_the_host_as_they_were_meant() {
     assert_eq!(asked, [format!("{first:?} 50 None"), format!("{second:?} 50 None"), "k/ä#1?".to_owned()]);
     let error = client.sagas(&query(&[("limit", Some("many".to_owned()))])).await.unwrap_err();
     assert_eq!(error.to_string(), "limit has to be a number, not \"many\"");
+}
+
+#[tokio::test]
+async fn a_reload_that_is_refused_says_in_which_lines() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let act = |actor: &str| Act { actor: actor.to_owned(), reason: "because".to_owned() };
+    let refused = client.reload(&act("ada@local")).await.unwrap().unwrap_err();
+    let lines: Vec<_> = refused.diagnostics.iter().map(|entry| (entry.line, entry.message.as_str())).collect();
+    assert_eq!((refused.detail.as_str(), lines), ("refused", vec![(7, "no host"), (7, "no port")]));
+    assert!(client.reload(&act("")).await.unwrap_err().is::<UsageError>(), "somebody has to say who they are");
+    assert_eq!(server.asked(), ["reload by ada@local: because"]);
 }
 
 #[tokio::test]

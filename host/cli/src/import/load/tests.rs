@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use weft_telemetry::LogLine;
 
 use super::*;
-use crate::control::api::{Call, Info, Problem, Ran, RouteEntry, Run};
+use crate::control::api::{Act, Call, Info, Problem, Ran, Reloaded, RouteEntry, Run};
 use crate::control::client::Client;
 use crate::control::server::{
     GatewayOperations, LogFilter, MeshOperations, MessagingOperations, Operations, ProjectionOperations,
@@ -37,7 +37,7 @@ impl Application {
         if *to_fail > 0 {
             *to_fail -= 1;
             return match *to_fail % 2 {
-                0 => Err(Problem { status: 502, detail: "no answer".to_owned() }),
+                0 => Err(Problem { status: 502, detail: "no answer".to_owned(), diagnostics: Vec::new() }),
                 _ => Ok(json!({ "err": { "unavailable": { "message": "later" } } })),
             };
         }
@@ -104,6 +104,9 @@ impl Operations for Application {
     }
     fn logs(&self, _: LogFilter) -> BoxStream<'static, LogLine> {
         futures::stream::empty().boxed()
+    }
+    fn reload(&self, _: Act) -> BoxFuture<'_, Result<Reloaded, Problem>> {
+        unreachable!("an import does not ask")
     }
     fn run(&self, _: Run) -> BoxFuture<'_, Result<Ran, Problem>> {
         unreachable!("an import does not ask")
