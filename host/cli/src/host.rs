@@ -135,11 +135,11 @@ impl Host {
     pub fn deploy(&self, manifest: Manifest, variables: &Variables) -> anyhow::Result<()> {
         let _one_at_a_time = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
         let functions = self.functions_of(&manifest, variables).map_err(assemble::refused)?;
-        let services = specs::services(&manifest, variables).map_err(assemble::refused)?;
+        let policies = specs::policies(&manifest, variables).map_err(assemble::refused)?;
         let schemas = schemas::planned(&self.parts.schemas, &manifest)?;
-        self.deploy_functions(functions).map_err(|error| assemble::engine_refused(&manifest, error))?;
+        self.deploy_functions(&manifest, functions).map_err(|error| assemble::engine_refused(&manifest, error))?;
         schemas::register(&self.parts.schemas, schemas, &manifest)?;
-        self.parts.mesh.configure(specs::policies(&manifest), services, specs::faults(&manifest));
+        self.parts.mesh.configure(policies);
         self.parts.inside.serve(&manifest);
         self.parts.sagas.limits().set(specs::step_limits(&manifest));
         self.manifest.store(Arc::new(manifest));

@@ -8,12 +8,12 @@ use weft_capability::messaging::Subscription;
 use weft_capability::messaging::glue::{BATCH_HANDLER, HANDLER};
 use weft_capability::projection::Projection;
 use weft_capability::projection::glue::PROJECTION;
-use weft_core::manifest::mesh::FaultRule;
 use weft_core::manifest::{self, Component, Diagnostic, Manifest, Variables};
 use weft_core::outbound::EndpointAddress;
+use weft_core::version_name;
 use weft_durable::{Limit, Limits, Rate, SagaOptions, Schedule};
 use weft_engine::{FunctionSpec, Grants, InstanceSpec, Problem, ReuseSpec, Source};
-use weft_mesh::{CalleePolicy, FailurePolicy, Instance, Kind, ServicePolicy};
+use weft_mesh::{CalleePolicy, FailurePolicy, Instance, Kind, Policies, ServicePolicy};
 
 use crate::composing::Composed;
 use crate::guest_files::GuestFiles;
@@ -66,7 +66,7 @@ pub fn functions(
                 }
                 let serves_http = routed.contains(&*component.id);
                 let own = function(component, made, grants, serves_http, required_exports);
-                specs.extend(component.versions.iter().map(|version| version_of(&own, version)));
+                specs.extend(component.versions.iter().map(|version| version_of(&own, version, made)));
                 specs.push(own);
             }
             Err(found) => problems.extend(found),
@@ -105,8 +105,9 @@ fn function(
 }
 
 /// A version that the manifest puts beside a component: all that the component has, but the code.
-fn version_of(component: &FunctionSpec, version: &manifest::Version) -> FunctionSpec {
-    let source = Source { path: version.source.value.clone(), composed: None };
+fn version_of(component: &FunctionSpec, version: &manifest::Version, made: &Made) -> FunctionSpec {
+    let composed = made.composed.get(&version_name(&component.id, &version.name)).cloned();
+    let source = Source { path: version.source.value.clone(), composed };
     FunctionSpec { version: Some(version.name.clone()), source, ..component.clone() }
 }
 
@@ -203,13 +204,26 @@ fn choreography_subscriptions(manifest: &Manifest) -> Vec<Subscription> {
     manifest.choreographies.values().flat_map(of).collect()
 }
 
+/// What the mesh keeps to.
+///
+/// # Errors
+/// As [`services`].
+pub fn policies(manifest: &Manifest, variables: &Variables) -> Result<Policies, Vec<Diagnostic>> {
+    let half = |half: &Component| half.split_from.clone().map(|whole| (half.id.clone(), whole));
+    Ok(Policies {
+        functions: callees(manifest),
+        halves: manifest.running().filter_map(half).collect(),
+        services: services(manifest, variables)?,
+        faults: manifest.mesh.faults.iter().map(|rule| rule.value.clone()).collect(),
+    })
+}
+
 /// Policy on calls to each function.
-#[must_use]
-pub fn policies(manifest: &Manifest) -> Vec<CalleePolicy> {
+fn callees(manifest: &Manifest) -> Vec<CalleePolicy> {
     let mut callers: BTreeMap<&str, BTreeSet<Arc<str>>> = BTreeMap::new();
     for component in manifest.running() {
         for target in component.grants.calls.values() {
-            callers.entry(&*target.value).or_default().insert(component.id.clone());
+            callers.entry(&*target.value).or_default().insert(component.whole().clone());
         }
     }
     let policy = |component: &Component| CalleePolicy {
@@ -223,7 +237,7 @@ pub fn policies(manifest: &Manifest) -> Vec<CalleePolicy> {
         durable: component.durable,
         failures: FailurePolicy::of(&component.mesh, &manifest.mesh.calls),
     };
-    manifest.running().map(policy).collect()
+    manifest.running().filter(|component| component.split_from.is_none()).map(policy).collect()
 }
 
 /// Policy on requests to each external service.
@@ -281,12 +295,6 @@ pub fn instance_id(address: &EndpointAddress) -> Arc<str> {
     let host = address.host();
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     format!("{host}:{}", address.port()).into()
-}
-
-/// What fails on purpose.
-#[must_use]
-pub fn faults(manifest: &Manifest) -> Vec<FaultRule> {
-    manifest.mesh.faults.iter().map(|rule| rule.value.clone()).collect()
 }
 
 /// Who handles which events.

@@ -14,7 +14,7 @@ use weft_capability::outbound::glue::Inside;
 use weft_capability::projection::glue::{self as projection, PROJECT, PROJECTION};
 use weft_capability::projection::{ProjectError, SourceEvent};
 use weft_capability::sql::Statement;
-use weft_core::{Call, CallContext, Clock, Failure, Fault, Invocation, Reason, Target, Trace};
+use weft_core::{Call, CallContext, Clock, Failure, Fault, Invocation, Reason, Target, Trace, version_parts};
 
 use crate::background::{Background, Pace};
 use crate::capabilities::{Granted, Services};
@@ -223,7 +223,7 @@ impl Engine {
     /// By its name. A version may have been taken away since it was chosen; the one that the manifest names stands in for it.
     pub(crate) fn function(&self, name: &str) -> Option<Arc<Function>> {
         let functions = self.inner.functions.load();
-        let component = || name.split_once('@').map(|(component, _)| component);
+        let component = || version_parts(name).map(|(component, _)| component);
         functions.get(name).or_else(|| functions.get(component()?)).cloned()
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_core::manifest::Limits;
+use weft_core::version_name;
 
 /// One function of the application.
 #[derive(Clone, Debug)]
@@ -46,12 +47,6 @@ impl FunctionSpec {
     pub fn name(&self) -> Arc<str> {
         self.version.as_ref().map_or_else(|| self.id.clone(), |version| version_name(&self.id, version))
     }
-}
-
-/// What calls name a version of a component by: `<component>@<version>`, which is no component's id.
-#[must_use]
-pub fn version_name(component: &str, version: &str) -> Arc<str> {
-    format!("{component}@{version}").into()
 }
 
 /// Where the code of a function is.

@@ -110,8 +110,19 @@ impl Callee {
 
     /// As [`Self::pass`] where no breaker counts.
     pub fn pass_by(self: &Arc<Self>, clock: &Arc<dyn Clock>, deadline: Duration) -> Passage {
-        let (callee, clock, began) = (self.clone(), clock.clone(), clock.monotonic());
-        Passage { callee, clock, began, deadline, admission: None, chosen: None, mirror: None, is_quiet: false }
+        let (callee, function) = (self.clone(), self.policy.component.clone());
+        let (clock, began) = (clock.clone(), clock.monotonic());
+        Passage {
+            callee,
+            function,
+            clock,
+            began,
+            deadline,
+            admission: None,
+            chosen: None,
+            mirror: None,
+            is_quiet: false,
+        }
     }
 
     fn admit(&self, breaker: &mut Breaker, now: Duration) -> Result<Admission, Failure> {
@@ -200,6 +211,8 @@ impl Callee {
 #[must_use]
 pub struct Passage {
     callee: Arc<Callee>,
+    /// Which half of it was asked for.
+    function: Arc<str>,
     clock: Arc<dyn Clock>,
     began: Duration,
     /// When the answer is no longer wanted.
@@ -222,6 +235,12 @@ impl Passage {
             answer => self.verdict(answer.as_ref().err()),
         };
         self.end(verdict);
+    }
+
+    /// The half of the component that was asked for.
+    pub(crate) fn to(mut self, function: &Arc<str>) -> Self {
+        self.function = function.clone();
+        self
     }
 
     /// The version that serves it, where there are several.
@@ -250,7 +269,7 @@ impl Passage {
     /// What the engine knows the function by that is to serve it.
     #[must_use]
     pub fn function(&self) -> &Arc<str> {
-        self.chosen.as_ref().map_or(&self.callee.policy.component, |chosen| &chosen.name)
+        self.chosen.as_ref().map_or(&self.function, |chosen| &chosen.name)
     }
 
     pub(crate) fn verdict(&self, failure: Option<&Failure>) -> Verdict {

@@ -30,7 +30,7 @@ pub use canary::{CanaryPlan, Judgement, judge};
 pub use faults::{Random, TooManyFaults};
 pub use health::HealthState;
 pub use mirror::{MAX_MIRRORED, Mirror, MirrorView};
-pub use policy::{BreakerPolicy, CalleePolicy, FailurePolicy, Kind, RetryPolicy, ServicePolicy};
+pub use policy::{BreakerPolicy, CalleePolicy, FailurePolicy, Kind, Policies, RetryPolicy, ServicePolicy};
 pub use pool::{Instance, InstanceView};
 pub use registry::{Check, InstanceFilter, Registry, RegistryError, ServiceView};
 pub use service::{Ask, Destination, Serving};

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use anyhow::Context as _;
 
+use weft_core::manifest::Manifest;
 use weft_engine::{EngineError, FunctionSpec};
 
 use super::Host;
@@ -30,8 +31,21 @@ impl Host {
 
     /// Deploys functions with the versions beside them. A version that no longer fits is left out: what was tried by hand must not keep
     /// a host from starting.
-    pub(super) fn deploy_functions(&self, functions: Vec<FunctionSpec>) -> Result<(), EngineError> {
-        let beside = versions::functions(&self.versions.all(), &functions, &self.parts.place.data);
+    pub(super) fn deploy_functions(
+        &self,
+        manifest: &Manifest,
+        functions: Vec<FunctionSpec>,
+    ) -> Result<(), EngineError> {
+        let mut beside = Vec::new();
+        for version in &*self.versions.all() {
+            match versions::functions(version, manifest, &functions, &self.parts.place.data) {
+                Ok(functions) => beside.extend(functions),
+                Err(error) => {
+                    let version = version.function();
+                    tracing::error!(%version, %error, "a version does not fit what stands before it and is dropped");
+                }
+            }
+        }
         for (spec, error) in self.parts.engine.deploy_with(functions, beside)? {
             tracing::error!(version = %spec.name(), %error, "a version does not fit beside the others and is dropped");
         }
@@ -40,16 +54,19 @@ impl Host {
 
     /// Drops the versions that stand beside code which is no longer the manifest's, and those that the engine has left out.
     pub(super) fn drop_overtaken(&self) {
-        let engine = &self.parts.engine;
+        let (engine, manifest) = (&self.parts.engine, self.manifest());
         let running = engine.function_ids();
         let is_kept = |version: &Version| {
-            running.contains(&version.function()) && engine.digest(&version.component).as_ref() == Some(&version.beside)
+            let functions = version.functions(&manifest);
+            !functions.is_empty()
+                && functions.iter().all(|function| running.contains(function))
+                && engine.digest(&version.component).as_ref() == Some(&version.beside)
         };
         let all = self.versions.all();
         let dropped: Vec<&Version> = all.iter().filter(|version| !is_kept(version)).collect();
         for version in &dropped {
             tracing::info!(component = %version.component, version = version.name(), "a version was dropped");
-            engine.remove_version(&version.function());
+            self.unlink(version);
         }
         let drop_them = |all: &mut Vec<Version>| {
             all.retain(|version| is_kept(version));
@@ -99,6 +116,10 @@ impl Host {
         let Some(found) = manifest.components.get(&component).filter(|_| !manifest.is_replaced(&component)) else {
             return Err(VersionError::Missing(format!("there is no component {component:?}")).into());
         };
+        if let Some(whole) = &found.split_from {
+            let text = format!("{component} is {whole} behind middleware, and serves the versions that {whole} has");
+            return Err(VersionError::Conflict(text).into());
+        }
         if found.durable {
             let text = format!(
                 "{component} is durable: its sagas end on the code that they began with, and a deployment of the \
@@ -116,17 +137,24 @@ impl Host {
         versions::add(&mut self.versions.all().to_vec(), version.clone())?;
         let variables = keys::resolve(&manifest, &self.parts.place).map_err(assemble::refused)?;
         let of_manifest = self.functions_of(&manifest, &variables).map_err(assemble::refused)?;
-        let functions = versions::functions(std::slice::from_ref(&version), &of_manifest, &self.parts.place.data);
-        for spec in &functions {
-            self.parts.engine.deploy_version(spec).map_err(|error| assemble::engine_refused(&manifest, error))?;
-        }
-        let added = version.clone();
+        let functions = versions::functions(&version, &manifest, &of_manifest, &self.parts.place.data);
+        let linked = functions.map_err(|problem| assemble::refused(vec![problem])).and_then(|functions| {
+            let link = |spec| self.parts.engine.deploy_version(spec);
+            functions.iter().try_for_each(link).map_err(|error| assemble::engine_refused(&manifest, error))
+        });
         let split = |all: &[Version]| self.split(all);
-        if let Err(error) = self.versions.change(|all| versions::add(all, added), split) {
-            self.parts.engine.remove_version(&version.function());
-            return Err(error.into());
+        let added = linked.and_then(|()| Ok(self.versions.change(|all| versions::add(all, version.clone()), split)?));
+        if added.is_err() {
+            self.unlink(&version);
         }
-        Ok(version)
+        added.map(|()| version)
+    }
+
+    /// Takes the functions of a version away. Calls that have chosen it go to the manifest's, behind the same middleware.
+    fn unlink(&self, version: &Version) {
+        for function in version.functions(&self.manifest()) {
+            self.parts.engine.remove_version(&function);
+        }
     }
 
     /// Takes a version away.
@@ -141,7 +169,7 @@ impl Host {
                 Ok::<_, VersionError>(())
             };
             self.versions.change(remove, |left| self.split(left))?;
-            self.parts.engine.remove_version(&gone.function());
+            self.unlink(&gone);
             self.versions.sweep();
             Ok(())
         });

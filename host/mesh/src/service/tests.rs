@@ -15,7 +15,7 @@ use weft_core::{Invocation, Runner};
 use super::*;
 use crate::breaker::BreakerState;
 use crate::callee::BreakerOrder;
-use crate::policy::{CalleePolicy, FailurePolicy, Kind, ServicePolicy};
+use crate::policy::{CalleePolicy, FailurePolicy, Kind, Policies, ServicePolicy};
 use crate::registry::{InstanceFilter, RegistryError};
 
 type Answer = Result<u32, Failure>;
@@ -89,7 +89,7 @@ impl Bench {
     fn new(calls: &CallPolicy, ids: &[&str]) -> Self {
         let clock = Arc::new(ManualClock::at_ms(0));
         let mesh = Mesh::new(Arc::new(NoFunctions), clock.clone(), || 100);
-        mesh.configure(Vec::new(), vec![policies(calls, ids)], Vec::new());
+        mesh.configure(Policies { services: vec![policies(calls, ids)], ..Policies::default() });
         Self { mesh, clock, script: Mutex::default(), dead: Mutex::default(), sent: Mutex::default() }
     }
 
@@ -323,7 +323,7 @@ fn what_is_registered_gets_requests_and_stays_over_a_deployment() {
     assert_eq!((bench.get(), bench.sent()), (Ok(7), vec!["r".to_owned()]));
     let (callee, service) = policies(&CallPolicy::default(), &["a"]);
     bench.mesh.order_breaker("pay", BreakerOrder::Open).unwrap();
-    bench.mesh.configure(Vec::new(), vec![(callee, service)], Vec::new());
+    bench.mesh.configure(Policies { services: vec![(callee, service)], ..Policies::default() });
     assert_eq!(bench.breaker(), BreakerState::Open, "only instances have changed");
     bench.mesh.order_breaker("pay", BreakerOrder::Reset).unwrap();
     for _ in 0..2 {
@@ -396,7 +396,7 @@ fn whoever_watches_is_told_of_each_change() {
     // A service that goes is told of as well.
     let mut waiting = Box::pin(registry.changed(Some("pay"), before, ms(1_000)));
     assert!(waiting.as_mut().now_or_never().is_none());
-    bench.mesh.configure(Vec::new(), Vec::new(), Vec::new());
+    bench.mesh.configure(Policies::default());
     assert_eq!(waiting.now_or_never(), Some(Err(RegistryError::NoService("pay".into()))));
 }
 
@@ -404,7 +404,7 @@ fn whoever_watches_is_told_of_each_change() {
 fn an_unchanged_service_is_no_change() {
     let bench = Bench::new(&CallPolicy::default(), &["a"]);
     let before = bench.mesh.registry().index();
-    bench.mesh.configure(Vec::new(), vec![policies(&CallPolicy::default(), &["a"])], Vec::new());
+    bench.mesh.configure(Policies { services: vec![policies(&CallPolicy::default(), &["a"])], ..Policies::default() });
     assert_eq!(bench.mesh.registry().index(), before);
 }
 
@@ -413,7 +413,7 @@ fn checks_are_due_and_decide_who_is_asked() {
     let (callee, mut service) = policies(&CallPolicy::default(), &["a", "b"]);
     service.health.enabled = true;
     let bench = Bench::new(&CallPolicy::default(), &[]);
-    bench.mesh.configure(Vec::new(), vec![(callee, service)], Vec::new());
+    bench.mesh.configure(Policies { services: vec![(callee, service)], ..Policies::default() });
     let registry = bench.mesh.registry();
     assert_eq!(registry.idle_for(), Some(Duration::ZERO));
     let due = registry.due();
