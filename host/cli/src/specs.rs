@@ -8,11 +8,12 @@ use weft_capability::messaging::Subscription;
 use weft_capability::messaging::glue::{BATCH_HANDLER, HANDLER};
 use weft_capability::projection::Projection;
 use weft_capability::projection::glue::PROJECTION;
+use weft_core::manifest::mesh::CallPolicy;
 use weft_core::manifest::{self, Component, Diagnostic, Manifest, Variables};
 use weft_core::outbound::EndpointAddress;
 use weft_core::version_name;
 use weft_durable::{Limit, Limits, Rate, SagaOptions, Schedule};
-use weft_engine::{FunctionSpec, Grants, InstanceSpec, Problem, ReuseSpec, Source};
+use weft_engine::{FunctionSpec, Grants, InstanceSpec, NamedFunction, Problem, ReuseSpec, Source};
 use weft_mesh::{CalleePolicy, FailurePolicy, Instance, Kind, Policies, ServicePolicy};
 
 use crate::composing::Composed;
@@ -230,7 +231,7 @@ fn callees(manifest: &Manifest) -> Vec<CalleePolicy> {
         component: component.id.clone(),
         kind: Kind::Function,
         callers: callers.get(&*component.id).cloned().unwrap_or_default(),
-        rules: component.mesh.rules.clone(),
+        rules: component.mesh.access_rules(),
         deadline: Duration::from_millis(component.call_deadline_ms().into()),
         max_concurrent: to_usize(component.limits.max_concurrent),
         max_pending: to_usize(component.limits.max_pending),
@@ -277,7 +278,7 @@ pub fn services(
             component: service.name.clone(),
             kind: Kind::Service,
             callers: BTreeSet::new(),
-            rules: service.calls.rules.clone(),
+            rules: service.calls.access_rules(),
             deadline: Duration::from_millis(service.deadline_ms.into()),
             max_concurrent: to_usize(service.max_concurrent),
             max_pending: to_usize(service.max_pending),
@@ -321,14 +322,43 @@ pub fn projections(manifest: &Manifest) -> Vec<Projection> {
     manifest.running().flat_map(of).collect()
 }
 
+/// The functions that rules, retries and faults name.
+#[must_use]
+pub fn named_functions(manifest: &Manifest) -> Vec<NamedFunction> {
+    let named = |component: Option<&Arc<str>>, by, function: &Arc<str>, line| NamedFunction {
+        component: component.cloned(),
+        function: function.clone(),
+        by,
+        line,
+    };
+    let idempotent = |component: Option<&Arc<str>>, calls: &CallPolicy| {
+        let declared = calls.retry.iter().flat_map(|retry| &retry.idempotent).filter(|one| *one.value != *"*");
+        declared.map(|one| named(component, "mesh.retry.idempotent", &one.value, one.line)).collect::<Vec<_>>()
+    };
+    let mut all = idempotent(None, &manifest.mesh.calls);
+    for component in manifest.running().filter(|component| component.split_from.is_none()) {
+        let id = Some(&component.id);
+        let in_rules = component.mesh.rules.iter().flat_map(|rule| &rule.functions);
+        all.extend(in_rules.map(|one| named(id, "mesh.rules", &one.value, one.line)));
+        all.extend(idempotent(id, &component.mesh));
+    }
+    let in_faults = manifest.mesh.faults.iter().filter_map(|fault| {
+        let function = fault.value.function.as_ref()?;
+        Some(named(fault.value.callee.as_ref(), "mesh.faults", function, fault.line))
+    });
+    all.extend(in_faults);
+    all
+}
+
 /// A component's problem, at its place in the manifest.
 #[must_use]
 pub fn located(manifest: &Manifest, problem: &Problem) -> Diagnostic {
-    let line = manifest
-        .components
-        .get(problem.component.as_str())
-        .map_or(0, |component| component.weft_line.unwrap_or(component.line));
-    let diagnostic = manifest.problem(line, format!("component {:?} {}", problem.component, problem.message));
+    let of_component = || {
+        let component = manifest.components.get(problem.component.as_str());
+        let line = component.map_or(0, |component| component.weft_line.unwrap_or(component.line));
+        manifest.problem(line, format!("component {:?} {}", problem.component, problem.message))
+    };
+    let diagnostic = problem.line.map_or_else(of_component, |line| manifest.problem(line, problem.message.clone()));
     match &problem.help {
         Some(help) => diagnostic.with_help(help.clone()),
         None => diagnostic,

@@ -25,7 +25,7 @@ use canary::Canary;
 /// Versions of one component beside the manifest's.
 pub const MAX_VERSIONS: usize = 8;
 /// Digits of the digest that name a version.
-const NAME_DIGITS: usize = 12;
+pub const NAME_DIGITS: usize = 12;
 /// Headers by which one version can be asked for.
 pub const MAX_HEADERS: usize = 16;
 

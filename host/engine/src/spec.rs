@@ -49,6 +49,19 @@ impl FunctionSpec {
     }
 }
 
+/// A function that the manifest's policy names: a rule or a fault on it does nothing unless somebody exports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFunction {
+    /// The component that has to export it; any without it.
+    pub component: Option<Arc<str>>,
+    /// As `interface#function`, or `interface#*` for any of them.
+    pub function: Arc<str>,
+    /// What names it, such as `mesh.rules`.
+    pub by: &'static str,
+    /// The line of the manifest where it does.
+    pub line: usize,
+}
+
 /// Where the code of a function is.
 #[derive(Clone, Debug)]
 pub struct Source {

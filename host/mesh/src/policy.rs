@@ -195,7 +195,7 @@ impl From<&Retry> for RetryPolicy {
             backoff: Backoff { base_ms, factor_percent, cap_ms },
             budget_percent,
             attempt_timeout: retry.attempt_timeout_ms.map(ms),
-            idempotent: retry.idempotent.iter().cloned().collect(),
+            idempotent: retry.idempotent.iter().map(|function| function.value.clone()).collect(),
         }
     }
 }

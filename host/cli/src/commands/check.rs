@@ -1,8 +1,8 @@
 //! `weft check`: manifest, grants, imports and types, without running anything.
 
 use serde::Serialize;
-use weft_core::manifest::{Diagnostic, Manifest};
-use weft_engine::{EngineError, EngineOptions, FunctionSpec, LoadError};
+use weft_core::manifest::{Component, Diagnostic, Manifest};
+use weft_engine::{EngineError, EngineOptions, FunctionSpec, LoadError, NamedFunction};
 
 use crate::assemble::Place;
 use crate::composing::{self, Composed};
@@ -92,7 +92,7 @@ fn check(place: &Place) -> anyhow::Result<Checked> {
         Err(problems) => return Ok(Err(problems.into_iter().chain(missing).collect())),
     };
     let count = functions.len();
-    Ok(match check_components(place, functions)? {
+    Ok(match check_components(place, functions, &specs::named_functions(&manifest))? {
         Ok(()) => Ok(count),
         Err(EngineError::Refused(problems)) => {
             let mut problems: Vec<_> = problems.iter().map(|problem| specs::located(&manifest, problem)).collect();
@@ -105,10 +105,14 @@ fn check(place: &Place) -> anyhow::Result<Checked> {
 }
 
 /// Compiles and checks. Compiled code is kept where a host keeps it if there is such a place; else nothing is left.
-fn check_components(place: &Place, functions: Vec<FunctionSpec>) -> anyhow::Result<Result<(), EngineError>> {
+fn check_components(
+    place: &Place,
+    functions: Vec<FunctionSpec>,
+    named: &[NamedFunction],
+) -> anyhow::Result<Result<(), EngineError>> {
     let nowhere = tempfile::tempdir()?;
     let data = if place.data.is_dir() { place.data.as_path() } else { nowhere.path() };
-    Ok(weft_engine::check_functions(&EngineOptions::default(), data, functions))
+    Ok(weft_engine::check_functions(&EngineOptions::default(), data, functions, named))
 }
 
 /// A component that cannot be loaded, at the line that names its file.
@@ -116,6 +120,10 @@ fn unloadable(manifest: &Manifest, error: &LoadError) -> Diagnostic {
     let file = match error {
         LoadError::Missing(path) | LoadError::Io { path, .. } | LoadError::Invalid { path, .. } => path,
     };
-    let component = manifest.running().find(|component| component.source.value == *file);
-    manifest.problem(component.map_or(0, |component| component.source.line), error.to_string())
+    let sources = |component: &Component| {
+        let versions = component.versions.iter().map(|version| version.source.clone());
+        std::iter::once(component.source.clone()).chain(versions).collect::<Vec<_>>()
+    };
+    let source = manifest.running().flat_map(sources).find(|source| source.value == *file);
+    manifest.problem(source.map_or(0, |source| source.line), error.to_string())
 }

@@ -33,7 +33,7 @@ pub use orders::{Begun, Migrated, Order, Ordered, Resolve, Signal, Start};
 pub use projections::{ProjectionEntry, ProjectionOrder, RebuildEntry};
 pub use sagas::{Saga, SagaAttempt, SagaEntry, SagaList, SagaOrder, SagaStep, SagaWait, Timeline, Transition};
 pub use schemas::{Deprecate, DeprecatedField, RegisterSchema, SchemaEntry, SchemaVersion, SetMode};
-pub use services::{InstanceEntry, RegisterInstance, ServiceDetail, ServiceEntry, ServiceList};
+pub use services::{FUNCTION, InstanceEntry, RegisterInstance, ServiceDetail, ServiceEntry, ServiceList};
 pub use versions::{DeployVersion, MirrorEntry, OrderVersion, Trial, VersionEntry, VersionOrder};
 
 /// Who does something and why, where there is nothing more to say: `POST /v1/breakers/{component}/{open|close|reset}`,

@@ -7,10 +7,11 @@ use anyhow::Context as _;
 
 use weft_core::manifest::Manifest;
 use weft_engine::{EngineError, FunctionSpec};
+use weft_mesh::{FunctionVersion, WHOLE};
 
 use super::Host;
-use crate::versions::{self, Version, VersionError, Versions};
-use crate::{assemble, keys};
+use crate::versions::{self, NAME_DIGITS, Version, VersionError, Versions};
+use crate::{assemble, keys, specs};
 
 impl Host {
     /// The versions beside the manifest's components.
@@ -25,8 +26,36 @@ impl Host {
         versions::declared(&self.manifest(), |function| self.parts.engine.digest(function))
     }
 
+    /// Splits calls between the versions, and tells whoever watches the registry.
     fn split(&self, by_hand: &[Version]) {
-        self.parts.mesh.split(versions::splits(by_hand, &self.declared_versions()));
+        let (mesh, declared) = (&self.parts.mesh, self.declared_versions());
+        mesh.split(versions::splits(by_hand, &declared));
+        let beside: Vec<&Version> = by_hand.iter().chain(&declared).collect();
+        let manifest = self.manifest();
+        let wholes = manifest.running().filter(|component| component.split_from.is_none());
+        let noted = wholes.map(|component| (component.id.clone(), self.versions_of(&component.id, &beside)));
+        mesh.registry().note_functions(noted.collect());
+    }
+
+    fn versions_of(&self, component: &Arc<str>, beside: &[&Version]) -> Vec<FunctionVersion> {
+        let digest = self.parts.engine.digest(component);
+        let mut left = WHOLE;
+        let mut versions = Vec::new();
+        for version in beside.iter().filter(|version| version.component == *component) {
+            let weight = version.weight.min(left);
+            left -= weight;
+            versions.push(FunctionVersion {
+                name: version.function(),
+                version: version.name().into(),
+                digest: Some(version.digest.clone()),
+                weight,
+                declared: version.declared.is_some(),
+            });
+        }
+        let version = digest.as_deref().and_then(|digest| digest.get(..NAME_DIGITS)).unwrap_or_default().into();
+        let own = FunctionVersion { name: component.clone(), version, digest, weight: left, declared: true };
+        versions.insert(0, own);
+        versions
     }
 
     /// Deploys functions with the versions beside them. A version that no longer fits is left out: what was tried by hand must not keep
@@ -46,7 +75,7 @@ impl Host {
                 }
             }
         }
-        for (spec, error) in self.parts.engine.deploy_with(functions, beside)? {
+        for (spec, error) in self.parts.engine.deploy_with(functions, beside, &specs::named_functions(manifest))? {
             tracing::error!(version = %spec.name(), %error, "a version does not fit beside the others and is dropped");
         }
         Ok(())

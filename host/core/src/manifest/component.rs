@@ -209,7 +209,7 @@ impl Component {
         self.projections = projections.into_iter().filter_map(Projection::read).collect();
         self.reuse = section.section("reuse").map(Reuse::read).unwrap_or_default();
         self.limits = section.section("limits").map(Limits::read).unwrap_or_default();
-        self.mesh = section.section("mesh").map(CallPolicy::read).unwrap_or_default();
+        self.mesh = section.section("mesh").map(|mesh| CallPolicy::read(mesh, self.durable)).unwrap_or_default();
         self.versions = version::read(&section, files);
         self.deadline_ms = section.get("deadline_ms").and_then(|entry| entry.number(&DEADLINE_MS));
         self.optional = section.flag("optional", false);

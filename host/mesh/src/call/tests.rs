@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use futures::FutureExt as _;
 use weft_core::clock::ManualClock;
+use weft_core::manifest::Located;
 use weft_core::manifest::access::AccessRule;
 use weft_core::manifest::mesh::{Breaker, CallPolicy, Hedge, Retry};
 use weft_core::{CallContext, Outcome, StepScope, Target};
@@ -139,7 +140,7 @@ fn a_call_is_made_again_three_times_at_most() {
 
 #[test]
 fn what_may_have_had_its_effect_is_made_again_only_with_a_key_or_if_declared() {
-    let declared = Retry { idempotent: vec!["a:b/c@1.0.0#reserve".into()], ..Retry::default() };
+    let declared = Retry { idempotent: vec![Located::new("a:b/c@1.0.0#reserve".into(), 1)], ..Retry::default() };
     for (policy, keyed, runs) in [
         (CallPolicy::default(), false, 1),
         (CallPolicy::default(), true, 2),
