@@ -51,7 +51,7 @@ pub fn composed_of(
     file: &SourceFile,
     line: usize,
 ) -> Result<Option<Arc<[u8]>>, Diagnostic> {
-    let middleware = middleware(manifest, component);
+    let middleware: Vec<&Middleware> = manifest.middleware(component).collect();
     let is_one_file = component.dependencies.is_empty() && middleware.is_empty();
     if is_one_file && !sources::needs_reading(&file.path, file.digest.as_deref()) {
         return Ok(None);
@@ -59,15 +59,6 @@ pub fn composed_of(
     let name = format!("component {function:?}");
     let code = sources::read(manifest, &name, file, line)?;
     compose(manifest, component, &name, code, &middleware).map(|bytes| Some(bytes.into()))
-}
-
-/// What stands before the component, the outermost first. A component with middleware has one route: the manifest
-/// splits those with several.
-fn middleware<'m>(manifest: &'m Manifest, component: &'m Component) -> Vec<&'m Middleware> {
-    let own = manifest.triggers.iter().filter(|trigger| trigger.is_of(&component.id));
-    let is_there = |layer: &&Middleware| !manifest.replaced_by_host.iter().any(|id| layer.is(&id.value));
-    let of_triggers = own.flat_map(|trigger| &trigger.middleware);
-    component.middleware.iter().chain(of_triggers).filter(is_there).collect()
 }
 
 fn compose(

@@ -30,7 +30,7 @@ use weft_core::{Call, Clock, Failure, Fault, Invocation, Origin, Reason, Runner,
 
 use crate::attempts::{Attempts, within};
 use crate::bulkhead::Permit;
-use crate::callee::{BreakerEvent, BreakerOrder, Callee, CalleeView, Passage};
+use crate::callee::{BreakerEvent, BreakerOrder, Callee, CalleeDetail, CalleeView, Passage};
 use crate::faults::{Faults, Random, Struck, TooManyFaults};
 use crate::mirror::MirrorView;
 use crate::policy::{CalleePolicy, Policies};
@@ -181,6 +181,22 @@ impl<V: Send + 'static> Mesh<V> {
         let mut views: Vec<_> = wholes.map(|(_, callee)| callee.view(now)).collect();
         views.sort_by(|one, other| one.component.cmp(&other.component));
         views
+    }
+
+    /// The policy on all callees, by name, and how each stands.
+    #[must_use]
+    pub fn details(&self) -> Vec<CalleeDetail> {
+        let (now, callees) = (self.inner.clock.monotonic(), self.inner.callees.load());
+        let halves_of = |whole: &Arc<str>| {
+            let named = callees.iter().filter(|(name, callee)| *name != whole && callee.policy.component == *whole);
+            let mut halves: Vec<_> = named.map(|(name, _)| name.clone()).collect();
+            halves.sort();
+            halves
+        };
+        let wholes = callees.iter().filter(|(name, callee)| **name == callee.policy.component);
+        let mut details: Vec<_> = wholes.map(|(name, callee)| callee.detail(halves_of(name), now)).collect();
+        details.sort_by(|one, other| one.policy.component.cmp(&other.policy.component));
+        details
     }
 
     /// Does something to a breaker by hand.

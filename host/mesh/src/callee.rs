@@ -58,6 +58,23 @@ pub struct CalleeView {
     pub breaker: Option<BreakerView>,
 }
 
+/// The policy on one callee as it holds, and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CalleeDetail {
+    /// What is counted.
+    pub view: CalleeView,
+    /// What is kept to.
+    pub policy: CalleePolicy,
+    /// Its other halves, behind middleware of their own.
+    pub halves: Vec<Arc<str>>,
+    /// Calls that run.
+    pub running: usize,
+    /// Calls that wait.
+    pub pending: usize,
+    /// Calls that may be made beyond those that are asked for, now.
+    pub budget_left: u64,
+}
+
 /// What is done to a breaker by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerOrder {
@@ -193,6 +210,12 @@ impl Callee {
             hedges: self.hedges.load(Relaxed),
             breaker: self.breaker.as_ref().map(|breaker| locked(breaker).view(now)),
         }
+    }
+
+    pub fn detail(&self, halves: Vec<Arc<str>>, now: Duration) -> CalleeDetail {
+        let (running, pending) = self.bulkhead.occupied();
+        let budget_left = locked(&self.budget).left(now);
+        CalleeDetail { view: self.view(now), policy: self.policy.clone(), halves, running, pending, budget_left }
     }
 
     fn note(&self, transition: Option<Transition>) {

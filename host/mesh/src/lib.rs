@@ -26,7 +26,7 @@ pub use attempts::Failing;
 pub use breaker::{BreakerState, BreakerView};
 pub use bulkhead::{Bulkhead, Permit};
 pub use call::{Asked, Mesh, OrderError};
-pub use callee::{BreakerEvent, BreakerOrder, CalleeView, Passage};
+pub use callee::{BreakerEvent, BreakerOrder, CalleeDetail, CalleeView, Passage};
 pub use canary::{CanaryPlan, Judgement, judge};
 pub use faults::{Random, TooManyFaults};
 pub use functions::{FunctionVersion, FunctionView};

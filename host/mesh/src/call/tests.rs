@@ -462,6 +462,8 @@ fn the_halves_of_a_component_share_its_places_its_breaker_and_its_versions() {
         let copy = passage.mirror().map(|mirror| mirror.name.to_string());
         assert_eq!(copy, (version == "v1").then(|| format!("{function}@new")));
         assert_eq!(admit("seats", "v1").unwrap_err().reason, Reason::Overloaded, "there is one place for both");
+        let detail = bench.mesh.details().pop().unwrap();
+        assert_eq!((detail.running, detail.pending, detail.halves), (1, 0, vec!["seats-behind-1".into()]));
         passage.tell(&Ok(()), |()| false);
         drop(place);
     }
