@@ -22,7 +22,7 @@ use weft_capability::shared_limits::redis::RedisLimits;
 use weft_capability::spin_sqlite::Databases;
 use weft_capability::sql::{ContextSettings, KeptSince, SqlHost, SqlSettings};
 use weft_core::disk::{Disk, DiskLock, RealDisk};
-use weft_core::manifest::{Diagnostic, KeyValueStore, Manifest, RuntimeConfig, Variables};
+use weft_core::manifest::{Component, Diagnostic, KeyValueStore, Manifest, RuntimeConfig, Variables};
 use weft_core::push::PushBounds;
 use weft_core::shared_limits::SharedLimits;
 use weft_core::{Clock, Failpoints, SystemClock};
@@ -399,6 +399,10 @@ pub fn unloadable(manifest: &Manifest, error: &LoadError) -> Diagnostic {
     let file = match error {
         LoadError::Missing(path) | LoadError::Io { path, .. } | LoadError::Invalid { path, .. } => path,
     };
-    let component = manifest.running().find(|component| component.source.value == *file);
-    manifest.problem(component.map_or(0, |component| component.source.line), error.to_string())
+    let sources = |component: &Component| {
+        let versions = component.versions.iter().map(|version| version.source.clone());
+        std::iter::once(component.source.clone()).chain(versions).collect::<Vec<_>>()
+    };
+    let source = manifest.running().flat_map(sources).find(|source| source.value == *file);
+    manifest.problem(source.map_or(0, |source| source.line), error.to_string())
 }

@@ -11,7 +11,7 @@ use weft_telemetry::{HostLog, HostLogError, LogFormat};
 use crate::assemble::{Dialect, Place};
 use crate::commands::{
     self, admin, api_keys, audit, breakers, build, chaos, check, completions, compose, deploy, dlq, events, import,
-    invoke, keys, limits, logs, new, openapi, overload, projections, push, reload, routes, saga, schema,
+    invoke, keys, limits, logs, mesh, new, openapi, overload, projections, push, reload, routes, saga, schema,
     service_tokens, services, subscriptions, test, up,
 };
 use crate::exit::{self, Exit};
@@ -96,6 +96,8 @@ pub enum Command {
     /// See which services and functions there are; register instances, and see how they do
     #[command(subcommand)]
     Services(services::Command),
+    /// See the policy on calls to components and services as it holds now, and how it stands
+    Mesh(mesh::Args),
     /// See how circuit breakers stand; open, close and reset them
     #[command(subcommand)]
     Breakers(breakers::Command),
@@ -107,7 +109,7 @@ pub enum Command {
     /// Try versions on a share of calls, promote and abort them
     #[command(subcommand)]
     Canary(deploy::Command),
-    /// List routes: method, path, component, access
+    /// List routes: method, path, component, access; all that is said of them with --wide
     Routes(routes::Args),
     /// Print the OpenAPI 3.1 document of the manifest's routes
     Openapi,
@@ -238,6 +240,7 @@ async fn run(global: Global, command: Command) -> anyhow::Result<Exit> {
         Command::Test(command) => test::run(command, &place).await,
         Command::Projections(command) => projections::run(command, &place).await,
         Command::Services(command) => services::run(command, &place).await,
+        Command::Mesh(args) => mesh::run(&args, &place).await,
         Command::Breakers(command) => breakers::run(command, &place).await,
         Command::Chaos(command) => chaos::run(command, &place).await,
         Command::Deploy(args) => deploy::run(args, &place).await,
@@ -362,6 +365,9 @@ mod tests {
         "weft projections abandon c/p@1",
         "weft projections pause c/p@1",
         "weft projections resume c/p@1",
+        "weft routes --wide",
+        "weft mesh",
+        "weft mesh c --json",
         "weft breakers list --json",
         "weft breakers open c --reason why",
         "weft breakers close c",

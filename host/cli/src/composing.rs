@@ -8,10 +8,11 @@ use weft_compose::ComposeError;
 use weft_core::manifest::{
     Component, Configuration, DependencySource, Diagnostic, Inherits, Manifest, Middleware, SourceFile,
 };
+use weft_core::version_name;
 
 use crate::sources;
 
-/// The composed bytes by component; those that are one file are not in it.
+/// The composed bytes by function, a component or a version of one; those that are one file are not in it.
 pub type Composed = BTreeMap<Arc<str>, Arc<[u8]>>;
 
 /// Composes what the manifest says is composed.
@@ -22,32 +23,52 @@ pub fn composed(manifest: &Manifest) -> Result<Composed, Vec<Diagnostic>> {
     let mut composed = Composed::new();
     let mut problems = Vec::new();
     for component in manifest.running() {
-        let middleware = middleware(manifest, component);
-        let is_one_file = component.dependencies.is_empty() && middleware.is_empty();
-        if is_one_file && !sources::needs_reading(&component.source.value, component.digest.as_deref()) {
-            continue;
-        }
-        match compose(manifest, component, &middleware) {
-            Ok(bytes) => drop(composed.insert(component.id.clone(), bytes.into())),
-            Err(problem) => problems.push(problem),
+        let versions = component.versions.iter().map(|version| {
+            let file = SourceFile { path: version.source.value.clone(), digest: None };
+            (version_name(&component.id, &version.name), file, version.source.line)
+        });
+        let own = (component.id.clone(), own_file(component), component.source.line);
+        for (function, file, line) in std::iter::once(own).chain(versions) {
+            match composed_of(manifest, component, &function, &file, line) {
+                Ok(Some(bytes)) => drop(composed.insert(function, bytes)),
+                Ok(None) => {}
+                Err(problem) => problems.push(problem),
+            }
         }
     }
     if problems.is_empty() { Ok(composed) } else { Err(problems) }
 }
 
-/// What stands before the component, the outermost first. A component with middleware has one route: the manifest
-/// splits those with several.
-fn middleware<'m>(manifest: &'m Manifest, component: &'m Component) -> Vec<&'m Middleware> {
-    let own = manifest.triggers.iter().filter(|trigger| trigger.is_of(&component.id));
-    let is_there = |layer: &&Middleware| !manifest.replaced_by_host.iter().any(|id| layer.is(&id.value));
-    let of_triggers = own.flat_map(|trigger| &trigger.middleware);
-    component.middleware.iter().chain(of_triggers).filter(is_there).collect()
+/// The code of `file` with all that its component is composed with: whatever version of it runs, the same stands before it. Nothing
+/// where that is nothing, so that the file runs as it lies there. `function` and `line` are for messages.
+///
+/// # Errors
+/// A file that cannot be read, or does not fit what it is composed with.
+pub fn composed_of(
+    manifest: &Manifest,
+    component: &Component,
+    function: &str,
+    file: &SourceFile,
+    line: usize,
+) -> Result<Option<Arc<[u8]>>, Diagnostic> {
+    let middleware: Vec<&Middleware> = manifest.middleware(component).collect();
+    let is_one_file = component.dependencies.is_empty() && middleware.is_empty();
+    if is_one_file && !sources::needs_reading(&file.path, file.digest.as_deref()) {
+        return Ok(None);
+    }
+    let name = format!("component {function:?}");
+    let code = sources::read(manifest, &name, file, line)?;
+    compose(manifest, component, &name, code, &middleware).map(|bytes| Some(bytes.into()))
 }
 
-fn compose(manifest: &Manifest, component: &Component, middleware: &[&Middleware]) -> Result<Vec<u8>, Diagnostic> {
+fn compose(
+    manifest: &Manifest,
+    component: &Component,
+    name: &str,
+    code: Vec<u8>,
+    middleware: &[&Middleware],
+) -> Result<Vec<u8>, Diagnostic> {
     let refused = |line: usize| move |error: ComposeError| manifest.problem(line, error.to_string());
-    let name = format!("component {:?}", &*component.id);
-    let source = of_component(manifest, component)?;
     let mut files = Vec::new();
     for dependency in &component.dependencies {
         files.push(part(manifest, &dependency.source, dependency.name.line)?.1);
@@ -66,9 +87,9 @@ fn compose(manifest: &Manifest, component: &Component, middleware: &[&Middleware
         })
         .collect();
     let bytes = if dependencies.is_empty() {
-        source
+        code
     } else {
-        weft_compose::with_dependencies(&name, &source, &dependencies).map_err(refused(component.line))?
+        weft_compose::with_dependencies(name, &code, &dependencies).map_err(refused(component.line))?
     };
     let Some(outermost) = middleware.first() else { return Ok(bytes) };
     let mut layers = Vec::new();
@@ -78,7 +99,7 @@ fn compose(manifest: &Manifest, component: &Component, middleware: &[&Middleware
     }
     let layers: Vec<_> =
         layers.iter().map(|(name, bytes, is_denied)| weft_compose::Middleware { name, bytes, is_denied }).collect();
-    weft_compose::with_middleware(&name, &bytes, &layers).map_err(refused(outermost.line))
+    weft_compose::with_middleware(name, &bytes, &layers).map_err(refused(outermost.line))
 }
 
 /// What a component is made of, and its name in messages.
@@ -97,8 +118,12 @@ fn part(manifest: &Manifest, source: &DependencySource, line: usize) -> Result<(
 }
 
 fn of_component(manifest: &Manifest, component: &Component) -> Result<Vec<u8>, Diagnostic> {
-    let file = SourceFile { path: component.source.value.clone(), digest: component.digest.clone() };
-    sources::read(manifest, &format!("component {:?}", &*component.id), &file, component.source.line)
+    let name = format!("component {:?}", &*component.id);
+    sources::read(manifest, &name, &own_file(component), component.source.line)
+}
+
+fn own_file(component: &Component) -> SourceFile {
+    SourceFile { path: component.source.value.clone(), digest: component.digest.clone() }
 }
 
 /// Which of its imports something that inherits so much is denied.

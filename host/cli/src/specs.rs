@@ -8,12 +8,13 @@ use weft_capability::messaging::Subscription;
 use weft_capability::messaging::glue::{BATCH_HANDLER, HANDLER};
 use weft_capability::projection::Projection;
 use weft_capability::projection::glue::PROJECTION;
-use weft_core::manifest::mesh::FaultRule;
+use weft_core::manifest::mesh::CallPolicy;
 use weft_core::manifest::{self, Component, Diagnostic, Manifest, Variables};
 use weft_core::outbound::EndpointAddress;
+use weft_core::version_name;
 use weft_durable::{Limit, Limits, Rate, SagaOptions, Schedule};
-use weft_engine::{FunctionSpec, Grants, InstanceSpec, Problem, ReuseSpec, Source};
-use weft_mesh::{CalleePolicy, FailurePolicy, Instance, Kind, ServicePolicy};
+use weft_engine::{FunctionSpec, Grants, InstanceSpec, NamedFunction, Problem, ReuseSpec, Source};
+use weft_mesh::{CalleePolicy, FailurePolicy, Instance, Kind, Policies, ServicePolicy};
 
 use crate::composing::Composed;
 use crate::guest_files::GuestFiles;
@@ -66,7 +67,7 @@ pub fn functions(
                 }
                 let serves_http = routed.contains(&*component.id);
                 let own = function(component, made, grants, serves_http, required_exports);
-                specs.extend(component.versions.iter().map(|version| version_of(&own, version)));
+                specs.extend(component.versions.iter().map(|version| version_of(&own, version, made)));
                 specs.push(own);
             }
             Err(found) => problems.extend(found),
@@ -105,8 +106,9 @@ fn function(
 }
 
 /// A version that the manifest puts beside a component: all that the component has, but the code.
-fn version_of(component: &FunctionSpec, version: &manifest::Version) -> FunctionSpec {
-    let source = Source { path: version.source.value.clone(), composed: None };
+fn version_of(component: &FunctionSpec, version: &manifest::Version, made: &Made) -> FunctionSpec {
+    let composed = made.composed.get(&version_name(&component.id, &version.name)).cloned();
+    let source = Source { path: version.source.value.clone(), composed };
     FunctionSpec { version: Some(version.name.clone()), source, ..component.clone() }
 }
 
@@ -203,27 +205,40 @@ fn choreography_subscriptions(manifest: &Manifest) -> Vec<Subscription> {
     manifest.choreographies.values().flat_map(of).collect()
 }
 
+/// What the mesh keeps to.
+///
+/// # Errors
+/// As [`services`].
+pub fn policies(manifest: &Manifest, variables: &Variables) -> Result<Policies, Vec<Diagnostic>> {
+    let half = |half: &Component| half.split_from.clone().map(|whole| (half.id.clone(), whole));
+    Ok(Policies {
+        functions: callees(manifest),
+        halves: manifest.running().filter_map(half).collect(),
+        services: services(manifest, variables)?,
+        faults: manifest.mesh.faults.iter().map(|rule| rule.value.clone()).collect(),
+    })
+}
+
 /// Policy on calls to each function.
-#[must_use]
-pub fn policies(manifest: &Manifest) -> Vec<CalleePolicy> {
+fn callees(manifest: &Manifest) -> Vec<CalleePolicy> {
     let mut callers: BTreeMap<&str, BTreeSet<Arc<str>>> = BTreeMap::new();
     for component in manifest.running() {
         for target in component.grants.calls.values() {
-            callers.entry(&*target.value).or_default().insert(component.id.clone());
+            callers.entry(&*target.value).or_default().insert(component.whole().clone());
         }
     }
     let policy = |component: &Component| CalleePolicy {
         component: component.id.clone(),
         kind: Kind::Function,
         callers: callers.get(&*component.id).cloned().unwrap_or_default(),
-        rules: component.mesh.rules.clone(),
+        rules: component.mesh.access_rules(),
         deadline: Duration::from_millis(component.call_deadline_ms().into()),
         max_concurrent: to_usize(component.limits.max_concurrent),
         max_pending: to_usize(component.limits.max_pending),
         durable: component.durable,
         failures: FailurePolicy::of(&component.mesh, &manifest.mesh.calls),
     };
-    manifest.running().map(policy).collect()
+    manifest.running().filter(|component| component.split_from.is_none()).map(policy).collect()
 }
 
 /// Policy on requests to each external service.
@@ -263,7 +278,7 @@ pub fn services(
             component: service.name.clone(),
             kind: Kind::Service,
             callers: BTreeSet::new(),
-            rules: service.calls.rules.clone(),
+            rules: service.calls.access_rules(),
             deadline: Duration::from_millis(service.deadline_ms.into()),
             max_concurrent: to_usize(service.max_concurrent),
             max_pending: to_usize(service.max_pending),
@@ -281,12 +296,6 @@ pub fn instance_id(address: &EndpointAddress) -> Arc<str> {
     let host = address.host();
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     format!("{host}:{}", address.port()).into()
-}
-
-/// What fails on purpose.
-#[must_use]
-pub fn faults(manifest: &Manifest) -> Vec<FaultRule> {
-    manifest.mesh.faults.iter().map(|rule| rule.value.clone()).collect()
 }
 
 /// Who handles which events.
@@ -313,14 +322,43 @@ pub fn projections(manifest: &Manifest) -> Vec<Projection> {
     manifest.running().flat_map(of).collect()
 }
 
+/// The functions that rules, retries and faults name.
+#[must_use]
+pub fn named_functions(manifest: &Manifest) -> Vec<NamedFunction> {
+    let named = |component: Option<&Arc<str>>, by, function: &Arc<str>, line| NamedFunction {
+        component: component.cloned(),
+        function: function.clone(),
+        by,
+        line,
+    };
+    let idempotent = |component: Option<&Arc<str>>, calls: &CallPolicy| {
+        let declared = calls.retry.iter().flat_map(|retry| &retry.idempotent).filter(|one| *one.value != *"*");
+        declared.map(|one| named(component, "mesh.retry.idempotent", &one.value, one.line)).collect::<Vec<_>>()
+    };
+    let mut all = idempotent(None, &manifest.mesh.calls);
+    for component in manifest.running().filter(|component| component.split_from.is_none()) {
+        let id = Some(&component.id);
+        let in_rules = component.mesh.rules.iter().flat_map(|rule| &rule.functions);
+        all.extend(in_rules.map(|one| named(id, "mesh.rules", &one.value, one.line)));
+        all.extend(idempotent(id, &component.mesh));
+    }
+    let in_faults = manifest.mesh.faults.iter().filter_map(|fault| {
+        let function = fault.value.function.as_ref()?;
+        Some(named(fault.value.callee.as_ref(), "mesh.faults", function, fault.line))
+    });
+    all.extend(in_faults);
+    all
+}
+
 /// A component's problem, at its place in the manifest.
 #[must_use]
 pub fn located(manifest: &Manifest, problem: &Problem) -> Diagnostic {
-    let line = manifest
-        .components
-        .get(problem.component.as_str())
-        .map_or(0, |component| component.weft_line.unwrap_or(component.line));
-    let diagnostic = manifest.problem(line, format!("component {:?} {}", problem.component, problem.message));
+    let of_component = || {
+        let component = manifest.components.get(problem.component.as_str());
+        let line = component.map_or(0, |component| component.weft_line.unwrap_or(component.line));
+        manifest.problem(line, format!("component {:?} {}", problem.component, problem.message))
+    };
+    let diagnostic = problem.line.map_or_else(of_component, |line| manifest.problem(line, problem.message.clone()));
     match &problem.help {
         Some(help) => diagnostic.with_help(help.clone()),
         None => diagnostic,

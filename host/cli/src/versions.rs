@@ -13,17 +13,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
-use weft_core::manifest::{self, Component, Manifest};
-use weft_core::{id, whole};
-use weft_engine::{FunctionSpec, Source, version_name};
+use weft_core::manifest::{self, Component, Diagnostic, Manifest, SourceFile};
+use weft_core::{id, version_name, whole};
+use weft_engine::{FunctionSpec, Source};
 use weft_mesh::{Share, Split, WHOLE};
+
+use crate::composing;
 
 use canary::Canary;
 
 /// Versions of one component beside the manifest's.
 pub const MAX_VERSIONS: usize = 8;
 /// Digits of the digest that name a version.
-const NAME_DIGITS: usize = 12;
+pub const NAME_DIGITS: usize = 12;
 /// Headers by which one version can be asked for.
 pub const MAX_HEADERS: usize = 16;
 
@@ -65,6 +67,12 @@ impl Version {
     #[must_use]
     pub fn function(&self) -> Arc<str> {
         version_name(&self.component, self.name())
+    }
+
+    /// What the engine knows all its functions by: that of its component and those of the component's halves.
+    #[must_use]
+    pub fn functions(&self, manifest: &Manifest) -> Vec<Arc<str>> {
+        halves(manifest, &self.component).map(|half| version_name(&half.id, self.name())).collect()
     }
 }
 
@@ -200,15 +208,32 @@ pub fn bring(data: &Path, source: &Path) -> io::Result<String> {
     Ok(digest)
 }
 
-/// The functions of the versions, each with all that its component has but the code.
-#[must_use]
-pub fn functions(versions: &[Version], of_manifest: &[FunctionSpec], data: &Path) -> Vec<FunctionSpec> {
-    let of = |version: &Version| {
-        let spec = of_manifest.iter().find(|spec| spec.id == version.component && spec.version.is_none())?;
-        let source = Source { path: file(data, &version.digest), composed: None };
-        Some(FunctionSpec { version: Some(version.name().into()), source, ..spec.clone() })
-    };
-    versions.iter().filter_map(of).collect()
+/// The functions of a version: one for its component, and one for each half of it behind middleware. Each has all that the
+/// manifest's has but the code, and is composed with the same.
+///
+/// # Errors
+/// If its file does not fit what stands before its component.
+pub fn functions(
+    version: &Version,
+    manifest: &Manifest,
+    of_manifest: &[FunctionSpec],
+    data: &Path,
+) -> Result<Vec<FunctionSpec>, Diagnostic> {
+    let code = SourceFile { path: file(data, &version.digest), digest: None };
+    let mut functions = Vec::new();
+    for half in halves(manifest, &version.component) {
+        let Some(spec) = of_manifest.iter().find(|spec| spec.id == half.id && spec.version.is_none()) else { continue };
+        let name = version_name(&half.id, version.name());
+        let composed = composing::composed_of(manifest, half, &name, &code, half.source.line)?;
+        let source = Source { path: code.path.clone(), composed };
+        functions.push(FunctionSpec { version: Some(version.name().into()), source, ..spec.clone() });
+    }
+    Ok(functions)
+}
+
+/// What runs the code of a component: itself, and its halves behind middleware.
+fn halves<'m>(manifest: &'m Manifest, component: &'m str) -> impl Iterator<Item = &'m Component> {
+    manifest.running().filter(move |half| **half.whole() == *component)
 }
 
 /// The versions that the manifest itself puts beside its components; `digest` is that of a function that runs.
@@ -228,7 +253,8 @@ pub fn declared(manifest: &Manifest, digest: impl Fn(&str) -> Option<Arc<str>>) 
         };
         component.versions.iter().map(version).collect::<Vec<_>>()
     };
-    manifest.running().flat_map(of).collect()
+    // The mesh has one split for a component, whichever of its halves is asked.
+    manifest.running().filter(|component| component.split_from.is_none()).flat_map(of).collect()
 }
 
 /// How calls are split between them. Those by hand come first: the manifest's have what these leave.

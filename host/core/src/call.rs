@@ -21,6 +21,18 @@ pub struct Target {
     pub function: Arc<str>,
 }
 
+/// What calls name a version of a component by: `<component>@<version>`, which is no component's id.
+#[must_use]
+pub fn version_name(component: &str, version: &str) -> Arc<str> {
+    format!("{component}@{version}").into()
+}
+
+/// What such a name is made of; nothing where it names a component as the manifest has it.
+#[must_use]
+pub fn version_parts(name: &str) -> Option<(&str, &str)> {
+    name.split_once('@')
+}
+
 /// W3C trace context of one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {

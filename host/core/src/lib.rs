@@ -20,7 +20,9 @@ pub mod topic;
 pub mod whole;
 
 pub use backoff::Backoff;
-pub use call::{Call, CallContext, Invocation, MAX_DEPTH, Origin, Runner, StepScope, Target, Trace};
+pub use call::{
+    Call, CallContext, Invocation, MAX_DEPTH, Origin, Runner, StepScope, Target, Trace, version_name, version_parts,
+};
 pub use clock::{Clock, SystemClock};
 pub use failpoint::Failpoints;
 pub use failure::{Failure, Fault, Outcome, Reason};

@@ -13,7 +13,7 @@ use weft_capability::wasi_snapshot;
 use crate::denied;
 use crate::engine::RESUMABLE;
 use crate::function::Exports;
-use crate::spec::FunctionSpec;
+use crate::spec::{FunctionSpec, NamedFunction};
 use crate::values;
 
 /// A component that does not fit its manifest entry.
@@ -25,7 +25,12 @@ pub struct Problem {
     pub message: String,
     /// What to add or change, as a line of the manifest where it is one.
     pub help: Option<String>,
+    /// The line of the manifest, where the problem is with what that says and not with the component.
+    pub line: Option<usize>,
 }
+
+/// So many functions or interfaces are named in the place of one that is not there.
+const MAX_NAMED: usize = 8;
 
 /// Who may be called: by id its exports, or nothing where an optional component is not there.
 type Providers<'a> = HashMap<&'a str, Option<Exports>>;
@@ -36,11 +41,11 @@ pub(crate) type Candidate<'a> = (&'a FunctionSpec, &'a Component);
 /// Whether a version of a component fits in the place of the one that the manifest names, among all others.
 pub(crate) fn check_version(version: Candidate<'_>, named: &[Candidate<'_>], absent: &[Arc<str>]) -> Vec<Problem> {
     let others = named.iter().copied().filter(|(spec, _)| spec.id != version.0.id);
-    check(&others.chain([version]).collect::<Vec<_>>(), absent)
+    check(&others.chain([version]).collect::<Vec<_>>(), absent, &[])
 }
 
-/// `absent` are optional components whose files are not there: who calls them is told so at the call.
-pub(crate) fn check(functions: &[Candidate<'_>], absent: &[Arc<str>]) -> Vec<Problem> {
+/// `absent` are optional components whose files are not there: who calls them is told so at the call. `named` is what policy is about.
+pub(crate) fn check(functions: &[Candidate<'_>], absent: &[Arc<str>], named: &[NamedFunction]) -> Vec<Problem> {
     let present = functions.iter().map(|(spec, component)| (&*spec.id, Some(Exports::of(component))));
     let providers: Providers<'_> = present.chain(absent.iter().map(|id| (&**id, None))).collect();
     let mut problems = Vec::new();
@@ -62,13 +67,46 @@ pub(crate) fn check(functions: &[Candidate<'_>], absent: &[Arc<str>]) -> Vec<Pro
             report.add("is the target of a route but exports no wasi:http handler".to_owned(), None);
         }
     }
+    problems.extend(named.iter().filter_map(|named| check_named(named, &providers)));
     problems
+}
+
+/// Policy on a function that nobody exports protects nothing. What an absent component exports is not known.
+fn check_named(named: &NamedFunction, providers: &Providers<'_>) -> Option<Problem> {
+    let (interface, function) = named.function.split_once('#')?;
+    let is_asked = |id: &str| named.component.as_deref().is_none_or(|component| component == id);
+    let asked = || providers.iter().filter(|(id, _)| is_asked(id)).map(|(_, provider)| provider.as_ref());
+    let has = |exports: &Exports| match function {
+        "*" => exports.has(interface),
+        function => exports.get(interface, function).is_some(),
+    };
+    if asked().any(|exports| exports.is_none_or(has)) {
+        return None;
+    }
+    let who = named.component.as_ref().map_or_else(|| "no component".to_owned(), |id| format!("component {id:?}"));
+    let does = if named.component.is_some() { "does not export" } else { "exports" };
+    let message = format!("{}: {who} {does} {:?}", named.by, &*named.function);
+    let mut there: Vec<String> = asked()
+        .flatten()
+        .flat_map(Exports::functions)
+        .map(|(of, name, _)| if of == interface { format!("{of}#{name}") } else { of.to_owned() })
+        .collect();
+    // The functions of the interface, where it is only the function that is not there.
+    if there.iter().any(|name| name.contains('#')) {
+        there.retain(|name| name.contains('#'));
+    }
+    there.sort_unstable();
+    there.dedup();
+    there.truncate(MAX_NAMED);
+    let help = (!there.is_empty()).then(|| format!("there is {}", there.join(", ")));
+    let component = named.component.as_deref().unwrap_or_default().to_owned();
+    Some(Problem { component, message, help, line: Some(named.line) })
 }
 
 /// A component that needs what this host does not have, or has in another form: an interface of WASI or Spin, say.
 pub(crate) fn unlinkable(spec: &FunctionSpec, error: &wasmtime::Error) -> Problem {
     let message = format!("cannot be linked: {error:#}");
-    Problem { component: spec.id.to_string(), message, help: None }
+    Problem { component: spec.id.to_string(), message, help: None, line: None }
 }
 
 struct Report<'a> {
@@ -78,7 +116,7 @@ struct Report<'a> {
 
 impl Report<'_> {
     fn add(&mut self, message: String, help: Option<String>) {
-        self.problems.push(Problem { component: self.component.to_owned(), message, help });
+        self.problems.push(Problem { component: self.component.to_owned(), message, help, line: None });
     }
 }
 

@@ -15,7 +15,9 @@ use weft_capability::projection::glue::{self as projection, PROJECT, PROJECTION}
 use weft_capability::projection::{ProjectError, SourceEvent};
 use weft_capability::sql::Statement;
 use weft_core::generation::Part;
-use weft_core::{Call, CallContext, Clock, Failure, Fault, Generation, Invocation, Reason, Target, Trace};
+use weft_core::{
+    Call, CallContext, Clock, Failure, Fault, Generation, Invocation, Reason, Target, Trace, version_parts,
+};
 
 use crate::background::{Background, Pace};
 use crate::capabilities::{Granted, Services};
@@ -29,7 +31,7 @@ use crate::output::{LogSink, OutputRate};
 use crate::reused::Instances;
 use crate::runtime::Runtimes;
 use crate::shared::{CallSlot, Shared};
-use crate::spec::FunctionSpec;
+use crate::spec::{FunctionSpec, NamedFunction};
 
 /// Why the engine or a function of it could not be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +62,7 @@ impl Deployed {
     /// By its name. A version may have been taken away since it was chosen; the one that the manifest names stands in for it.
     fn find(&self, name: &str) -> Option<Arc<Function>> {
         let functions = self.functions.load();
-        let component = || name.split_once('@').map(|(component, _)| component);
+        let component = || version_parts(name).map(|(component, _)| component);
         functions.get(name).or_else(|| functions.get(component()?)).cloned()
     }
 }
@@ -143,27 +145,32 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] if any function cannot be loaded or is refused; then nothing is replaced.
     pub fn deploy(&self, specs: Vec<FunctionSpec>) -> Result<(), EngineError> {
-        self.prepare(specs, Vec::new()).map(|prepared| self.publish(prepared))
+        self.prepare(specs, Vec::new(), &[]).map(|prepared| self.publish(prepared))
     }
 
     /// Makes functions ready, versions that stand among `specs`, and those `beside` them.
     ///
     /// # Errors
-    /// [`EngineError`] if anything of `specs` cannot be loaded or is refused.
-    pub fn prepare(&self, specs: Vec<FunctionSpec>, beside: Vec<FunctionSpec>) -> Result<FunctionSet, EngineError> {
+    /// [`EngineError`] if anything of `specs` cannot be loaded or is refused, or one of `named` is not there.
+    pub fn prepare(
+        &self,
+        specs: Vec<FunctionSpec>,
+        beside: Vec<FunctionSpec>,
+        named: &[NamedFunction],
+    ) -> Result<FunctionSet, EngineError> {
         let (declared, specs): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| spec.version.is_some());
         let (loaded, absent) = self.inner.runtimes.load_all(specs)?;
-        let named: Vec<_> = loaded.iter().map(|(spec, loaded)| (spec, &loaded.component)).collect();
-        let problems = check::check(&named, &absent);
+        let all: Vec<_> = loaded.iter().map(|(spec, loaded)| (spec, &loaded.component)).collect();
+        let problems = check::check(&all, &absent, named);
         if !problems.is_empty() {
             return Err(EngineError::Refused(problems));
         }
         let (mut versions, mut left_out) = (Vec::new(), Vec::new());
         for spec in declared {
-            versions.push(self.version_beside(&spec, &named, &absent)?);
+            versions.push(self.version_beside(&spec, &all, &absent)?);
         }
         for spec in beside {
-            match self.version_beside(&spec, &named, &absent) {
+            match self.version_beside(&spec, &all, &absent) {
                 Ok(function) => versions.push(function),
                 Err(error) => left_out.push((spec, error)),
             }
@@ -383,13 +390,18 @@ impl Engine {
 /// Loads functions and holds them against their grants, without running anything. Compiled code is kept under `data`.
 ///
 /// # Errors
-/// As [`Engine::deploy`].
-pub fn check_functions(options: &EngineOptions, data: &Path, specs: Vec<FunctionSpec>) -> Result<(), EngineError> {
+/// As [`Engine::deploy_with`].
+pub fn check_functions(
+    options: &EngineOptions,
+    data: &Path,
+    specs: Vec<FunctionSpec>,
+    named: &[NamedFunction],
+) -> Result<(), EngineError> {
     let runtimes = Runtimes::new(options, data)?;
     let (declared, specs): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| spec.version.is_some());
     let (loaded, absent) = runtimes.load_all(specs)?;
-    let named: Vec<_> = loaded.iter().map(|(spec, loaded)| (spec, &loaded.component)).collect();
-    let mut problems = check::check(&named, &absent);
+    let all: Vec<_> = loaded.iter().map(|(spec, loaded)| (spec, &loaded.component)).collect();
+    let mut problems = check::check(&all, &absent, named);
     if problems.is_empty() {
         for (spec, loaded) in &loaded {
             let linked = runtimes.of(spec)?.linkers.link(&loaded.component, spec);
@@ -397,7 +409,7 @@ pub fn check_functions(options: &EngineOptions, data: &Path, specs: Vec<Function
         }
         for spec in &declared {
             let loaded = runtimes.of(spec)?.loader.load(&spec.source)?;
-            problems.extend(check::check_version((spec, &loaded.component), &named, &absent));
+            problems.extend(check::check_version((spec, &loaded.component), &all, &absent));
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(EngineError::Refused(problems)) }

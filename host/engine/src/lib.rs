@@ -37,7 +37,7 @@ pub use engine::{Engine, EngineError, FunctionSet, check_functions};
 pub use invoke::{InvokeAnswer, InvokeError, MAX_ARGUMENTS_BYTES, Signature};
 pub use loader::LoadError;
 pub use output::{LogSink, OutputStream, OutputWriter};
-pub use spec::{FunctionSpec, Grants, InstanceSpec, ReuseSpec, Source, version_name};
+pub use spec::{FunctionSpec, Grants, InstanceSpec, NamedFunction, ReuseSpec, Source};
 
 /// A value of a call: a WIT value.
 pub type Value = wasmtime::component::Val;

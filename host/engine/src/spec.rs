@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weft_core::manifest::Limits;
+use weft_core::version_name;
 
 /// One function of the application.
 #[derive(Clone, Debug)]
@@ -48,10 +49,17 @@ impl FunctionSpec {
     }
 }
 
-/// What calls name a version of a component by: `<component>@<version>`, which is no component's id.
-#[must_use]
-pub fn version_name(component: &str, version: &str) -> Arc<str> {
-    format!("{component}@{version}").into()
+/// A function that the manifest's policy names: a rule or a fault on it does nothing unless somebody exports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFunction {
+    /// The component that has to export it; any without it.
+    pub component: Option<Arc<str>>,
+    /// As `interface#function`, or `interface#*` for any of them.
+    pub function: Arc<str>,
+    /// What names it, such as `mesh.rules`.
+    pub by: &'static str,
+    /// The line of the manifest where it does.
+    pub line: usize,
 }
 
 /// Where the code of a function is.

@@ -39,7 +39,7 @@ fn whatever_a_component_file_holds_it_is_loaded_or_refused() {
     let (mut loaded, mut refused) = (0, 0);
     mutated(&seeds, TRIES, |bytes| {
         std::fs::write(&path, bytes).unwrap();
-        match check_functions(&EngineOptions::default(), data.path(), vec![spec(&path)]) {
+        match check_functions(&EngineOptions::default(), data.path(), vec![spec(&path)], &[]) {
             Ok(()) | Err(EngineError::Refused(_)) => loaded += 1,
             Err(EngineError::Load(error)) => {
                 refused += 1;

@@ -18,6 +18,7 @@ pub struct Bulkhead {
     /// Such as `function seats`.
     name: Arc<str>,
     running: Arc<Semaphore>,
+    max_concurrent: usize,
     pending: AtomicUsize,
     max_pending: usize,
 }
@@ -32,8 +33,9 @@ impl Bulkhead {
     /// A bound of `max_concurrent` running and `max_pending` waiting calls of what `name` names for a person.
     #[must_use]
     pub fn new(name: Arc<str>, max_concurrent: usize, max_pending: usize) -> Self {
-        let running = Arc::new(Semaphore::new(max_concurrent.min(Semaphore::MAX_PERMITS)));
-        Self { name, running, pending: AtomicUsize::new(0), max_pending }
+        let max_concurrent = max_concurrent.min(Semaphore::MAX_PERMITS);
+        let running = Arc::new(Semaphore::new(max_concurrent));
+        Self { name, running, max_concurrent, pending: AtomicUsize::new(0), max_pending }
     }
 
     /// Waits for the right to run, at most for `remaining`.
@@ -62,6 +64,13 @@ impl Bulkhead {
     #[must_use]
     pub fn try_enter(&self) -> Option<Permit> {
         self.running.clone().try_acquire_owned().ok().map(|permit| Permit { _permit: permit })
+    }
+
+    /// Calls that run and calls that wait, for operators: they may have ended when this answers.
+    #[must_use]
+    pub fn occupied(&self) -> (usize, usize) {
+        let running = self.max_concurrent.saturating_sub(self.running.available_permits());
+        (running, self.pending.load(Ordering::Relaxed).min(self.max_pending))
     }
 
     fn overloaded(&self) -> Failure {

@@ -31,13 +31,13 @@ use weft_core::{Call, Clock, Failure, Fault, Generation, Invocation, Origin, Rea
 
 use crate::attempts::{Attempts, within};
 use crate::bulkhead::Permit;
-use crate::callee::{BreakerEvent, BreakerOrder, Callee, CalleeView, Passage};
+use crate::callee::{BreakerEvent, BreakerOrder, Callee, CalleeDetail, CalleeView, Passage};
 use crate::faults::{Faults, Random, Struck, TooManyFaults};
 use crate::mirror::MirrorView;
-use crate::policy::{CalleePolicy, ServicePolicy};
+use crate::policy::{CalleePolicy, Policies, ServicePolicy};
 use crate::registry::Registry;
 use crate::retry;
-use crate::versions::{Choice, Chosen, Sample, Split, Versions};
+use crate::versions::{Called, Choice, Chosen, Sample, Split, Versions};
 
 /// Changes of breakers that a slow listener may be behind.
 const MAX_EVENTS: usize = 256;
@@ -57,7 +57,7 @@ pub(crate) struct Inner<V> {
     runner: Arc<dyn Runner<V>>,
     pub clock: Arc<dyn Clock>,
     pub random: Random,
-    /// Functions and services: no two have one name.
+    /// Functions, other halves of them, and services: no two have one name.
     callees: ArcSwap<Callees>,
     pub faults: Faults,
     versions: Versions,
@@ -72,6 +72,7 @@ type Callees = HashMap<Arc<str>, Arc<Callee>>;
 pub struct CalleeSet {
     callees: Arc<Callees>,
     services: Vec<(ServicePolicy, Arc<Callee>)>,
+    faults: Vec<FaultRule>,
 }
 
 impl CalleeSet {
@@ -120,19 +121,15 @@ impl<V: Send + 'static> Mesh<V> {
     }
 
     /// Replaces the policies on functions and on services, and the faults that are declared: [`Self::prepare`] and [`Self::publish`].
-    pub fn configure(
-        &self,
-        policies: Vec<CalleePolicy>,
-        services: Vec<(CalleePolicy, ServicePolicy)>,
-        faults: Vec<FaultRule>,
-    ) {
-        self.publish(self.prepare(policies, services), faults);
+    pub fn configure(&self, policies: Policies) {
+        self.publish(self.prepare(policies));
     }
 
     /// Makes callees of the policies on functions and on services; they are called once [`Self::publish`] has them. A callee whose policy
     /// is unchanged keeps its queue, its breaker and its counts. To be made and given by one at a time.
     #[must_use]
-    pub fn prepare(&self, policies: Vec<CalleePolicy>, services: Vec<(CalleePolicy, ServicePolicy)>) -> CalleeSet {
+    pub fn prepare(&self, policies: Policies) -> CalleeSet {
+        let Policies { functions, halves, services, faults } = policies;
         let before = self.inner.callees.load();
         let callee = |policy: CalleePolicy| {
             let kept = before.get(&policy.component).filter(|callee| callee.policy == policy);
@@ -141,15 +138,19 @@ impl<V: Send + 'static> Mesh<V> {
         let named = |callee: Arc<Callee>| (callee.policy.component.clone(), callee);
         let services: Vec<_> = services.into_iter().map(|(of_callee, own)| (own, callee(of_callee))).collect();
         let of_services = services.iter().map(|(_, callee)| named(callee.clone()));
-        let callees: Callees = policies.into_iter().map(|policy| named(callee(policy))).chain(of_services).collect();
-        CalleeSet { callees: Arc::new(callees), services }
+        let mut callees: Callees =
+            functions.into_iter().map(|policy| named(callee(policy))).chain(of_services).collect();
+        let of_halves = halves.into_iter().filter_map(|(half, whole)| Some((half, callees.get(&whole)?.clone())));
+        callees.extend(of_halves.collect::<Vec<_>>());
+        CalleeSet { callees: Arc::new(callees), services, faults }
     }
 
     /// Replaces all callees, and the faults that are declared. A service keeps the instances that were registered, and each instance what is
     /// known of it.
-    pub fn publish(&self, prepared: CalleeSet, faults: Vec<FaultRule>) {
-        self.inner.callees.store(prepared.callees);
-        self.inner.registry.configure(prepared.services);
+    pub fn publish(&self, prepared: CalleeSet) {
+        let CalleeSet { callees, services, faults } = prepared;
+        self.inner.callees.store(callees);
+        self.inner.registry.configure(services);
         self.inner.faults.declare(faults);
     }
 
@@ -171,9 +172,11 @@ impl<V: Send + 'static> Mesh<V> {
         deadline: Duration,
         asked: &Asked<'_>,
     ) -> Result<(Permit, Passage), Failure> {
-        let callee = self.inner.callee(asked.generation, component)?;
+        let (function, callee) = self.inner.found(asked.generation, component)?;
+        let whole = asked.caller.and_then(|caller| self.inner.whole(caller));
+        let caller = whole.as_deref().or(asked.caller);
         callee.begin();
-        let admitted = self.inner.admit(&callee, deadline, asked).await;
+        let admitted = self.inner.admit(&callee, &function, deadline, caller, asked).await;
         if admitted.is_err() {
             callee.failed();
         }
@@ -207,9 +210,27 @@ impl<V: Send + 'static> Mesh<V> {
     #[must_use]
     pub fn callees(&self) -> Vec<CalleeView> {
         let now = self.inner.clock.monotonic();
-        let mut views: Vec<_> = self.inner.callees.load().values().map(|callee| callee.view(now)).collect();
+        let callees = self.inner.callees.load();
+        let wholes = callees.iter().filter(|(name, callee)| **name == callee.policy.component);
+        let mut views: Vec<_> = wholes.map(|(_, callee)| callee.view(now)).collect();
         views.sort_by(|one, other| one.component.cmp(&other.component));
         views
+    }
+
+    /// The policy on all callees, by name, and how each stands.
+    #[must_use]
+    pub fn details(&self) -> Vec<CalleeDetail> {
+        let (now, callees) = (self.inner.clock.monotonic(), self.inner.callees.load());
+        let halves_of = |whole: &Arc<str>| {
+            let named = callees.iter().filter(|(name, callee)| *name != whole && callee.policy.component == *whole);
+            let mut halves: Vec<_> = named.map(|(name, _)| name.clone()).collect();
+            halves.sort();
+            halves
+        };
+        let wholes = callees.iter().filter(|(name, callee)| **name == callee.policy.component);
+        let mut details: Vec<_> = wholes.map(|(name, callee)| callee.detail(halves_of(name), now)).collect();
+        details.sort_by(|one, other| one.policy.component.cmp(&other.policy.component));
+        details
     }
 
     /// Does something to a breaker by hand.
@@ -245,16 +266,26 @@ impl<V: Send + 'static> Mesh<V> {
 }
 
 impl<V> Inner<V> {
-    /// That of the deployment which a request began under, or else of now.
-    fn callee(&self, generation: Option<&Generation>, component: &str) -> Result<Arc<Callee>, Failure> {
+    /// A function by its name, and what is kept of the component that it is, or is a half of: in the deployment which a request began
+    /// under, or else in that of now.
+    fn found(&self, generation: Option<&Generation>, name: &str) -> Result<(Arc<str>, Arc<Callee>), Failure> {
+        let found = |callees: &Callees| {
+            callees.get_key_value(name).map(|(function, callee)| (function.clone(), callee.clone()))
+        };
         let found = match generation.and_then(Generation::callees::<Callees>) {
-            Some(callees) => callees.get(component).cloned(),
-            None => self.callees.load().get(component).cloned(),
+            Some(callees) => found(&callees),
+            None => found(&self.callees.load()),
         };
         found.ok_or_else(|| {
-            let message = format!("there is no function {component}");
+            let message = format!("there is no function {name}");
             Failure::not_attempted(Fault::Host, Reason::Unavailable, message)
         })
+    }
+
+    /// The component that a caller is a half of, where it is one: rules and faults name that.
+    pub fn whole(&self, caller: &str) -> Option<Arc<str>> {
+        let callees = self.callees.load();
+        callees.get(caller).map(|callee| &callee.policy.component).filter(|whole| ***whole != *caller).cloned()
     }
 
     pub fn until(&self, deadline: Duration) -> Duration {
@@ -264,23 +295,26 @@ impl<V> Inner<V> {
     async fn admit(
         &self,
         callee: &Arc<Callee>,
+        function: &Arc<str>,
         deadline: Duration,
+        caller: Option<&str>,
         asked: &Asked<'_>,
     ) -> Result<(Permit, Passage), Failure> {
-        callee.authorise(asked.caller, Operation::Request { method: asked.method, header: asked.header })?;
+        let called = Called { component: &callee.policy.component, function };
+        callee.authorise(caller, Operation::Request { method: asked.method, header: asked.header })?;
         let permit = callee.bulkhead.enter(self.until(deadline)).await?;
         let choice = Choice { sticky: asked.user, header: asked.header };
-        let chosen = self.versions.choose(&callee.policy.component, &choice, (self.random)());
+        let chosen = self.versions.choose(called, &choice, (self.random)());
         if asked.mirrored {
-            return Ok((permit, callee.pass_by(&self.clock, deadline).by(chosen).quiet()));
+            return Ok((permit, callee.pass_by(&self.clock, deadline).to(function).by(chosen).quiet()));
         }
         let is_counted = callee.policy.failures.breaks_http;
         let passage =
             if is_counted { callee.pass(&self.clock, deadline)? } else { callee.pass_by(&self.clock, deadline) };
-        let passage = passage.by(chosen);
-        let mirror = self.versions.mirror(&callee.policy.component, passage.function(), (self.random)());
+        let passage = passage.to(function).by(chosen);
+        let mirror = self.versions.mirror(called, passage.function(), (self.random)());
         let passage = passage.copied(mirror);
-        let struck = Struck { callee: &callee.policy.component, caller: asked.caller, function: None };
+        let struck = Struck { callee: &callee.policy.component, caller, function: None };
         match self.faults.strike(struck, &*self.clock, self.random).await {
             Ok(()) => Ok((permit, passage)),
             Err(failure) => {
@@ -294,7 +328,7 @@ impl<V> Inner<V> {
 
 impl<V: Clone + PartialEq + Send + Sync + 'static> Inner<V> {
     /// All calls of one user, or else of one trace, go to the same version.
-    fn choose(&self, invocation: &Invocation<V>) -> Option<Chosen> {
+    fn choose(&self, callee: &Callee, invocation: &Invocation<V>) -> Option<Chosen> {
         let (origin, trace) = (invocation.context.origin.as_deref(), invocation.context.trace.as_ref());
         let user = origin.and_then(|origin| origin.user.as_deref());
         let header = |name: &str| {
@@ -302,7 +336,8 @@ impl<V: Clone + PartialEq + Send + Sync + 'static> Inner<V> {
             found.map(|(_, value)| &**value)
         };
         let choice = Choice { sticky: user.or(trace.map(|trace| &*trace.trace_id)), header: &header };
-        self.versions.choose(&invocation.target.component, &choice, (self.random)())
+        let called = Called { component: &callee.policy.component, function: &invocation.target.component };
+        self.versions.choose(called, &choice, (self.random)())
     }
 
     async fn call(self: Arc<Self>, callee: Arc<Callee>, mut invocation: Invocation<V>) -> Result<Vec<V>, Failure> {
@@ -328,11 +363,11 @@ impl<V: Clone + PartialEq + Send + Sync + 'static> Inner<V> {
             return within(&*self.clock, self.until(deadline), &callee, run).await;
         }
         let permit = callee.bulkhead.enter(self.until(deadline)).await?;
-        let chosen = self.choose(&invocation);
+        let chosen = self.choose(&callee, &invocation);
         let is_by_host = invocation.context.caller.is_none();
         let passage =
             if is_by_host { callee.pass_by(&self.clock, deadline) } else { callee.pass(&self.clock, deadline)? };
-        let passage = passage.by(chosen);
+        let passage = passage.to(&invocation.target.component).by(chosen);
         let copy = self.copy(&callee, &invocation, passage.function());
         invocation.target.component = passage.function().clone();
         let again = invocation.context.step.is_none() && !is_by_host;
@@ -366,7 +401,8 @@ impl<V: Clone + PartialEq + Send + Sync + 'static> Inner<V> {
         invocation: &Invocation<V>,
         by: &str,
     ) -> Option<oneshot::Sender<Vec<V>>> {
-        let mirror = self.versions.mirror(&callee.policy.component, by, (self.random)())?;
+        let called = Called { component: &callee.policy.component, function: &invocation.target.component };
+        let mirror = self.versions.mirror(called, by, (self.random)())?;
         let mut copy = invocation.clone();
         copy.target.component = mirror.name.clone();
         copy.context.mirrored = true;
@@ -390,7 +426,7 @@ impl<V: Clone + PartialEq + Send + Sync + 'static> Inner<V> {
         }
         let deadline = invocation.context.deadline;
         let _permit = callee.bulkhead.enter(self.until(deadline)).await?;
-        if let Some(chosen) = self.choose(&invocation) {
+        if let Some(chosen) = self.choose(callee, &invocation) {
             invocation.target.component = chosen.name;
         }
         within(&*self.clock, self.until(deadline), callee, self.runner.run(invocation)).await
@@ -436,10 +472,13 @@ async fn detached<V: Send + 'static>(
 }
 
 impl<V: Clone + PartialEq + Send + Sync + 'static> Call<V> for Mesh<V> {
-    fn call(&self, invocation: Invocation<V>) -> BoxFuture<'static, Result<Vec<V>, Failure>> {
+    fn call(&self, mut invocation: Invocation<V>) -> BoxFuture<'static, Result<Vec<V>, Failure>> {
         let inner = self.inner.clone();
         Box::pin(async move {
-            let callee = inner.callee(invocation.context.generation.as_ref(), &invocation.target.component)?;
+            let (_, callee) = inner.found(invocation.context.generation.as_ref(), &invocation.target.component)?;
+            if let Some(whole) = invocation.context.caller.as_deref().and_then(|caller| inner.whole(caller)) {
+                invocation.context.caller = Some(whole);
+            }
             callee.begin();
             let answer = inner.call(callee.clone(), invocation).await;
             if let Err(failure) = &answer {

@@ -58,6 +58,23 @@ pub struct CalleeView {
     pub breaker: Option<BreakerView>,
 }
 
+/// The policy on one callee as it holds, and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CalleeDetail {
+    /// What is counted.
+    pub view: CalleeView,
+    /// What is kept to.
+    pub policy: CalleePolicy,
+    /// Its other halves, behind middleware of their own.
+    pub halves: Vec<Arc<str>>,
+    /// Calls that run.
+    pub running: usize,
+    /// Calls that wait.
+    pub pending: usize,
+    /// Calls that may be made beyond those that are asked for, now.
+    pub budget_left: u64,
+}
+
 /// What is done to a breaker by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerOrder {
@@ -110,8 +127,19 @@ impl Callee {
 
     /// As [`Self::pass`] where no breaker counts.
     pub fn pass_by(self: &Arc<Self>, clock: &Arc<dyn Clock>, deadline: Duration) -> Passage {
-        let (callee, clock, began) = (self.clone(), clock.clone(), clock.monotonic());
-        Passage { callee, clock, began, deadline, admission: None, chosen: None, mirror: None, is_quiet: false }
+        let (callee, function) = (self.clone(), self.policy.component.clone());
+        let (clock, began) = (clock.clone(), clock.monotonic());
+        Passage {
+            callee,
+            function,
+            clock,
+            began,
+            deadline,
+            admission: None,
+            chosen: None,
+            mirror: None,
+            is_quiet: false,
+        }
     }
 
     fn admit(&self, breaker: &mut Breaker, now: Duration) -> Result<Admission, Failure> {
@@ -184,6 +212,12 @@ impl Callee {
         }
     }
 
+    pub fn detail(&self, halves: Vec<Arc<str>>, now: Duration) -> CalleeDetail {
+        let (running, pending) = self.bulkhead.occupied();
+        let budget_left = locked(&self.budget).left(now);
+        CalleeDetail { view: self.view(now), policy: self.policy.clone(), halves, running, pending, budget_left }
+    }
+
     fn note(&self, transition: Option<Transition>) {
         if let Some(Transition { from, to }) = transition {
             // Nobody may be listening.
@@ -200,6 +234,8 @@ impl Callee {
 #[must_use]
 pub struct Passage {
     callee: Arc<Callee>,
+    /// Which half of it was asked for.
+    function: Arc<str>,
     clock: Arc<dyn Clock>,
     began: Duration,
     /// When the answer is no longer wanted.
@@ -222,6 +258,12 @@ impl Passage {
             answer => self.verdict(answer.as_ref().err()),
         };
         self.end(verdict);
+    }
+
+    /// The half of the component that was asked for.
+    pub(crate) fn to(mut self, function: &Arc<str>) -> Self {
+        self.function = function.clone();
+        self
     }
 
     /// The version that serves it, where there are several.
@@ -250,7 +292,7 @@ impl Passage {
     /// What the engine knows the function by that is to serve it.
     #[must_use]
     pub fn function(&self) -> &Arc<str> {
-        self.chosen.as_ref().map_or(&self.callee.policy.component, |chosen| &chosen.name)
+        self.chosen.as_ref().map_or(&self.function, |chosen| &chosen.name)
     }
 
     pub(crate) fn verdict(&self, failure: Option<&Failure>) -> Verdict {

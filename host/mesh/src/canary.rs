@@ -88,12 +88,14 @@ fn unexpected(old: &Sample, new: &Sample) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use rand::rngs::StdRng;
     use rand::{RngExt as _, SeedableRng as _};
 
     use super::*;
     use crate::breaker::Verdict;
-    use crate::versions::{Choice, Share, Split, Versions, WHOLE};
+    use crate::versions::{Called, Choice, Share, Split, Versions, WHOLE};
 
     fn plan() -> CanaryPlan {
         CanaryPlan {
@@ -107,13 +109,15 @@ mod tests {
     /// How a canary ends whose versions fail and take so much: aborted, and after how many calls.
     fn run(random: &mut StdRng, failing: [f64; 2], ms: [u64; 2]) -> (bool, u32) {
         let (plan, versions, mut calls) = (plan(), Versions::default(), 0);
+        let component: Arc<str> = "c".into();
+        let called = Called { component: &component, function: &component };
         for weight in &plan.steps {
             let share = Share { name: "c@new".into(), weight: *weight, mirror: 0, headers: Vec::new() };
             versions.set(vec![Split { component: "c".into(), versions: vec![share], sticky: false }]);
             let before = versions.samples("c");
             for number in 1.. {
                 let choice = Choice { sticky: None, header: &|_| None };
-                let chosen = versions.choose("c", &choice, random.random()).unwrap();
+                let chosen = versions.choose(called, &choice, random.random()).unwrap();
                 let is_new = usize::from(&*chosen.name == "c@new");
                 let failed = random.random_bool(failing[is_new]);
                 let verdict = if failed { Verdict::Failure } else { Verdict::Success };

@@ -1,11 +1,11 @@
 //! What the manifest says about calls to one function, in the units of the code that keeps to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use weft_core::manifest::access::AccessRule;
-use weft_core::manifest::mesh::{Breaker, CallPolicy, Retry};
+use weft_core::manifest::mesh::{Breaker, CallPolicy, FaultRule, Retry};
 use weft_core::manifest::service::{Ejection, HealthCheck, LoadBalance};
 use weft_core::{Backoff, Fault};
 
@@ -51,6 +51,20 @@ impl CalleePolicy {
     pub(crate) fn attempt_deadline(&self) -> Duration {
         self.failures.retry.attempt_timeout.map_or(self.deadline, |timeout| timeout.min(self.deadline))
     }
+}
+
+/// All that the mesh keeps to.
+#[derive(Clone, Debug, Default)]
+pub struct Policies {
+    /// On functions.
+    pub functions: Vec<CalleePolicy>,
+    /// Functions that are other halves of components, behind middleware of their own: by their ids the components whose policy, counts,
+    /// versions and rights to call are theirs as well.
+    pub halves: BTreeMap<Arc<str>, Arc<str>>,
+    /// On services.
+    pub services: Vec<(CalleePolicy, ServicePolicy)>,
+    /// What fails on purpose.
+    pub faults: Vec<FaultRule>,
 }
 
 /// Policy on requests to one service.
@@ -181,7 +195,7 @@ impl From<&Retry> for RetryPolicy {
             backoff: Backoff { base_ms, factor_percent, cap_ms },
             budget_percent,
             attempt_timeout: retry.attempt_timeout_ms.map(ms),
-            idempotent: retry.idempotent.iter().cloned().collect(),
+            idempotent: retry.idempotent.iter().map(|function| function.value.clone()).collect(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The services that there are, their instances, and what changes: found by name, watched by an index that grows with every change.
+//! The services that there are, their instances, the functions with their versions, and what changes: found by name, watched by an index that grows with every change.
 //! Asking instances whether they are there, and keeping what was registered over a restart, is up to whoever has a network and a disk.
 
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ use weft_core::outbound::is_private;
 
 use crate::breaker::Verdict;
 use crate::callee::Callee;
+use crate::functions::{FunctionVersion, FunctionView, Functions};
 use crate::policy::ServicePolicy;
 use crate::pool::{Due, Instance, InstanceView, Pool, Token};
 
@@ -24,6 +25,7 @@ use crate::pool::{Due, Instance, InstanceView, Pool, Token};
 pub struct Registry {
     clock: Arc<dyn Clock>,
     services: ArcSwap<BTreeMap<Arc<str>, Arc<Service>>>,
+    functions: Functions,
     /// Of the last change.
     index: watch::Sender<u64>,
 }
@@ -126,7 +128,7 @@ impl Registry {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         // After a restart it is greater than before, so that nobody waits for changes that have been.
         let index = watch::Sender::new(clock.now_ms());
-        Self { clock, services: ArcSwap::default(), index }
+        Self { clock, services: ArcSwap::default(), functions: Functions::default(), index }
     }
 
     /// Replaces which services there are. One that was there keeps what was registered, and each instance what is known of it.
@@ -153,6 +155,30 @@ impl Registry {
             }
             self.index.send_modify(|index| *index += 1);
         }
+    }
+
+    /// Makes these the application's functions, each with its versions, that of the manifest first.
+    pub fn note_functions(&self, functions: BTreeMap<Arc<str>, Vec<FunctionVersion>>) {
+        self.index.send_if_modified(|index| {
+            let next = *index + 1;
+            let is_another = self.functions.set(functions, next);
+            if is_another {
+                *index = next;
+            }
+            is_another
+        });
+    }
+
+    /// The application's functions, by name.
+    #[must_use]
+    pub fn functions(&self) -> Vec<FunctionView> {
+        self.functions.all()
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn function(&self, name: &str) -> Option<FunctionView> {
+        self.functions.find(name)
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Service>> {
@@ -204,7 +230,15 @@ impl Registry {
         ServiceView { name: service.name().clone(), index, instances }
     }
 
-    /// Resolves when something of the service (or of any, without a name) has changed since `index`, or `time` has passed.
+    /// The index of the last change of a function or service.
+    fn last_change(&self, name: &str) -> Result<u64, RegistryError> {
+        match self.functions.find(name) {
+            Some(function) => Ok(function.index),
+            None => Ok(self.service(name)?.changed.load(Relaxed)),
+        }
+    }
+
+    /// Resolves when something of the function or service (or of any, without a name) has changed since `index`, or `time` has passed.
     ///
     /// # Errors
     /// [`RegistryError::NoService`].
@@ -215,7 +249,7 @@ impl Registry {
                 changes.mark_unchanged();
                 let now_at = match name {
                     // A deployment may have put another in its place, or none.
-                    Some(name) => self.service(name)?.changed.load(Relaxed),
+                    Some(name) => self.last_change(name)?,
                     None => *changes.borrow(),
                 };
                 if now_at > index || changes.changed().await.is_err() {

@@ -45,6 +45,12 @@ impl Budget {
         }
         is_there
     }
+
+    /// How many more calls there is enough for now.
+    pub fn left(&mut self, now: Duration) -> u64 {
+        let [calls, extra] = self.window.sums(now);
+        if self.percent == 0 { 0 } else { FREE.max(calls * self.percent / 100).saturating_sub(extra) }
+    }
 }
 
 /// Whether another attempt may give another answer and do no harm. What did not begin may always be made again; what may have had
@@ -119,7 +125,21 @@ mod tests {
 
     #[test]
     fn a_budget_of_nothing_gives_nothing() {
-        assert!(!Budget::new(0).spend(Duration::ZERO));
+        let mut budget = Budget::new(0);
+        assert!(!budget.spend(Duration::ZERO) && budget.left(Duration::ZERO) == 0);
+    }
+
+    #[test]
+    fn a_budget_says_what_is_left_of_it() {
+        let (mut budget, now) = (Budget::new(20), Duration::ZERO);
+        for calls in 0..40 {
+            assert_eq!(budget.left(now), FREE.max(calls / 5), "after {calls} calls");
+            budget.earn(now);
+        }
+        while budget.left(now) > 0 {
+            assert!(budget.spend(now));
+        }
+        assert!(!budget.spend(now));
     }
 
     #[test]

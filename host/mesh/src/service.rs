@@ -80,8 +80,10 @@ impl<V: Send + Sync + 'static> Mesh<V> {
             let message = format!("there is no service {}", ask.service);
             Failure::not_attempted(Fault::Client, Reason::Unavailable, message)
         })?;
+        let whole = ask.caller.and_then(|caller| self.inner.whole(caller));
+        let caller = whole.as_deref().or(ask.caller);
         service.callee.begin();
-        let answer = self.inner.request(&service, ask, &send).await;
+        let answer = self.inner.request(&service, ask, caller, &send).await;
         if let Err(error) = &answer {
             service.callee.failed();
             tracing::debug!(service = ask.service, failure = %error.failure(), "request failed");
@@ -91,7 +93,13 @@ impl<V: Send + Sync + 'static> Mesh<V> {
 }
 
 impl<V: Send + Sync + 'static> Inner<V> {
-    async fn request<T, E, S, M>(&self, service: &Arc<Service>, ask: &Ask<'_>, send: &S) -> Result<(T, Serving), E>
+    async fn request<T, E, S, M>(
+        &self,
+        service: &Arc<Service>,
+        ask: &Ask<'_>,
+        caller: Option<&str>,
+        send: &S,
+    ) -> Result<(T, Serving), E>
     where
         T: Send,
         E: Failing,
@@ -99,7 +107,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         M: Future<Output = Result<T, E>> + Send,
     {
         let callee = &service.callee;
-        callee.authorise(ask.caller, Operation::Request { method: ask.method, header: ask.header })?;
+        callee.authorise(caller, Operation::Request { method: ask.method, header: ask.header })?;
         let deadline = ask.deadline.min(self.clock.monotonic() + callee.policy.deadline);
         let permit = callee.bulkhead.enter(self.until(deadline)).await?;
         let passage = if ask.mirrored {
@@ -123,7 +131,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
             is_idempotent: &is_idempotent,
             is_free: &is_free,
         };
-        let one = || self.attempt(service, ask, deadline, &tried, send);
+        let one = || self.attempt(service, ask, caller, deadline, &tried, send);
         let answer = within(&*self.clock, self.until(deadline), callee, attempts.run(one)).await;
         let verdict = passage.verdict(answer.as_ref().err().map(E::failure));
         passage.end(verdict);
@@ -134,6 +142,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         &self,
         service: &Arc<Service>,
         ask: &Ask<'_>,
+        caller: Option<&str>,
         deadline: Duration,
         tried: &Mutex<Vec<Token>>,
         send: &S,
@@ -144,7 +153,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
         M: Future<Output = Result<T, E>> + Send,
     {
         // A fault on purpose is nobody's fault: it says nothing of any instance.
-        let struck = Struck { callee: ask.service, caller: ask.caller, function: None };
+        let struck = Struck { callee: ask.service, caller, function: None };
         self.faults.strike(struck, &*self.clock, self.random).await?;
         let picked = {
             let mut tried = tried.lock().unwrap_or_else(PoisonError::into_inner);

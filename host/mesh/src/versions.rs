@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use weft_core::Origin;
+use weft_core::{Origin, version_name, version_parts};
 
 use crate::breaker::Verdict;
 use crate::mirror::{Mirror, MirrorStats, MirrorView};
@@ -37,6 +37,26 @@ pub struct Share {
     pub mirror: u32,
     /// Requests with one of these headers are served by it in any case: name in lower case, and value.
     pub headers: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// What is called: a component, by itself or by a half of it that has middleware of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Called<'a> {
+    /// Whose versions there are.
+    pub component: &'a Arc<str>,
+    /// Which of its functions is asked for.
+    pub function: &'a Arc<str>,
+}
+
+impl Called<'_> {
+    /// The half of a version that stands behind the same middleware as what is asked for.
+    fn half_of(self, version: &Arc<str>) -> Arc<str> {
+        if self.function == self.component {
+            return version.clone();
+        }
+        let named = |(_, version): (&str, &str)| version_name(self.function, version);
+        version_parts(version).map_or_else(|| self.function.clone(), named)
+    }
 }
 
 /// What is known of a call whose version is chosen.
@@ -120,22 +140,22 @@ impl Versions {
     }
 
     /// Chooses; nothing where the component has one version. `random` is any 64 bits.
-    pub fn choose(&self, component: &str, choice: &Choice<'_>, random: u64) -> Option<Chosen> {
+    pub fn choose(&self, called: Called<'_>, choice: &Choice<'_>, random: u64) -> Option<Chosen> {
         let splits = self.splits.load();
         // Most hosts have none at all.
         if splits.is_empty() {
             return None;
         }
-        splits.get(component).map(|routed| routed.choose(choice, random))
+        splits.get(called.component).map(|routed| routed.choose(called, choice, random))
     }
 
     /// A place for a copy of a call that `by` serves, if one of the other versions is to get one. `random` is any 64 bits.
-    pub fn mirror(&self, component: &str, by: &str, random: u64) -> Option<Mirror> {
+    pub fn mirror(&self, called: Called<'_>, by: &str, random: u64) -> Option<Mirror> {
         let splits = self.splits.load();
         if splits.is_empty() {
             return None;
         }
-        splits.get(component)?.mirror(by, random)
+        splits.get(called.component)?.mirror(called, by, random)
     }
 
     /// What became of the copies that the versions of a component got; none where the manifest's is the only one.
@@ -155,22 +175,23 @@ impl Versions {
 }
 
 impl Routed {
-    fn choose(&self, choice: &Choice<'_>, random: u64) -> Chosen {
+    fn choose(&self, called: Called<'_>, choice: &Choice<'_>, random: u64) -> Chosen {
         let place = self.by_header(choice).or_else(|| self.by_weight(choice, random));
         let version = place.and_then(|place| self.split.versions.get(place).zip(self.counts.get(place)));
         match version {
-            Some((share, counts)) => Chosen { name: share.name.clone(), stats: counts.serves.clone() },
-            None => Chosen { name: self.split.component.clone(), stats: self.base.clone() },
+            Some((share, counts)) => Chosen { name: called.half_of(&share.name), stats: counts.serves.clone() },
+            None => Chosen { name: called.function.clone(), stats: self.base.clone() },
         }
     }
 
     /// One version at most gets a copy.
-    fn mirror(&self, by: &str, random: u64) -> Option<Mirror> {
+    fn mirror(&self, called: Called<'_>, by: &str, random: u64) -> Option<Mirror> {
         let mut point = u32::try_from(random % u64::from(WHOLE)).unwrap_or_default();
-        let others = self.split.versions.iter().zip(&self.counts).filter(|(share, _)| &*share.name != by);
-        for (share, counts) in others {
+        let all = self.split.versions.iter().zip(&self.counts);
+        let others = all.map(|(share, counts)| (called.half_of(&share.name), share, counts));
+        for (name, share, counts) in others.filter(|(name, ..)| **name != *by) {
             if point < share.mirror {
-                return counts.mirrors.begin(share.name.clone());
+                return counts.mirrors.begin(name);
             }
             point -= share.mirror;
         }
@@ -307,6 +328,16 @@ mod tests {
 
     use super::*;
 
+    /// A component, or a half of it.
+    macro_rules! called {
+        ($component:expr) => {
+            called!($component, $component)
+        };
+        ($component:expr, $function:expr) => {
+            Called { component: &Arc::from($component), function: &Arc::from($function) }
+        };
+    }
+
     fn share(name: &str, weight: u32) -> Share {
         Share { name: name.into(), weight, mirror: 0, headers: Vec::new() }
     }
@@ -330,7 +361,7 @@ mod tests {
             let mut counts = HashMap::<Arc<str>, f64>::new();
             for number in 0..100_000 {
                 let user = format!("user-{number}");
-                let chosen = versions.choose("c", &anyone(by_user.then_some(&user)), random.random()).unwrap();
+                let chosen = versions.choose(called!("c"), &anyone(by_user.then_some(&user)), random.random()).unwrap();
                 *counts.entry(chosen.name).or_default() += 1.0;
             }
             let expected = [("c@a", 10_000.0), ("c@b", 25_000.0), ("c", 65_000.0)];
@@ -345,8 +376,10 @@ mod tests {
         let grown = [500, 1_000, 5_000, 10_000].map(|weight| versions(true, vec![share("c@a", weight)]));
         for number in 0..2_000 {
             let user = format!("user-{number}");
-            let on: Vec<bool> =
-                grown.iter().map(|v| &*v.choose("c", &anyone(Some(&user)), 0).unwrap().name == "c@a").collect();
+            let on: Vec<bool> = grown
+                .iter()
+                .map(|v| &*v.choose(called!("c"), &anyone(Some(&user)), 0).unwrap().name == "c@a")
+                .collect();
             assert!(on.is_sorted(), "{user}: {on:?}");
             assert_eq!(on.last(), Some(&true));
         }
@@ -360,7 +393,7 @@ mod tests {
         let mut random = rand::rngs::StdRng::seed_from_u64(11);
         let mut counts = HashMap::<Option<Arc<str>>, f64>::new();
         for _ in 0..100_000 {
-            let mirror = versions.mirror("c", "c", random.random());
+            let mirror = versions.mirror(called!("c"), "c", random.random());
             *counts.entry(mirror.map(|mirror| mirror.name.clone())).or_default() += 1.0;
         }
         let expected = [(Some("c@a".into()), 10_000.0), (Some("c@b".into()), 5_000.0), (None, 85_000.0)];
@@ -368,9 +401,10 @@ mod tests {
         // Two degrees of freedom: one in a thousand.
         assert!(chi_squared < 13.82, "{chi_squared}: {counts:?}");
         // What a version serves itself is not copied to it, and so much of it as before to the other.
-        let to_b = (0..10_000).filter(|point| versions.mirror("c", "c@a", *point).is_some_and(|m| &*m.name == "c@b"));
+        let to_b =
+            (0..10_000).filter(|point| versions.mirror(called!("c"), "c@a", *point).is_some_and(|m| &*m.name == "c@b"));
         assert_eq!(to_b.count(), 500);
-        assert!(versions.mirror("other", "other", 0).is_none());
+        assert!(versions.mirror(called!("other"), "other", 0).is_none());
     }
 
     #[test]
@@ -379,16 +413,16 @@ mod tests {
         let versions = versions(false, vec![asked]);
         let with = |value: &'static str| {
             let header = move |name: &str| (name == "x-version").then_some(value);
-            versions.choose("c", &Choice { sticky: None, header: &header }, 0).unwrap().name
+            versions.choose(called!("c"), &Choice { sticky: None, header: &header }, 0).unwrap().name
         };
         assert_eq!((&*with("v2"), &*with("v3")), ("c@a", "c"));
-        assert!(versions.choose("other", &anyone(None), 0).is_none());
+        assert!(versions.choose(called!("other"), &anyone(None), 0).is_none());
     }
 
     #[test]
     fn a_version_keeps_its_counts_when_shares_change() {
         let versions = versions(false, vec![share("c@a", 10_000)]);
-        let chosen = versions.choose("c", &anyone(None), 0).unwrap();
+        let chosen = versions.choose(called!("c"), &anyone(None), 0).unwrap();
         chosen.tell(Verdict::Failure, Duration::from_millis(3));
         versions.set(vec![Split {
             component: "c".into(),

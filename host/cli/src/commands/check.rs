@@ -1,7 +1,7 @@
 //! `weft check`: manifest, grants, imports and types, without running anything.
 
 use weft_core::manifest::{Diagnostic, Manifest, Variables};
-use weft_engine::{EngineError, EngineOptions, FunctionSpec};
+use weft_engine::{EngineError, EngineOptions, FunctionSpec, NamedFunction};
 use weft_gateway::{AuthError, AuthSettings};
 
 use crate::assemble::{self, Place};
@@ -78,7 +78,7 @@ fn check(place: &Place) -> anyhow::Result<Checked> {
         Err(problems) => return Ok(Err(problems.into_iter().chain(missing).collect())),
     };
     let count = functions.len();
-    Ok(match check_components(place, functions)? {
+    Ok(match check_components(place, functions, &specs::named_functions(&manifest))? {
         Ok(()) => Ok(count),
         Err(EngineError::Refused(problems)) => {
             let mut problems: Vec<_> = problems.iter().map(|problem| specs::located(&manifest, problem)).collect();
@@ -101,8 +101,12 @@ fn unusable(manifest: &Manifest, variables: &Variables) -> Vec<Diagnostic> {
 }
 
 /// Compiles and checks. Compiled code is kept where a host keeps it if there is such a place; else nothing is left.
-fn check_components(place: &Place, functions: Vec<FunctionSpec>) -> anyhow::Result<Result<(), EngineError>> {
+fn check_components(
+    place: &Place,
+    functions: Vec<FunctionSpec>,
+    named: &[NamedFunction],
+) -> anyhow::Result<Result<(), EngineError>> {
     let nowhere = tempfile::tempdir()?;
     let data = if place.data.is_dir() { place.data.as_path() } else { nowhere.path() };
-    Ok(weft_engine::check_functions(&EngineOptions::default(), data, functions))
+    Ok(weft_engine::check_functions(&EngineOptions::default(), data, functions, named))
 }

@@ -18,6 +18,7 @@ pub mod invoke;
 pub mod keys;
 pub mod limits;
 pub mod logs;
+pub mod mesh;
 pub mod new;
 pub mod openapi;
 pub mod overload;

@@ -9,7 +9,10 @@ use crate::output;
 /// What `weft routes` takes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Print JSON
+    /// Say all there is to say of each route
+    #[arg(long, conflicts_with = "json")]
+    wide: bool,
+    /// Print JSON, with all there is to say
     #[arg(long)]
     json: bool,
 }
@@ -25,6 +28,20 @@ pub async fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
     };
     if args.json {
         output::json(&routes)?;
+    } else if args.wide {
+        let header = [
+            "METHOD",
+            "PATH",
+            "COMPONENT",
+            "ACCESS",
+            "DEADLINE",
+            "PRIORITY",
+            "LIMITS",
+            "TRANSFORMS",
+            "MIDDLEWARE",
+            "IDEMPOTENCY",
+        ];
+        output::table(header, &routes.iter().map(wide).collect::<Vec<_>>())?;
     } else {
         let rows: Vec<_> = routes
             .iter()
@@ -33,6 +50,23 @@ pub async fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
         output::table(["METHOD", "PATH", "COMPONENT", "ACCESS"], &rows)?;
     }
     Ok(Exit::Success)
+}
+
+fn wide(route: &RouteEntry) -> [String; 10] {
+    let joined = |all: &[String]| if all.is_empty() { "-".to_owned() } else { all.join(", ") };
+    let limits: Vec<_> = route.limits.iter().cloned().chain(route.tiered.then(|| "tier".to_owned())).collect();
+    [
+        route.method.clone(),
+        route.path.clone(),
+        route.component.clone(),
+        access(route),
+        format!("{} ms", route.deadline_ms),
+        route.priority.clone(),
+        joined(&limits),
+        joined(&route.transforms),
+        joined(&route.middleware),
+        route.idempotency.clone(),
+    ]
 }
 
 fn access(route: &RouteEntry) -> String {
@@ -78,6 +112,12 @@ mod tests {
             services: Vec::new(),
             policies: false,
             deadline_ms: 1,
+            limits: Vec::new(),
+            tiered: false,
+            priority: "normal".to_owned(),
+            transforms: Vec::new(),
+            middleware: Vec::new(),
+            idempotency: "none".to_owned(),
         };
         assert_eq!(access(&route(true, &[], &[])), "public");
         assert_eq!(access(&route(false, &[], &[])), "any user");

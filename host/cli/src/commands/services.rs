@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
+use weft_mesh::WHOLE;
+
 use super::arguments::{Why, actor, duration};
 use crate::assemble::Place;
-use crate::control::api::{Act, InstanceEntry, RegisterInstance, ServiceDetail, ServiceEntry};
+use crate::control::api::{Act, FUNCTION, InstanceEntry, RegisterInstance, ServiceDetail, ServiceEntry};
 use crate::control::client::Client;
 use crate::exit::Exit;
 use crate::output;
@@ -29,7 +31,7 @@ pub enum Command {
     Deregister(DeregisterArgs),
     /// Say that an instance with a time to live is there still
     Renew(InstanceArgs),
-    /// Follow what changes among the instances of a service
+    /// Follow what changes among the instances of a service, or the versions of a function
     Watch(WatchArgs),
 }
 
@@ -107,7 +109,7 @@ pub struct InstanceArgs {
 /// What `weft services watch` takes.
 #[derive(Debug, clap::Args)]
 pub struct WatchArgs {
-    /// The service
+    /// The service or function
     name: String,
     /// Print all of its instances as JSON on one line, now and after each change
     #[arg(long)]
@@ -222,7 +224,13 @@ async fn watch(args: &WatchArgs, client: &Client) -> anyhow::Result<()> {
 
 /// What a line of `watch` says of each instance.
 fn seen(detail: &ServiceDetail) -> BTreeMap<String, String> {
-    let told =
-        |one: &InstanceEntry| if one.ejected_for_ms.is_some() { "left out".to_owned() } else { one.status.clone() };
+    let told = |one: &InstanceEntry| match &one.version {
+        _ if one.ejected_for_ms.is_some() => "left out".to_owned(),
+        Some(version) if detail.kind == FUNCTION => {
+            let percent = f64::from(one.weight) * 100.0 / f64::from(WHOLE);
+            format!("{}, version {version}, {percent} %", one.status)
+        }
+        _ => one.status.clone(),
+    };
     detail.instances.iter().map(|one| (one.id.clone(), told(one))).collect()
 }

@@ -1,12 +1,13 @@
 //! What goes over the control socket. The same types are what `--json` prints, so changing one changes a public format.
 //! `GET /v1/logs` answers [`weft_telemetry::LogLine`]s, one JSON object on each line. Sagas are in [`sagas`], what can be
-//! done to them in [`orders`]; events in [`messaging`], their schemas in [`schemas`]; breakers and faults in [`mesh`], the registry in [`services`], reloads in [`reload`]; limits and API
+//! done to them in [`orders`]; events in [`messaging`], their schemas in [`schemas`]; breakers and faults in [`mesh`], what the mesh keeps to in [`policy`], the registry in [`services`]; reloads in [`reload`]; limits and API
 //! keys in [`gateway`].
 
 pub mod gateway;
 pub mod mesh;
 pub mod messaging;
 pub mod orders;
+pub mod policy;
 pub mod projections;
 pub mod reload;
 pub mod sagas;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use weft_core::manifest::{Access, Callers, Manifest, Route};
+use weft_core::manifest::{Access, Callers, DependencySource, Manifest, Middleware, Route};
 use weft_engine::{InvokeAnswer, JobEnd};
 
 pub use gateway::{
@@ -31,11 +32,12 @@ pub use messaging::{
     SubscriptionOrder,
 };
 pub use orders::{Begun, Migrated, Order, Ordered, Resolve, Signal, Start};
+pub use policy::{BreakerPolicyEntry, PolicyEntry, RetryEntry, RuleEntry, ShareEntry};
 pub use projections::{ProjectionEntry, ProjectionOrder, RebuildEntry};
 pub use reload::{DiagnosticEntry, ManifestStatus, ReloadError, Reloaded};
 pub use sagas::{Saga, SagaAttempt, SagaEntry, SagaList, SagaOrder, SagaStep, SagaWait, Timeline, Transition};
 pub use schemas::{Deprecate, DeprecatedField, RegisterSchema, SchemaEntry, SchemaVersion, SetMode};
-pub use services::{InstanceEntry, RegisterInstance, ServiceDetail, ServiceEntry, ServiceList};
+pub use services::{FUNCTION, InstanceEntry, RegisterInstance, ServiceDetail, ServiceEntry, ServiceList};
 pub use versions::{DeployVersion, MirrorEntry, OrderVersion, Trial, VersionEntry, VersionOrder};
 
 /// Who does something and why, where there is nothing more to say: `POST /v1/breakers/{component}/{open|close|reset}`,
@@ -94,6 +96,25 @@ pub struct RouteEntry {
     pub policies: bool,
     /// How long the function may take, in milliseconds.
     pub deadline_ms: u32,
+    /// The rate limits that hold for it, by name.
+    #[serde(default)]
+    pub limits: Vec<String>,
+    /// Whether those of its caller's tier hold too.
+    #[serde(default)]
+    pub tiered: bool,
+    /// `low`, `normal`, `high` or `critical`, when not everything can be served.
+    #[serde(default)]
+    pub priority: String,
+    /// The sets of rules that change its requests and answers, in their order.
+    #[serde(default)]
+    pub transforms: Vec<String>,
+    /// What stands in front of its component, the outermost first: ids of components, or files.
+    #[serde(default)]
+    pub middleware: Vec<String>,
+    /// Whose repeated requests get the first one's answer: `none`, `callers`, `all`, or `required` where a request without a key is
+    /// refused.
+    #[serde(default)]
+    pub idempotency: String,
 }
 
 /// `POST /v1/invoke`.
@@ -187,16 +208,21 @@ pub fn routes(manifest: &Manifest) -> Vec<RouteEntry> {
     let pages = manifest.gateway.openapi.as_ref().map(|openapi| openapi.pages(manifest)).unwrap_or_default();
     let mut routes: Vec<&Route> = manifest.routes.iter().chain(pages.iter().map(|(_, route)| route)).collect();
     routes.sort_by_key(|route| (&route.pattern, route.method));
-    routes.into_iter().map(RouteEntry::from).collect()
+    routes.into_iter().map(|route| RouteEntry::of(manifest, route)).collect()
 }
 
-impl From<&Route> for RouteEntry {
-    fn from(route: &Route) -> Self {
+impl RouteEntry {
+    fn of(manifest: &Manifest, route: &Route) -> Self {
         let (public, callers) = match &route.access {
             Access::Public => (true, Callers::default()),
             Access::Authenticated(callers) => (false, callers.clone()),
         };
         let texts = |names: &[Arc<str>]| names.iter().map(ToString::to_string).collect();
+        let layer = |layer: &Middleware| match &layer.source {
+            DependencySource::Component(id) => id.value.to_string(),
+            DependencySource::File(file) => file.path.display().to_string(),
+        };
+        let component = manifest.components.get(&route.component);
         Self {
             method: route.method.to_string(),
             path: route.pattern.to_string(),
@@ -208,6 +234,12 @@ impl From<&Route> for RouteEntry {
             services: texts(&callers.services),
             policies: callers.policies,
             deadline_ms: route.deadline_ms,
+            limits: texts(&route.limits),
+            tiered: route.is_tiered,
+            priority: route.priority.as_str().to_owned(),
+            transforms: route.transforms.iter().map(|rules| rules.name.to_string()).collect(),
+            middleware: component.into_iter().flat_map(|one| manifest.middleware(one)).map(layer).collect(),
+            idempotency: route.idempotency.as_str().to_owned(),
         }
     }
 }

@@ -83,7 +83,7 @@ pub trait Operations: Send + Sync + 'static {
     fn projections(&self) -> &dyn ProjectionOperations;
     /// Its events, subscriptions and dead letters.
     fn messaging(&self) -> &dyn MessagingOperations;
-    /// Its breakers and faults.
+    /// Its policies, breakers and faults.
     fn mesh(&self) -> &dyn MeshOperations;
     /// The services that there are.
     fn services(&self) -> &dyn ServiceOperations;
@@ -228,7 +228,7 @@ async fn route(operations: &dyn Operations, request: Request<Incoming>) -> Resul
                 ["events" | "subscriptions" | "dead-letters", ..] => {
                     messaging::route(operations.messaging(), &segments, &query, request).await
                 }
-                ["breakers" | "faults", ..] => mesh::route(operations.mesh(), &segments, request).await,
+                ["mesh" | "breakers" | "faults", ..] => mesh::route(operations.mesh(), &segments, request).await,
                 ["services", rest @ ..] => services::route(operations.services(), rest, &query, request).await,
                 ["versions", rest @ ..] => versions::route(operations.versions(), rest, request).await,
                 ["schemas" | "asyncapi", ..] => schemas::route(operations.schemas(), &segments, request).await,

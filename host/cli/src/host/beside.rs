@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use weft_mesh::{FunctionVersion, WHOLE};
+
 use super::{Host, deployment};
-use crate::versions::{self, Version, VersionError, Versions};
+use crate::versions::{self, NAME_DIGITS, Version, VersionError, Versions};
 use crate::{assemble, keys};
 
 impl Host {
@@ -22,22 +24,53 @@ impl Host {
         versions::declared(&self.manifest(), |function| self.parts.engine.digest(function))
     }
 
+    /// Splits calls between the versions, and tells whoever watches the registry.
     fn split(&self, by_hand: &[Version]) {
-        self.parts.mesh.split(versions::splits(by_hand, &self.declared_versions()));
+        let (mesh, declared) = (&self.parts.mesh, self.declared_versions());
+        mesh.split(versions::splits(by_hand, &declared));
+        let beside: Vec<&Version> = by_hand.iter().chain(&declared).collect();
+        let manifest = self.manifest();
+        let wholes = manifest.running().filter(|component| component.split_from.is_none());
+        let noted = wholes.map(|component| (component.id.clone(), self.versions_of(&component.id, &beside)));
+        mesh.registry().note_functions(noted.collect());
+    }
+
+    fn versions_of(&self, component: &Arc<str>, beside: &[&Version]) -> Vec<FunctionVersion> {
+        let digest = self.parts.engine.digest(component);
+        let mut left = WHOLE;
+        let mut versions = Vec::new();
+        for version in beside.iter().filter(|version| version.component == *component) {
+            let weight = version.weight.min(left);
+            left -= weight;
+            versions.push(FunctionVersion {
+                name: version.function(),
+                version: version.name().into(),
+                digest: Some(version.digest.clone()),
+                weight,
+                declared: version.declared.is_some(),
+            });
+        }
+        let version = digest.as_deref().and_then(|digest| digest.get(..NAME_DIGITS)).unwrap_or_default().into();
+        let own = FunctionVersion { name: component.clone(), version, digest, weight: left, declared: true };
+        versions.insert(0, own);
+        versions
     }
 
     /// Drops the versions that stand beside code which is no longer the manifest's, and those that the engine has left out.
     pub(super) fn drop_overtaken(&self) {
-        let engine = &self.parts.engine;
+        let (engine, manifest) = (&self.parts.engine, self.manifest());
         let running = engine.function_ids();
         let is_kept = |version: &Version| {
-            running.contains(&version.function()) && engine.digest(&version.component).as_ref() == Some(&version.beside)
+            let functions = version.functions(&manifest);
+            !functions.is_empty()
+                && functions.iter().all(|function| running.contains(function))
+                && engine.digest(&version.component).as_ref() == Some(&version.beside)
         };
         let all = self.versions.all();
         let dropped: Vec<&Version> = all.iter().filter(|version| !is_kept(version)).collect();
         for version in &dropped {
             tracing::info!(component = %version.component, version = version.name(), "a version was dropped");
-            engine.remove_version(&version.function());
+            self.unlink(version);
         }
         let drop_them = |all: &mut Vec<Version>| {
             all.retain(|version| is_kept(version));
@@ -87,6 +120,10 @@ impl Host {
         let Some(found) = manifest.components.get(&component).filter(|_| !manifest.is_replaced(&component)) else {
             return Err(VersionError::Missing(format!("there is no component {component:?}")).into());
         };
+        if let Some(whole) = &found.split_from {
+            let text = format!("{component} is {whole} behind middleware, and serves the versions that {whole} has");
+            return Err(VersionError::Conflict(text).into());
+        }
         if found.durable {
             let text = format!(
                 "{component} is durable: its sagas end on the code that they began with, and a deployment of the \
@@ -104,17 +141,24 @@ impl Host {
         versions::add(&mut self.versions.all().to_vec(), version.clone())?;
         let variables = keys::resolve(&manifest, &self.parts.place).map_err(assemble::refused)?;
         let of_manifest = deployment::functions_of(&self.parts, &manifest, &variables).map_err(assemble::refused)?;
-        let functions = versions::functions(std::slice::from_ref(&version), &of_manifest, &self.parts.place.data);
-        for spec in &functions {
-            self.parts.engine.deploy_version(spec).map_err(|error| assemble::engine_refused(&manifest, error))?;
-        }
-        let added = version.clone();
+        let functions = versions::functions(&version, &manifest, &of_manifest, &self.parts.place.data);
+        let linked = functions.map_err(|problem| assemble::refused(vec![problem])).and_then(|functions| {
+            let link = |spec| self.parts.engine.deploy_version(spec);
+            functions.iter().try_for_each(link).map_err(|error| assemble::engine_refused(&manifest, error))
+        });
         let split = |all: &[Version]| self.split(all);
-        if let Err(error) = self.versions.change(|all| versions::add(all, added), split) {
-            self.parts.engine.remove_version(&version.function());
-            return Err(error.into());
+        let added = linked.and_then(|()| Ok(self.versions.change(|all| versions::add(all, version.clone()), split)?));
+        if added.is_err() {
+            self.unlink(&version);
         }
-        Ok(version)
+        added.map(|()| version)
+    }
+
+    /// Takes the functions of a version away. Calls that have chosen it go to the manifest's, behind the same middleware.
+    fn unlink(&self, version: &Version) {
+        for function in version.functions(&self.manifest()) {
+            self.parts.engine.remove_version(&function);
+        }
     }
 
     /// Takes a version away.
@@ -129,7 +173,7 @@ impl Host {
                 Ok::<_, VersionError>(())
             };
             self.versions.change(remove, |left| self.split(left))?;
-            self.parts.engine.remove_version(&gone.function());
+            self.unlink(&gone);
             self.versions.sweep();
             Ok(())
         });

@@ -148,18 +148,33 @@ fn prepare(
     alone: OwnedMutexGuard<()>,
 ) -> anyhow::Result<Prepared> {
     let functions = functions_of(parts, &manifest, variables).map_err(assemble::refused)?;
-    let services = specs::services(&manifest, variables).map_err(assemble::refused)?;
+    let policies = specs::policies(&manifest, variables).map_err(assemble::refused)?;
     let shared_counts = assemble::shared_counts(&manifest, variables, &parts.resolver, &parts.clock, known);
     let shared_counts = shared_counts.map_err(|problem| assemble::refused(vec![problem]))?;
     let schemas = schemas::planned(&parts.schemas, &manifest)?;
-    // What was tried by hand must not keep a host from starting: a version that no longer fits is left out.
-    let beside = versions::functions(&versions.all(), &functions, &parts.place.data);
-    let functions = parts.engine.prepare(functions, beside);
+    let beside = beside(versions, &manifest, &functions, parts);
+    let functions = parts.engine.prepare(functions, beside, &specs::named_functions(&manifest));
     let functions = functions.map_err(|error| assemble::engine_refused(&manifest, error))?;
-    let callees = parts.mesh.prepare(specs::policies(&manifest), services);
+    let callees = parts.mesh.prepare(policies);
     let triggered = Inside::triggered(&manifest);
     let generation = Generation::new(functions.part(), callees.part(), triggered.clone());
     Ok(Prepared { manifest, functions, callees, triggered, schemas, generation, shared_counts, _alone: alone })
+}
+
+/// The versions that stand beside the manifest's by hand. One that no longer fits is left out: what was tried by hand must not keep a host
+/// from starting.
+fn beside(versions: &Versions, manifest: &Manifest, functions: &[FunctionSpec], parts: &Parts) -> Vec<FunctionSpec> {
+    let mut beside = Vec::new();
+    for version in &*versions.all() {
+        match versions::functions(version, manifest, functions, &parts.place.data) {
+            Ok(functions) => beside.extend(functions),
+            Err(error) => {
+                let version = version.function();
+                tracing::error!(%version, %error, "a version does not fit what stands before it and is dropped");
+            }
+        }
+    }
+    beside
 }
 
 fn commit(parts: &Parts, prepared: Prepared) -> anyhow::Result<Manifest> {
@@ -170,7 +185,7 @@ fn commit(parts: &Parts, prepared: Prepared) -> anyhow::Result<Manifest> {
         tracing::error!(version = %spec.name(), %error, "a version does not fit beside the others and is dropped");
     }
     parts.engine.publish(functions);
-    parts.mesh.publish(callees, specs::faults(&manifest));
+    parts.mesh.publish(callees);
     parts.inside.serve(triggered);
     parts.sagas.limits().set(specs::step_limits(&manifest));
     if let Some(push) = &manifest.gateway.push {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::diagnostic::Located;
-use super::mesh::is_function;
+use super::mesh::is_functions;
 use super::names;
 use super::section::{Entry, Section};
 
@@ -53,10 +53,6 @@ impl AccessRule {
     pub fn fits(&self, caller: &str, operation: Operation<'_>) -> bool {
         let is_one =
             |list: &[Arc<str>], fits: &dyn Fn(&str) -> bool| list.is_empty() || list.iter().any(|one| fits(one));
-        let is_caller = |pattern: &str| match pattern.strip_suffix('*') {
-            Some(beginning) => caller.starts_with(beginning),
-            None => caller == pattern,
-        };
         let is_operation = match operation {
             Operation::Function { interface, function } => {
                 let is_function = |pattern: &str| {
@@ -72,10 +68,23 @@ impl AccessRule {
                     && self.headers.iter().all(|(name, value)| header(name) == Some(value))
             }
         };
-        is_operation && is_one(&self.callers, &is_caller)
+        is_operation && is_one(&self.callers, &|pattern| names::covers(pattern, caller))
     }
+}
 
-    fn read(entry: Entry<'_>) -> Option<Located<Self>> {
+/// A rule as it stands in the manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenRule {
+    /// What it says.
+    pub rule: AccessRule,
+    /// Its callers, with their lines.
+    pub callers: Vec<Located<Arc<str>>>,
+    /// Its functions, with their lines.
+    pub functions: Vec<Located<Arc<str>>>,
+}
+
+impl WrittenRule {
+    fn read(entry: Entry<'_>) -> Option<Self> {
         let section = entry.section()?;
         let action = section.required_string("action");
         if let Some(action) = action.as_ref().filter(|action| !matches!(&*action.value, "allow" | "deny")) {
@@ -87,22 +96,25 @@ impl AccessRule {
             if entries.len() > MAX_RULES {
                 section.report(section.line, format!("`{key}` has at most {MAX_RULES} entries"));
             }
-            entries.into_iter().map(|entry| entry.value).collect::<Vec<_>>()
+            entries
         };
-        let rule = Self {
+        let callers = list("callers", is_callers, "a component's id, or the beginning of one with *");
+        let functions = list("functions", is_functions, "a function as interface#function");
+        let methods = list("methods", is_method, "a method in capitals");
+        let values = |located: &[Located<Arc<str>>]| located.iter().map(|one| one.value.clone()).collect();
+        let rule = AccessRule {
             allows: action.is_some_and(|action| &*action.value == "allow"),
-            callers: list("callers", is_callers, "a component's id, or the beginning of one with *"),
-            functions: list("functions", is_function, "a function as interface#function"),
-            methods: list("methods", is_method, "a method in capitals"),
+            callers: values(&callers),
+            functions: values(&functions),
+            methods: values(&methods),
             headers: section.section("headers").map(super::version::headers).unwrap_or_default(),
         };
         if !rule.functions.is_empty() && (!rule.methods.is_empty() || !rule.headers.is_empty()) {
             let help = "a typed call has neither method nor headers: write two rules";
             section.report_with_help(section.line, "a rule on functions and on HTTP requests fits nothing", help);
         }
-        let line = section.line;
         section.finish();
-        Some(Located::new(rule, line))
+        Some(Self { rule, callers, functions })
     }
 }
 
@@ -115,12 +127,12 @@ pub fn permits(rules: &[AccessRule], caller: &str, operation: Operation<'_>) -> 
 }
 
 /// The rules of a component.
-pub(super) fn read(section: &Section<'_>) -> Vec<AccessRule> {
+pub(super) fn read(section: &Section<'_>) -> Vec<WrittenRule> {
     let entries = section.get("rules").and_then(|entry| entry.items()).unwrap_or_default();
     if entries.len() > MAX_RULES {
         section.report(section.line, format!("a component has at most {MAX_RULES} rules"));
     }
-    entries.into_iter().filter_map(AccessRule::read).map(|rule| rule.value).collect()
+    entries.into_iter().filter_map(WrittenRule::read).collect()
 }
 
 fn is_callers(text: &str) -> bool {

@@ -61,7 +61,7 @@ pub(super) fn place(
         let id = split::free_id(&format!("{}-behind-{}", whole.id, made.len() + 1), components);
         let copy = Component {
             id: id.clone(),
-            split_from: Some(whole.split_from.clone().unwrap_or_else(|| whole.id.clone())),
+            split_from: Some(whole.whole().clone()),
             middleware,
             schedules: Vec::new(),
             subscriptions: Vec::new(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Manifest;
+use super::access::WrittenRule;
 use super::auth::KeySource;
 use super::component::Component;
 use super::cycle;
@@ -84,6 +85,36 @@ impl<'m> Check<'m> {
             for id in callee.chain(&rule.caller) {
                 self.find("a fault of the mesh", &Located::new(id.clone(), rule.line));
             }
+            let of_service =
+                rule.callee.as_ref().filter(|callee| services.contains_key(*callee)).zip(rule.function.as_ref());
+            if let Some((service, function)) = of_service {
+                let message =
+                    format!("a fault of the mesh: no request to the service {service:?} is a call of {function}");
+                self.problems.report_with_help(rule.line, message, "remove `function`");
+            }
+        }
+    }
+
+    /// A rule whose callers are nobody lets nothing through, or denies nothing.
+    fn callers(&self, who: &str, rules: &[WrittenRule]) {
+        let ids = || self.manifest.components.keys().map(|id| &**id);
+        for caller in rules.iter().flat_map(|rule| &rule.callers) {
+            if ids().any(|id| names::covers(&caller.value, id)) {
+                continue;
+            }
+            let near = match caller.value.strip_suffix('*') {
+                None => names::nearest(caller, ids()).map(str::to_owned),
+                Some(start) => {
+                    let starts = ids().flat_map(|id| id.match_indices('-').filter_map(|(at, _)| id.get(..=at)));
+                    names::nearest(start, starts).map(|near| format!("{near}*"))
+                }
+            };
+            let help = near.map_or_else(
+                || "name components by their ids, or by the beginnings of these with *".to_owned(),
+                |near| format!("did you mean {near:?}?"),
+            );
+            let message = format!("{who}: {:?} covers no component", &*caller.value);
+            self.problems.report_with_help(caller.line, message, help);
         }
     }
 
@@ -91,6 +122,7 @@ impl<'m> Check<'m> {
     fn services(&self) {
         for service in self.manifest.mesh.services.values() {
             let who = format!("service {:?}", &*service.name);
+            self.callers(&format!("{who}: rules"), &service.calls.rules);
             if self.manifest.components.contains_key(&service.name) {
                 let message = format!("{who}: a component has that name too");
                 self.problems.report_with_help(service.line, message, "give the service another name");
@@ -243,6 +275,7 @@ impl<'m> Check<'m> {
             self.context(&who, context);
         }
         self.projections(&who, component);
+        self.callers(&format!("{who}: mesh.rules"), &component.mesh.rules);
         for dependency in &component.dependencies {
             self.dependency(&who, dependency);
         }

@@ -51,7 +51,7 @@ pub struct Component {
     pub source: Located<PathBuf>,
     /// The SHA-256 that its source must have, in hex, where the manifest says one.
     pub digest: Option<Arc<str>>,
-    /// The component whose other half this is: a trigger with middleware of its own runs it apart from other triggers.
+    /// The component whose other half this is: a trigger or a route with middleware of its own runs it apart from others.
     pub split_from: Option<Arc<str>>,
     /// What stands in front of it on the routes that it serves, the outermost first, besides what their trigger has there.
     pub middleware: Vec<Middleware>,
@@ -100,6 +100,12 @@ impl Component {
     #[must_use]
     pub fn is_weft(&self) -> bool {
         self.weft_line.is_some()
+    }
+
+    /// The component whose policy, versions and identity towards others it has: itself, or that which it was split from.
+    #[must_use]
+    pub fn whole(&self) -> &Arc<str> {
+        self.split_from.as_ref().unwrap_or(&self.id)
     }
 
     /// How long a call from another function may take, in milliseconds; 10,000 where it says nothing.
@@ -203,7 +209,7 @@ impl Component {
         self.projections = projections.into_iter().filter_map(Projection::read).collect();
         self.reuse = section.section("reuse").map(Reuse::read).unwrap_or_default();
         self.limits = section.section("limits").map(Limits::read).unwrap_or_default();
-        self.mesh = section.section("mesh").map(CallPolicy::read).unwrap_or_default();
+        self.mesh = section.section("mesh").map(|mesh| CallPolicy::read(mesh, self.durable)).unwrap_or_default();
         self.versions = version::read(&section, files);
         self.deadline_ms = section.get("deadline_ms").and_then(|entry| entry.number(&DEADLINE_MS));
         self.optional = section.flag("optional", false);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::access::{self, AccessRule};
+use super::access::{self, AccessRule, WrittenRule};
 use super::diagnostic::Located;
 use super::names;
 use super::section::{Entry, Section};
@@ -40,7 +40,7 @@ pub struct CallPolicy {
     /// When a second call is made beside the first.
     pub hedge: Option<Hedge>,
     /// Which calls of those that may call it are let through; a component's own alone.
-    pub rules: Vec<AccessRule>,
+    pub rules: Vec<WrittenRule>,
 }
 
 /// `mesh.breaker`: calls to a callee that mostly fails are refused at once for a while.
@@ -116,7 +116,7 @@ pub struct Retry {
     /// Functions that may be called again though the first call may have had its effect, as `interface#function` or `*` for all.
     /// Those whose first parameter is an idempotency key need not stand here. Of a service: methods, beside those that are
     /// idempotent by themselves.
-    pub idempotent: Vec<Arc<str>>,
+    pub idempotent: Vec<Located<Arc<str>>>,
 }
 
 impl Default for Retry {
@@ -180,7 +180,7 @@ impl Retry {
             cap_ms: section.number("cap_ms", 0..=MAX_MS, default.cap_ms),
             budget_percent: section.number("budget_percent", 0..=1_000, default.budget_percent),
             attempt_timeout_ms: section.get("attempt_timeout_ms").and_then(|entry| entry.number(&(1..=MAX_MS))),
-            idempotent: idempotent.into_iter().map(|function| function.value).collect(),
+            idempotent,
         };
         section.finish();
         retry
@@ -217,13 +217,30 @@ impl CallPolicy {
     }
 
     pub(super) fn of_service(section: &Section<'_>) -> Self {
-        Self { rules: access::read(section), ..Self::of(section, Of::Service) }
+        let rules = access::read(section);
+        for function in rules.iter().flat_map(|rule| &rule.functions) {
+            let message = format!("a rule on the function {:?} fits no request to a service", &*function.value);
+            section.report_with_help(function.line, message, "name `methods` or `headers`, or callers alone");
+        }
+        Self { rules, ..Self::of(section, Of::Service) }
     }
 
-    pub(super) fn read(section: Section<'_>) -> Self {
+    pub(super) fn read(section: Section<'_>, is_durable: bool) -> Self {
         let policy = Self { rules: access::read(&section), ..Self::of(&section, Of::Functions) };
+        for key in ["breaker", "retry", "hedge"] {
+            if let Some(entry) = section.get(key).filter(|_| is_durable) {
+                let help = "remove it: the saga engine sees to the end of what has begun";
+                entry.report_with_help("has no effect on a durable component", help);
+            }
+        }
         section.finish();
         policy
+    }
+
+    /// Which calls of those that may be made at all are let through.
+    #[must_use]
+    pub fn access_rules(&self) -> Vec<AccessRule> {
+        self.rules.iter().map(|written| written.rule.clone()).collect()
     }
 }
 
@@ -268,6 +285,11 @@ fn is_upper(text: &str) -> bool {
 /// Whether `text` names a function as `interface#function`.
 #[must_use]
 pub fn is_function(text: &str) -> bool {
+    is_functions(text) && !text.ends_with("#*")
+}
+
+/// Whether `text` names a function, or all of an interface as `interface#*`.
+pub(super) fn is_functions(text: &str) -> bool {
     text.split_once('#').is_some_and(|(interface, function)| !interface.is_empty() && !function.is_empty())
 }
 

@@ -252,6 +252,17 @@ impl Manifest {
                 || self.components.values().flat_map(|component| &component.dependencies).any(is_dependency))
     }
 
+    /// What stands before a component, the outermost first. One with middleware has one route: those with several are split.
+    pub fn middleware<'m>(&'m self, component: &'m Component) -> impl Iterator<Item = &'m Middleware> {
+        let own = self.triggers.iter().filter(|trigger| trigger.is_of(&component.id));
+        let of_triggers = own.flat_map(|trigger| &trigger.middleware);
+        component
+            .middleware
+            .iter()
+            .chain(of_triggers)
+            .filter(|layer| !self.replaced_by_host.iter().any(|id| layer.is(&id.value)))
+    }
+
     /// Whether the host does what this component does, so that it is left out.
     #[must_use]
     pub fn is_replaced(&self, component: &str) -> bool {

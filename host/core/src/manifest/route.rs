@@ -123,6 +123,19 @@ pub enum KeyUse {
     Required,
 }
 
+impl KeyUse {
+    /// Whose repeated requests get the answer of the first, for a person.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignored => "none",
+            Self::OfCallers => "callers",
+            Self::OfAll => "all",
+            Self::Required => "required",
+        }
+    }
+}
+
 /// Whether the function of a route waits long on purpose: how long it takes then says nothing of how busy the host is, and while it
 /// waits it keeps nobody from running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -153,7 +153,7 @@ fn methods<'m>(manifest: &Manifest, route: &'m Route) -> Vec<(&'m Route, &'stati
 /// The component that the manifest names, also where it runs with something in front of it.
 fn written<'m>(manifest: &'m Manifest, route: &'m Route) -> &'m str {
     let component = manifest.components.get(&route.component);
-    component.and_then(|component| component.split_from.as_deref()).unwrap_or(&route.component)
+    component.map_or(&route.component, |component| component.whole())
 }
 
 /// The context of the component; without one, the first word of its id.

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use futures::FutureExt as _;
 use weft_core::clock::ManualClock;
+use weft_core::manifest::Located;
 use weft_core::manifest::access::AccessRule;
 use weft_core::manifest::mesh::{Breaker, CallPolicy, Hedge, Retry};
 use weft_core::{CallContext, Outcome, StepScope, Target};
@@ -91,7 +92,7 @@ impl Bench {
             durable: false,
             failures: FailurePolicy::of(policy, &CallPolicy::default()),
         };
-        mesh.configure(vec![policy], Vec::new(), Vec::new());
+        mesh.configure(Policies { functions: vec![policy], ..Policies::default() });
         Self { mesh, script, clock }
     }
 
@@ -140,7 +141,7 @@ fn a_call_is_made_again_three_times_at_most() {
 
 #[test]
 fn what_may_have_had_its_effect_is_made_again_only_with_a_key_or_if_declared() {
-    let declared = Retry { idempotent: vec!["a:b/c@1.0.0#reserve".into()], ..Retry::default() };
+    let declared = Retry { idempotent: vec![Located::new("a:b/c@1.0.0#reserve".into(), 1)], ..Retry::default() };
     for (policy, keyed, runs) in [
         (CallPolicy::default(), false, 1),
         (CallPolicy::default(), true, 2),
@@ -296,9 +297,9 @@ fn a_callee_whose_policy_is_unchanged_keeps_its_breaker() {
     let bench = Bench::new(&CallPolicy::default());
     bench.mesh.order_breaker("seats", BreakerOrder::Open).unwrap();
     let same = bench.mesh.inner.callees.load()["seats"].policy.clone();
-    bench.mesh.configure(vec![same.clone()], Vec::new(), Vec::new());
+    bench.mesh.configure(Policies { functions: vec![same.clone()], ..Policies::default() });
     assert_eq!(bench.breaker(), BreakerState::Open);
-    bench.mesh.configure(vec![CalleePolicy { max_pending: 7, ..same }], Vec::new(), Vec::new());
+    bench.mesh.configure(Policies { functions: vec![CalleePolicy { max_pending: 7, ..same }], ..Policies::default() });
     assert_eq!(bench.breaker(), BreakerState::Closed);
 }
 
@@ -322,7 +323,9 @@ fn what_may_have_happened_once_is_told_at_the_end() {
 fn a_second_call_takes_a_place_of_its_own() {
     let bench = Bench::new(&CallPolicy { hedge: Some(Hedge { after_ms: 50 }), ..CallPolicy::default() });
     let policy = bench.mesh.inner.callees.load()["seats"].policy.clone();
-    bench.mesh.configure(vec![CalleePolicy { max_concurrent: 1, ..policy }], Vec::new(), Vec::new());
+    bench
+        .mesh
+        .configure(Policies { functions: vec![CalleePolicy { max_concurrent: 1, ..policy }], ..Policies::default() });
     bench.script([(5_000, Ok(vec![1]))]);
     assert_eq!(bench.call(invocation()), Ok(vec![1]));
     assert_eq!((bench.runs(), bench.mesh.callees()[0].hedges), (1, 0));
@@ -381,7 +384,7 @@ fn what_a_copy_calls_is_not_copied_nor_made_again_nor_counted() {
     assert_eq!((bench.runs(), bench.mesh.callees()[0].breaker.unwrap().failures), (1, 0));
     assert_eq!(bench.mesh.mirrored("seats")[0].1, MirrorView::default());
     let policy = bench.mesh.inner.callees.load()["seats"].policy.clone();
-    bench.mesh.configure(vec![CalleePolicy { durable: true, ..policy }], Vec::new(), Vec::new());
+    bench.mesh.configure(Policies { functions: vec![CalleePolicy { durable: true, ..policy }], ..Policies::default() });
     assert_eq!(bench.call(of_copy).unwrap_err().reason, Reason::Denied);
     assert_eq!(bench.runs(), 0);
 }
@@ -412,7 +415,9 @@ fn a_rule_refuses_what_a_declared_caller_may_not() {
         headers: Vec::new(),
     };
     let policy = bench.mesh.inner.callees.load()["seats"].policy.clone();
-    bench.mesh.configure(vec![CalleePolicy { rules: vec![rule], ..policy }], Vec::new(), Vec::new());
+    bench
+        .mesh
+        .configure(Policies { functions: vec![CalleePolicy { rules: vec![rule], ..policy }], ..Policies::default() });
     let refused = bench.call(invocation()).unwrap_err();
     assert_eq!((refused.reason, refused.outcome), (Reason::Denied, Outcome::NotAttempted));
     assert!(refused.message.contains("enroll may not call a:b/c@1.0.0#reserve of seats"), "{refused}");
@@ -422,4 +427,94 @@ fn a_rule_refuses_what_a_declared_caller_may_not() {
     let mut by_host = invocation();
     by_host.context.caller = None;
     assert!(bench.call(by_host).is_ok(), "rules are for calls between functions");
+}
+
+/// `seats`, half of which stands behind middleware.
+fn halved(bench: &Bench, rules: Vec<AccessRule>) {
+    let policy = CalleePolicy { rules, ..bench.mesh.inner.callees.load()["seats"].policy.clone() };
+    let caller = CalleePolicy { component: "enroll".into(), ..policy.clone() };
+    let halves = [("seats-behind-1".into(), "seats".into()), ("enroll-behind-1".into(), "enroll".into())];
+    let functions = vec![CalleePolicy { max_concurrent: 1, max_pending: 0, ..policy }, caller];
+    bench.mesh.configure(Policies { functions, halves: halves.into(), ..Policies::default() });
+}
+
+#[test]
+fn the_halves_of_a_component_share_its_places_its_breaker_and_its_versions() {
+    let breaker = Some(Breaker { http: true, ..Breaker::default() });
+    let bench = Bench::new(&CallPolicy { breaker, ..CallPolicy::default() });
+    halved(&bench, Vec::new());
+    let admit = |function: &str, version: &'static str| {
+        let header = move |name: &str| (name == "x-version").then_some(version);
+        let asked =
+            Asked { caller: None, method: "GET", user: None, header: &header, mirrored: false, generation: None };
+        bench.mesh.admit(function, ms(1_000), &asked).now_or_never().unwrap()
+    };
+    let headers = vec![("x-version".into(), "v2".into())];
+    let share = Share { name: "seats@new".into(), weight: 0, mirror: WHOLE, headers };
+    bench.mesh.split(vec![Split { component: "seats".into(), versions: vec![share], sticky: true }]);
+    for (function, version, expected) in [
+        ("seats", "v1", "seats"),
+        ("seats", "v2", "seats@new"),
+        ("seats-behind-1", "v1", "seats-behind-1"),
+        ("seats-behind-1", "v2", "seats-behind-1@new"),
+    ] {
+        let (place, mut passage) = admit(function, version).unwrap();
+        assert_eq!(&**passage.function(), expected);
+        // What the version serves itself is not copied to it.
+        let copy = passage.mirror().map(|mirror| mirror.name.to_string());
+        assert_eq!(copy, (version == "v1").then(|| format!("{function}@new")));
+        assert_eq!(admit("seats", "v1").unwrap_err().reason, Reason::Overloaded, "there is one place for both");
+        let detail = bench.mesh.details().pop().unwrap();
+        assert_eq!((detail.running, detail.pending, detail.halves), (1, 0, vec!["seats-behind-1".into()]));
+        passage.tell(&Ok(()), |()| false);
+        drop(place);
+    }
+    let calls: Vec<_> = bench.mesh.versions("seats").iter().map(|(_, sample)| sample.calls).collect();
+    assert_eq!(calls, [2, 2]);
+    let callees = bench.mesh.callees();
+    let names: Vec<_> = callees.iter().map(|view| (&*view.component, view.calls)).collect();
+    assert_eq!(names, [("enroll", 0), ("seats", 8)]);
+    bench.mesh.order_breaker("seats", BreakerOrder::Open).unwrap();
+    assert_eq!(admit("seats-behind-1", "v1").unwrap_err().reason, Reason::Unavailable);
+    bench.mesh.order_breaker("seats-behind-1", BreakerOrder::Reset).unwrap();
+    assert!(admit("seats", "v1").is_ok());
+}
+
+#[test]
+fn rules_and_faults_on_a_component_are_on_its_halves() {
+    let bench = Bench::new(&CallPolicy::default());
+    let rule = AccessRule {
+        allows: false,
+        callers: vec!["enroll".into()],
+        functions: vec!["a:b/c@1.0.0#release".into()],
+        methods: Vec::new(),
+        headers: Vec::new(),
+    };
+    halved(&bench, vec![rule]);
+    let mut of_half = invocation();
+    of_half.context.caller = Some("enroll-behind-1".into());
+    assert_eq!(bench.call(of_half.clone()), Ok(vec![7]));
+    let mut denied = of_half.clone();
+    denied.target.function = "release".into();
+    assert_eq!(bench.call(denied).unwrap_err().reason, Reason::Denied);
+    let fault = FaultRule {
+        callee: Some("seats".into()),
+        caller: Some("enroll".into()),
+        function: None,
+        percent: 100,
+        delay_ms: None,
+        abort: Some(Reason::Unavailable),
+    };
+    bench.mesh.add_fault(&fault).unwrap();
+    assert_eq!(bench.call(of_half).unwrap_err().message, "a fault that is set for seats");
+    let asked = Asked {
+        caller: Some("enroll-behind-1"),
+        method: "GET",
+        user: None,
+        header: &|_| None,
+        mirrored: false,
+        generation: None,
+    };
+    let refused = bench.mesh.admit("seats-behind-1", ms(1_000), &asked).now_or_never().unwrap();
+    assert_eq!(refused.unwrap_err().message, "a fault that is set for seats");
 }

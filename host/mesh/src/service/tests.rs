@@ -2,12 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use weft_core::clock::ManualClock;
-use weft_core::manifest::access::AccessRule;
+use weft_core::manifest::Located;
+use weft_core::manifest::access::{AccessRule, WrittenRule};
 use weft_core::manifest::mesh::{Breaker, CallPolicy, Hedge, Retry};
 use weft_core::manifest::service::{Ejection, HealthCheck, LoadBalance};
 use weft_core::{Invocation, Runner};
@@ -15,7 +16,8 @@ use weft_core::{Invocation, Runner};
 use super::*;
 use crate::breaker::BreakerState;
 use crate::callee::BreakerOrder;
-use crate::policy::{CalleePolicy, FailurePolicy, Kind, ServicePolicy};
+use crate::functions::FunctionVersion;
+use crate::policy::{CalleePolicy, FailurePolicy, Kind, Policies, ServicePolicy};
 use crate::registry::{InstanceFilter, RegistryError};
 
 type Answer = Result<u32, Failure>;
@@ -68,7 +70,7 @@ fn policies(calls: &CallPolicy, ids: &[&str]) -> (CalleePolicy, ServicePolicy) {
         component: "pay".into(),
         kind: Kind::Service,
         callers: BTreeSet::new(),
-        rules: calls.rules.clone(),
+        rules: calls.access_rules(),
         deadline: ms(30_000),
         max_concurrent: 100,
         max_pending: 100,
@@ -89,7 +91,7 @@ impl Bench {
     fn new(calls: &CallPolicy, ids: &[&str]) -> Self {
         let clock = Arc::new(ManualClock::at_ms(0));
         let mesh = Mesh::new(Arc::new(NoFunctions), clock.clone(), || 100);
-        mesh.configure(Vec::new(), vec![policies(calls, ids)], Vec::new());
+        mesh.configure(Policies { services: vec![policies(calls, ids)], ..Policies::default() });
         Self { mesh, clock, script: Mutex::default(), dead: Mutex::default(), sent: Mutex::default() }
     }
 
@@ -164,7 +166,7 @@ fn requests_go_round_and_a_failed_one_goes_elsewhere() {
 
 #[test]
 fn what_may_have_had_its_effect_is_made_again_only_if_it_has_it_once() {
-    let declared = Retry { idempotent: vec!["POST".into()], ..Retry::default() };
+    let declared = Retry { idempotent: vec![Located::new("POST".into(), 1)], ..Retry::default() };
     let declared = CallPolicy { retry: Some(declared), ..CallPolicy::default() };
     let undeclared = CallPolicy::default();
     for (calls, is_idempotent, again, failure, attempts) in [
@@ -182,6 +184,10 @@ fn what_may_have_had_its_effect_is_made_again_only_if_it_has_it_once() {
     }
 }
 
+fn written(rules: Vec<AccessRule>) -> Vec<WrittenRule> {
+    rules.into_iter().map(|rule| WrittenRule { rule, callers: Vec::new(), functions: Vec::new() }).collect()
+}
+
 #[test]
 fn a_request_that_a_rule_is_against_is_refused_and_counts_nowhere() {
     let rule = |tenant: &str| AccessRule {
@@ -197,7 +203,7 @@ fn a_request_that_a_rule_is_against_is_refused_and_counts_nowhere() {
         (vec![rule("a")], false, false),
         (vec![rule("b")], true, false),
     ] {
-        let bench = Bench::new(&CallPolicy { rules, ..CallPolicy::default() }, &["a"]);
+        let bench = Bench::new(&CallPolicy { rules: written(rules), ..CallPolicy::default() }, &["a"]);
         let answer = bench.request(&Bench::ask(is_idempotent));
         assert_eq!(answer.map_err(|failure| failure.reason), if may { Ok(7) } else { Err(Reason::Denied) });
         assert_eq!(bench.sent().len(), usize::from(may));
@@ -323,7 +329,7 @@ fn what_is_registered_gets_requests_and_stays_over_a_deployment() {
     assert_eq!((bench.get(), bench.sent()), (Ok(7), vec!["r".to_owned()]));
     let (callee, service) = policies(&CallPolicy::default(), &["a"]);
     bench.mesh.order_breaker("pay", BreakerOrder::Open).unwrap();
-    bench.mesh.configure(Vec::new(), vec![(callee, service)], Vec::new());
+    bench.mesh.configure(Policies { services: vec![(callee, service)], ..Policies::default() });
     assert_eq!(bench.breaker(), BreakerState::Open, "only instances have changed");
     bench.mesh.order_breaker("pay", BreakerOrder::Reset).unwrap();
     for _ in 0..2 {
@@ -396,15 +402,49 @@ fn whoever_watches_is_told_of_each_change() {
     // A service that goes is told of as well.
     let mut waiting = Box::pin(registry.changed(Some("pay"), before, ms(1_000)));
     assert!(waiting.as_mut().now_or_never().is_none());
-    bench.mesh.configure(Vec::new(), Vec::new(), Vec::new());
+    bench.mesh.configure(Policies::default());
     assert_eq!(waiting.now_or_never(), Some(Err(RegistryError::NoService("pay".into()))));
+}
+
+#[test]
+fn whoever_watches_a_function_is_told_of_its_versions() {
+    let bench = Bench::new(&CallPolicy::default(), &["a"]);
+    let registry = bench.mesh.registry();
+    let version = |name: &str, weight| FunctionVersion {
+        name: name.into(),
+        version: "v".into(),
+        digest: Some("d".into()),
+        weight,
+        declared: true,
+    };
+    let note = |of_shop: Vec<FunctionVersion>| {
+        registry.note_functions([("shop".into(), of_shop), ("other".into(), vec![version("other", 1)])].into());
+    };
+    let index = |name: &str| registry.function(name).unwrap().index;
+    note(vec![version("shop", 10_000)]);
+    let (first, other) = (index("shop"), index("other"));
+    let mut waiting = Box::pin(registry.changed(Some("shop"), first, ms(1_000)));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    // A deployment that changes nothing, and one of something else, are no change of it.
+    note(vec![version("shop", 10_000)]);
+    registry.register("pay", registered("r")).unwrap();
+    assert!(waiting.as_mut().now_or_never().is_none());
+    note(vec![version("shop", 9_000), version("shop@v", 1_000)]);
+    assert_eq!(waiting.now_or_never(), Some(Ok(())));
+    assert!(index("shop") > first && index("shop") == registry.index());
+    assert_eq!(index("other"), other);
+    let mut waiting = Box::pin(registry.changed(Some("shop"), index("shop"), ms(1_000)));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    registry.note_functions(BTreeMap::new());
+    assert_eq!(waiting.now_or_never(), Some(Err(RegistryError::NoService("shop".into()))));
+    assert!(registry.functions().is_empty());
 }
 
 #[test]
 fn an_unchanged_service_is_no_change() {
     let bench = Bench::new(&CallPolicy::default(), &["a"]);
     let before = bench.mesh.registry().index();
-    bench.mesh.configure(Vec::new(), vec![policies(&CallPolicy::default(), &["a"])], Vec::new());
+    bench.mesh.configure(Policies { services: vec![policies(&CallPolicy::default(), &["a"])], ..Policies::default() });
     assert_eq!(bench.mesh.registry().index(), before);
 }
 
@@ -413,7 +453,7 @@ fn checks_are_due_and_decide_who_is_asked() {
     let (callee, mut service) = policies(&CallPolicy::default(), &["a", "b"]);
     service.health.enabled = true;
     let bench = Bench::new(&CallPolicy::default(), &[]);
-    bench.mesh.configure(Vec::new(), vec![(callee, service)], Vec::new());
+    bench.mesh.configure(Policies { services: vec![(callee, service)], ..Policies::default() });
     let registry = bench.mesh.registry();
     assert_eq!(registry.idle_for(), Some(Duration::ZERO));
     let due = registry.due();

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
 use weft_core::manifest::mesh::CallPolicy;
 use weft_core::{Call as _, CallContext, Clock, Failure, Invocation, Runner, SystemClock, Target, Trace, id};
-use weft_mesh::{CalleePolicy, FailurePolicy, Kind, Mesh};
+use weft_mesh::{CalleePolicy, FailurePolicy, Kind, Mesh, Policies};
 
 use super::label;
 use crate::mesh_call::timed;
@@ -41,8 +41,8 @@ pub fn measure(only: &str) -> anyhow::Result<Vec<Row>> {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new(|time| Box::pin(tokio::time::sleep(time))));
     let mesh = Mesh::new(Arc::new(Immediate), clock.clone(), || 0);
-    mesh.configure(
-        vec![CalleePolicy {
+    mesh.configure(Policies {
+        functions: vec![CalleePolicy {
             component: "callee".into(),
             kind: Kind::Function,
             callers: ["caller".into()].into(),
@@ -53,9 +53,8 @@ pub fn measure(only: &str) -> anyhow::Result<Vec<Row>> {
             durable: false,
             failures: FailurePolicy::of(&CallPolicy::default(), &CallPolicy::default()),
         }],
-        Vec::new(),
-        Vec::new(),
-    );
+        ..Policies::default()
+    });
     let own = Process(std::process::id());
     let through = |runtime: &Runtime| batch(runtime, &clock, |invocation| mesh.call(invocation));
     let direct = |runtime: &Runtime| batch(runtime, &clock, |invocation| Immediate.run(invocation));

@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use weft_core::manifest::service::{MAX_TAGS, MAX_WEIGHT};
 use weft_core::outbound::is_instance_label;
-use weft_mesh::{Instance, InstanceView, ServiceView};
+use weft_mesh::{FunctionVersion, FunctionView, Instance, InstanceView, ServiceView};
 
 use crate::specs::instance_id;
 
+/// What [`ServiceDetail::kind`] says of the application's own.
+pub const FUNCTION: &str = "function";
 /// The longest id of an instance, in bytes.
 const MAX_ID_BYTES: usize = 128;
 /// The longest time to live, in milliseconds: a day.
@@ -18,7 +20,7 @@ const MAX_TTL_MS: u64 = 24 * 60 * 60 * 1000;
 /// `GET /v1/services`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct ServiceList {
-    /// Of the last change of any service. A request with `index=` this and `wait_ms=` is answered when something has changed since, or the
+    /// Of the last change of any service or function. A request with `index=` this and `wait_ms=` is answered when something has changed since, or the
     /// time has passed.
     pub index: u64,
     /// Services first, then functions; each by name.
@@ -66,7 +68,7 @@ pub struct InstanceEntry {
     pub version: Option<String>,
     /// What else it is known by.
     pub tags: Vec<String>,
-    /// How much it gets beside others.
+    /// How much it gets beside others; of a function, of 10,000.
     pub weight: u32,
     /// Whether the manifest declares it; else it was registered.
     pub declared: bool,
@@ -125,6 +127,33 @@ impl From<ServiceView> for ServiceDetail {
             kind: "service".to_owned(),
             index: view.index,
             instances: view.instances.into_iter().map(InstanceEntry::from).collect(),
+        }
+    }
+}
+
+impl From<FunctionVersion> for InstanceEntry {
+    fn from(version: FunctionVersion) -> Self {
+        // An optional component may have no file.
+        let healthy = version.digest.is_some();
+        Self {
+            id: version.name.to_string(),
+            version: Some(version.version.to_string()),
+            weight: version.weight,
+            declared: version.declared,
+            healthy,
+            status: if healthy { "passing" } else { "critical" }.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<FunctionView> for ServiceDetail {
+    fn from(view: FunctionView) -> Self {
+        Self {
+            name: view.name.to_string(),
+            kind: FUNCTION.to_owned(),
+            index: view.index,
+            instances: view.versions.into_iter().map(InstanceEntry::from).collect(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use hyper::Method;
 
-use super::super::api::{Act, AddFault, BreakerChange, BreakerEntry, Cleared, FaultEntry};
+use super::super::api::{Act, AddFault, BreakerChange, BreakerEntry, Cleared, FaultEntry, PolicyEntry};
 use super::{ANSWER_TIMEOUT, Client, escaped_id};
 
 impl Client {
@@ -12,6 +12,14 @@ impl Client {
     /// If the host does not answer.
     pub async fn breakers(&self) -> anyhow::Result<Vec<BreakerEntry>> {
         self.get("/v1/breakers").await
+    }
+
+    /// The policy on all of them, and how each stands.
+    ///
+    /// # Errors
+    /// If the host does not answer.
+    pub async fn policies(&self) -> anyhow::Result<Vec<PolicyEntry>> {
+        self.get("/v1/mesh").await
     }
 
     /// Hands each change of a breaker to `each`, until the host goes away or `each` refuses.

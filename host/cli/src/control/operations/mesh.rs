@@ -6,10 +6,10 @@ use futures::stream::{self, BoxStream};
 use hyper::StatusCode;
 use tokio::sync::broadcast::error::RecvError;
 
-use weft_mesh::{BreakerOrder, OrderError};
+use weft_mesh::{BreakerOrder, CalleeDetail, OrderError};
 use weft_telemetry::audit::Action;
 
-use super::super::api::{Act, AddFault, BreakerChange, BreakerEntry, Cleared, FaultEntry, Problem};
+use super::super::api::{Act, AddFault, BreakerChange, BreakerEntry, Cleared, FaultEntry, PolicyEntry, Problem};
 use super::super::server::{MeshOperations, problem};
 use super::Running;
 use super::audited::{audited, to_its_end};
@@ -17,6 +17,15 @@ use super::audited::{audited, to_its_end};
 impl MeshOperations for Running {
     fn breakers(&self) -> Vec<BreakerEntry> {
         self.host.parts().mesh.callees().into_iter().map(BreakerEntry::from).collect()
+    }
+
+    fn policies(&self) -> Vec<PolicyEntry> {
+        let mesh = &self.host.parts().mesh;
+        let entry = |detail: CalleeDetail| {
+            let function = mesh.registry().function(&detail.policy.component);
+            PolicyEntry::of(detail, function)
+        };
+        mesh.details().into_iter().map(entry).collect()
     }
 
     fn breaker_changes(&self) -> BoxStream<'static, BreakerChange> {
@@ -64,7 +73,10 @@ impl MeshOperations for Running {
         let (mesh, audit, manifest) = (self.host.parts().mesh.clone(), self.audit.clone(), self.host.manifest());
         to_its_end(async move {
             let callee = add.fault.callee.iter().filter(|id| !manifest.mesh.services.contains_key(*id));
-            let unknown = callee.chain(&add.fault.caller).find(|id| !manifest.components.contains_key(*id));
+            let unknown = callee.chain(&add.fault.caller).find(|id| {
+                // A fault on a component is one on its halves too; on a half of its own there is none.
+                manifest.components.get(*id).is_none_or(|component| component.split_from.is_some())
+            });
             let rule = match unknown {
                 Some(id) => Err(problem(StatusCode::NOT_FOUND, format!("there is no component {id:?}"))),
                 None => add.fault.rule().map_err(|error| problem(StatusCode::BAD_REQUEST, error)),

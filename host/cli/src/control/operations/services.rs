@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 use hyper::StatusCode;
 
-use weft_mesh::{InstanceFilter, RegistryError, WHOLE};
+use weft_mesh::{InstanceFilter, RegistryError};
 use weft_telemetry::audit::Action;
 
 use super::super::api::{Act, InstanceEntry, Problem, RegisterInstance, ServiceDetail, ServiceEntry, ServiceList};
@@ -12,9 +12,6 @@ use super::Running;
 use super::audited::{audited, to_its_end};
 use crate::host::Host;
 use crate::services::KeepError;
-
-/// Digits of a digest that name the version of the manifest's component, as they do for those beside it.
-const VERSION_DIGITS: usize = 12;
 
 impl ServiceOperations for Running {
     fn list(&self, since: Option<Since>) -> BoxFuture<'_, Result<ServiceList, Problem>> {
@@ -26,7 +23,8 @@ impl ServiceOperations for Running {
             // Before the services: what changes in between is told again.
             let index = registry.index();
             let services = registry.services().into_iter().map(ServiceDetail::from);
-            let services = services.chain(functions(&self.host)).map(ServiceEntry::from).collect();
+            let functions = registry.functions().into_iter().map(ServiceDetail::from);
+            let services = services.chain(functions).map(ServiceEntry::from).collect();
             Ok(ServiceList { index, services })
         })
     }
@@ -38,12 +36,12 @@ impl ServiceOperations for Running {
         since: Option<Since>,
     ) -> BoxFuture<'_, Result<ServiceDetail, Problem>> {
         Box::pin(async move {
-            if let Some(function) = functions(&self.host).into_iter().find(|one| one.name == name) {
-                return Ok(filtered(function, &filter));
-            }
             let registry = self.host.parts().mesh.registry();
             if let Some(Since { index, wait }) = since {
                 registry.changed(Some(&name), index, wait).await.map_err(explained)?;
+            }
+            if let Some(function) = registry.function(&name) {
+                return Ok(filtered(function.into(), &filter));
             }
             Ok(registry.discover(&name, &filter).map_err(explained)?.into())
         })
@@ -96,36 +94,6 @@ fn not_a_function(host: &Host, name: &str) -> Result<(), Problem> {
     let text =
         format!("{name:?} is a function of the application: the manifest says what it is, and versions are deployed");
     Err(problem(StatusCode::CONFLICT, text))
-}
-
-/// The application's functions, each with its versions.
-fn functions(host: &Host) -> Vec<ServiceDetail> {
-    let manifest = host.manifest();
-    let mut versions = Vec::clone(&host.versions().all());
-    versions.extend(host.declared_versions());
-    let engine = &host.parts().engine;
-    let of = |component: &weft_core::manifest::Component| {
-        let id = &component.id;
-        let beside = || versions.iter().filter(|version| version.component == *id);
-        let left = WHOLE.saturating_sub(beside().map(|version| version.weight).sum());
-        let digest = engine.digest(id);
-        let name = digest.as_deref().and_then(|digest| digest.get(..VERSION_DIGITS)).unwrap_or_default();
-        let entry = |called: &str, version: &str, weight: u32, declared| InstanceEntry {
-            id: called.to_owned(),
-            version: Some(version.to_owned()),
-            weight,
-            declared,
-            // An optional component may have no file.
-            healthy: digest.is_some(),
-            status: if digest.is_some() { "passing" } else { "critical" }.to_owned(),
-            ..InstanceEntry::default()
-        };
-        let own = entry(id, name, left, true);
-        let beside = beside().map(|one| entry(&one.function(), one.name(), one.weight, one.declared.is_some()));
-        let instances = std::iter::once(own).chain(beside).collect();
-        ServiceDetail { name: id.to_string(), kind: "function".to_owned(), index: 0, instances }
-    };
-    manifest.running().map(of).collect()
 }
 
 fn filtered(mut function: ServiceDetail, filter: &InstanceFilter) -> ServiceDetail {

@@ -1,4 +1,4 @@
-//! What the control socket is asked about the mesh: breakers, and faults on purpose.
+//! What the control socket is asked about the mesh: policies, breakers, and faults on purpose.
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -7,13 +7,15 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use weft_mesh::BreakerOrder;
 
-use super::super::api::{Act, AddFault, BreakerChange, BreakerEntry, Cleared, FaultEntry, Problem};
+use super::super::api::{Act, AddFault, BreakerChange, BreakerEntry, Cleared, FaultEntry, PolicyEntry, Problem};
 use super::{Body, bad, body, decoded, json, lines, named, nothing_at, parsed, problem};
 
 /// What a host can be asked about its mesh.
 pub trait MeshOperations: Send + Sync + 'static {
     /// All components and services that are called, by name.
     fn breakers(&self) -> Vec<BreakerEntry>;
+    /// The policy on all of them, by name, and how each stands.
+    fn policies(&self) -> Vec<PolicyEntry>;
     /// What breakers do from now on. A reader that is too slow misses some.
     fn breaker_changes(&self) -> BoxStream<'static, BreakerChange>;
     /// Does something to a breaker. It is in the audit log when this answers. 404 if there is no such component, 409 if it has no
@@ -27,13 +29,14 @@ pub trait MeshOperations: Send + Sync + 'static {
     fn clear_faults(&self, act: Act) -> BoxFuture<'_, Result<Cleared, Problem>>;
 }
 
-/// Answers a request for a path below `/v1`, which begins with `breakers` or `faults`.
+/// Answers a request for a path below `/v1`, which begins with `mesh`, `breakers` or `faults`.
 pub(super) async fn route(
     mesh: &dyn MeshOperations,
     segments: &[&str],
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Problem> {
     match (request.method(), segments) {
+        (&Method::GET, ["mesh"]) => Ok(json(&mesh.policies())),
         (&Method::GET, ["breakers"]) => Ok(json(&mesh.breakers())),
         (&Method::GET, ["breakers", "watch"]) => Ok(lines(mesh.breaker_changes())),
         (&Method::POST, ["breakers", component, order]) => {

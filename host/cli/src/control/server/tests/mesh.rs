@@ -3,10 +3,14 @@
 use weft_mesh::BreakerOrder;
 
 use super::*;
-use crate::control::api::{Act, AddFault, BreakerChange, BreakerEntry, Cleared, FaultEntry};
+use crate::control::api::{Act, AddFault, BreakerChange, BreakerEntry, Cleared, FaultEntry, PolicyEntry};
 
 impl MeshOperations for Fake {
     fn breakers(&self) -> Vec<BreakerEntry> {
+        Vec::new()
+    }
+
+    fn policies(&self) -> Vec<PolicyEntry> {
         Vec::new()
     }
 
@@ -41,7 +45,7 @@ impl MeshOperations for Fake {
 async fn breakers_are_ordered_by_component() {
     let server = Server::start().await;
     let client = server.client().await;
-    assert!(client.breakers().await.unwrap().is_empty());
+    assert!(client.breakers().await.unwrap().is_empty() && client.policies().await.unwrap().is_empty());
     let mut changes = Vec::new();
     let take = |change: BreakerChange| {
         changes.push(change.to);
