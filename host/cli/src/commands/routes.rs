@@ -26,13 +26,17 @@ pub async fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
     if args.json {
         output::json(&routes)?;
     } else {
-        let rows: Vec<_> = routes
-            .iter()
-            .map(|route| [route.method.clone(), route.path.clone(), route.component.clone(), access(route)])
-            .collect();
-        output::table(["METHOD", "PATH", "COMPONENT", "ACCESS"], &rows)?;
+        let row = |route: &RouteEntry| {
+            [route.method.clone(), route.path.clone(), hosts(route), route.component.clone(), access(route)]
+        };
+        let rows: Vec<_> = routes.iter().map(row).collect();
+        output::table(["METHOD", "PATH", "HOSTS", "COMPONENT", "ACCESS"], &rows)?;
     }
     Ok(Exit::Success)
+}
+
+fn hosts(route: &RouteEntry) -> String {
+    if route.hosts.is_empty() { "all".to_owned() } else { route.hosts.join(", ") }
 }
 
 fn access(route: &RouteEntry) -> String {
@@ -70,6 +74,7 @@ mod tests {
         let route = |public, roles: &[&str], permissions: &[&str]| RouteEntry {
             method: "GET".to_owned(),
             path: "/".to_owned(),
+            hosts: Vec::new(),
             component: "x".to_owned(),
             public,
             users: true,
