@@ -147,7 +147,7 @@ fn edge(host: &Arc<Host>, api_keys: Option<Arc<Keyring>>, no_rate_limits: bool) 
     let limits = Limits::from(&manifest.gateway);
     let rate_limits = rate_limits(&manifest, no_rate_limits);
     let policy = Policy::of(&manifest);
-    let overload = manifest.gateway.overload;
+    let overload = manifest.gateway.overload.clone();
     let push = manifest.gateway.push.as_ref().map(|_| parts.push.clone());
     let shared_limits = parts.shared_limits.clone();
     let answers = Some(parts.answers.clone());
