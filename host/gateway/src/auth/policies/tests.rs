@@ -180,8 +180,18 @@ fn headers_that_are_named_are_seen() {
         problems(&Manifest { auth: Some(auth), ..manifest })
     };
     assert!(told(auth(&["x-department"])).is_empty(), "{:?}", told(auth(&["x-department"])));
-    let unnamed = told(auth(&["x-other"]));
-    assert!(unnamed.iter().any(|problem| problem.message.contains("x-department")), "{unnamed:?}");
+    // Whoever does not ask whether it is there is told, whether it is named or not.
+    let unasked = Auth {
+        policies: self::auth(&[
+            "permit (principal, action, resource) when { context.headers[\"x-department\"] == \"maths\" };",
+        ])
+        .policies,
+        ..auth(&["x-department"])
+    };
+    for headers in [vec![], unasked.policy_headers.clone()] {
+        let told = told(Auth { policy_headers: headers, ..unasked.clone() });
+        assert!(told.iter().any(|problem| problem.line == 1 && problem.message.contains("x-department")), "{told:?}");
+    }
     let policies = Policies::read(&auth(&["x-department"])).unwrap();
     let decide = |lines: &[(&'static str, &'static [u8])]| -> Result<bool, u16> {
         let mut headers = HeaderMap::new();
