@@ -65,6 +65,22 @@ fn rules_change_requests_and_answers_and_middleware_stands_before_a_route() {
 }
 
 #[test]
+fn a_path_is_served_by_host() {
+    let manifest = repository::root().join("tests/applications/edge/spin.toml");
+    let platform = Platform::start_with(&Options { manifest, ..Options::default() });
+    let ask = |host: &str| platform.get("/tenant").header("host", host).send();
+    assert_eq!(ask("A.example:3000").status, 200);
+    assert_eq!(ask("x.b.example").status, 403, "its own middleware refuses");
+    assert_problem(&ask("b.example"), 404, "no-route");
+    assert_problem(&platform.get("/tenant").send(), 404, "no-route");
+    let (_, routes, _) = platform.weft(&["routes", "--json"]);
+    let routes: Vec<Value> = serde_json::from_str(&routes).expect("JSON");
+    let hosts: Vec<&Value> =
+        routes.iter().filter(|route| route["path"] == "/tenant").map(|route| &route["hosts"]).collect();
+    assert_eq!(hosts, [&json!(["a.example"]), &json!(["*.b.example"])]);
+}
+
+#[test]
 fn bodies_are_held_against_their_schemas() {
     let manifest = repository::root().join("tests/applications/edge/spin.toml");
     let platform = Platform::start_with(&Options { manifest, ..Options::default() });

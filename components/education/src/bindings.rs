@@ -36,6 +36,7 @@ wit_bindgen::generate!({
             import education:notifications/inbox@1.0.0;
             import education:analytics/recommendations@1.0.0;
             import education:analytics/suggestions@1.0.0;
+            import education:assessment/results@1.0.0;
         }
     ",
     path: [
@@ -47,6 +48,7 @@ wit_bindgen::generate!({
         "../../wit/education-enrollment",
         "../../wit/education-notifications",
         "../../wit/education-analytics",
+        "../../wit/education-assessment",
     ],
     world: "callers",
     generate_all,
@@ -55,7 +57,7 @@ wit_bindgen::generate!({
 });
 
 mod errors {
-    use super::education::{analytics, content, courses, enrollment, identity, notifications, payments};
+    use super::education::{analytics, assessment, content, courses, enrollment, identity, notifications, payments};
 
     weft_guest::fallible_revocable!(
         identity::accounts::Error,
@@ -79,6 +81,7 @@ mod errors {
         notifications::channel::Error,
         notifications::inbox::Error,
         analytics::recommendations::Error,
-        analytics::suggestions::Error
+        analytics::suggestions::Error,
+        assessment::results::Error
     );
 }

@@ -24,6 +24,7 @@ macro_rules! provided {
                         "../../wit/education-enrollment",
                         "../../wit/education-notifications",
                         "../../wit/education-analytics",
+                        "../../wit/education-assessment",
                     ],
                     additional_derives: [Clone, PartialEq, serde::Serialize, serde::Deserialize],
                     with: { $($key : $path),* },
@@ -259,6 +260,15 @@ provided!(
     "package education:provide-suggestions@1.0.0; world provide-suggestions { export education:analytics/suggestions@1.0.0; }",
     "education::exports::suggestions::bindings",
     [analytics::suggestions],
+    with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types },
+    weft_guest::fallible!
+);
+provided!(
+    /// `education:assessment/results`.
+    assessment_results,
+    "package education:provide-assessment-results@1.0.0; world provide-assessment-results { export education:assessment/results@1.0.0; }",
+    "education::exports::assessment_results::bindings",
+    [assessment::results],
     with { "weft:call/types@0.1.0": weft_guest::bindings::weft::call::types },
     weft_guest::fallible!
 );

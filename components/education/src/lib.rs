@@ -6,4 +6,4 @@ mod bindings;
 pub mod events;
 pub mod exports;
 
-pub use bindings::education::{analytics, content, courses, enrollment, identity, notifications, payments};
+pub use bindings::education::{analytics, assessment, content, courses, enrollment, identity, notifications, payments};

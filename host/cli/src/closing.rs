@@ -157,6 +157,13 @@ fn role(manifest: &Manifest, forms: &ClosedForms, component: &Component) -> anyh
                 layer.line
             );
         }
+        if !route.hosts.is_empty() {
+            bail!(
+                "{}:{}: closed forms know no hosts: Spin serves every host alike; remove `hosts`, or keep this for Weft alone",
+                manifest.path.display(),
+                route.line
+            );
+        }
         if route.access.asks_policies() {
             bail!("{}:{}: closed forms know no policies", manifest.path.display(), route.line);
         }

@@ -121,7 +121,7 @@ source = "a.wasm"
 "##,
     );
     let of = |path: &str| {
-        let Lookup::Found(route, _) = find(&manifest.routes, "GET", path) else { panic!("{path}") };
+        let Lookup::Found(route, _) = find(&manifest.routes, "localhost", "GET", path) else { panic!("{path}") };
         let tier = route.is_tiered.then_some("tier");
         route.limits.iter().map(|name| &**name).chain(tier).collect::<Vec<_>>().join(" ")
     };
@@ -268,7 +268,7 @@ fn lines_are_those_of_the_file() {
 #[test]
 fn routes_are_the_table_and_the_triggers() {
     let manifest = education();
-    let served = |method: &str, path: &str| match find(&manifest.routes, method, path) {
+    let served = |method: &str, path: &str| match find(&manifest.routes, "localhost", method, path) {
         Lookup::Found(route, _) => (route.component.to_string(), route.deadline_ms),
         Lookup::MethodNotAllowed(_) => ("method not allowed".into(), 0),
         Lookup::NotFound => ("not found".into(), 0),
@@ -279,7 +279,7 @@ fn routes_are_the_table_and_the_triggers() {
     assert_eq!(served("DELETE", "/assets/a/b.css"), ("assets".into(), 5_000));
     assert_eq!(served("DELETE", "/api/courses").0, "method not allowed");
     assert_eq!(served("GET", "/api").0, "not found");
-    let access = |path: &str, method: &str| match find(&manifest.routes, method, path) {
+    let access = |path: &str, method: &str| match find(&manifest.routes, "localhost", method, path) {
         Lookup::Found(route, _) => route.access.clone(),
         other => unreachable!("{other:?}"),
     };
@@ -298,8 +298,33 @@ fn without_authentication_routes_are_public_and_below_the_base() {
     );
     assert_eq!(manifest.routes[0].pattern.to_string(), "/v1/...");
     assert_eq!(manifest.routes[0].access, Access::Public);
-    assert!(matches!(find(&manifest.routes, "GET", "/v1"), Lookup::Found(..)));
-    assert!(matches!(find(&manifest.routes, "GET", "/v2"), Lookup::NotFound));
+    assert!(matches!(find(&manifest.routes, "localhost", "GET", "/v1"), Lookup::Found(..)));
+    assert!(matches!(find(&manifest.routes, "localhost", "GET", "/v2"), Lookup::NotFound));
+}
+
+#[test]
+fn routes_of_one_path_differ_in_their_hosts() {
+    let manifest = parsed(
+        "spin_manifest_version = 2\n[application]\nname = \"x\"\n[application.tool.weft.gateway]\nmiddleware = [\"c\"]\n\
+         [application.tool.weft.routes]\n\"GET /a\" = [\n\
+         { component = \"a\", public = true, hosts = [\"b.example\", \"a.example\"], middleware = [] },\n\
+         { component = \"b\", public = true, hosts = [\"*.b.example\"], deadline_ms = 7, middleware = [] },\n\
+         { component = \"a\", public = true, deadline_ms = 9 },\n]\n\
+         \"POST /a\" = { component = \"a\", public = true, hosts = [\"a.example\"], middleware = [] }\n\
+         [[trigger.http]]\nroute = \"/a\"\ncomponent = \"a\"\n\
+         [component.a]\nsource = \"a.wasm\"\n[component.b]\nsource = \"b.wasm\"\n[component.c]\nsource = \"c.wasm\"\n",
+    );
+    let served = |host: &str, method: &str| match find(&manifest.routes, host, method, "/a") {
+        Lookup::Found(route, _) => (route.component.to_string(), route.line),
+        other => (format!("{other:?}"), 0),
+    };
+    assert_eq!(served("a.example", "GET"), ("a".into(), 8));
+    assert_eq!(served("x.b.example", "GET"), ("b".into(), 9));
+    assert_eq!(served("other", "GET"), ("a-behind-1".into(), 10), "each has its own middleware");
+    assert_eq!(served("a.example", "POST"), ("a".into(), 12));
+    assert_eq!(served("other", "POST"), ("MethodNotAllowed([Get])".into(), 0));
+    let order: Vec<_> = manifest.routes.iter().map(|route| (route.method.as_str(), route.hosts.len())).collect();
+    assert_eq!(order, [("GET", 2), ("GET", 1), ("GET", 0), ("POST", 1)], "those for all hosts come last");
 }
 
 #[test]

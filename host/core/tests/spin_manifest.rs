@@ -19,7 +19,7 @@ fn everything(profile: Option<&str>) -> Manifest {
 }
 
 fn served(manifest: &Manifest, path: &str) -> String {
-    match find(&manifest.routes, "GET", path) {
+    match find(&manifest.routes, "localhost", "GET", path) {
         Lookup::Found(route, _) => route.component.to_string(),
         other => format!("{other:?}"),
     }
@@ -127,7 +127,7 @@ fn components_inside_triggers_are_components() {
 #[test]
 fn routes_are_those_that_spin_makes_of_them() {
     let manifest = everything(None);
-    let written = |path: &str| match find(&manifest.routes, "GET", path) {
+    let written = |path: &str| match find(&manifest.routes, "localhost", "GET", path) {
         Lookup::Found(route, _) => (route.written.to_string(), route.pattern.to_string()),
         other => (format!("{other:?}"), String::new()),
     };
@@ -135,7 +135,7 @@ fn routes_are_those_that_spin_makes_of_them() {
     assert_eq!(written("/inline/x/y"), pair("/inline/*", "/inline/..."));
     assert_eq!(written("/named/7"), pair("/named/:id/", "/named/:id"));
     assert_eq!(written("/guarded"), pair("guarded", "/guarded"));
-    let Lookup::Found(fixed, _) = find(&manifest.routes, "PUT", "/fixed") else { unreachable!() };
+    let Lookup::Found(fixed, _) = find(&manifest.routes, "localhost", "PUT", "/fixed") else { unreachable!() };
     let answer = fixed.static_response.as_ref().unwrap();
     assert_eq!((answer.status, &*answer.body, &*fixed.component), (418, "teapot", "fixed"));
     assert_eq!(answer.headers, [("content-type".into(), "text/plain".into())]);
@@ -173,7 +173,7 @@ fn a_split_component_leaves_events_and_rules_with_the_first() {
         None,
     )
     .unwrap();
-    let of = |method: &str| match find(&manifest.routes, method, "/b") {
+    let of = |method: &str| match find(&manifest.routes, "localhost", method, "/b") {
         Lookup::Found(route, _) => route.component.to_string(),
         other => format!("{other:?}"),
     };

@@ -92,7 +92,7 @@ impl Deployment {
             limits: Limits::from(&manifest.gateway),
             policy: Policy::of(manifest),
             rate_limits: manifest.gateway.rate_limits.clone(),
-            overload: manifest.gateway.overload,
+            overload: manifest.gateway.overload.clone(),
             ..Self::new(RouteTable::of(manifest), auth)?
         })
     }

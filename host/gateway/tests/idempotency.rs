@@ -132,6 +132,33 @@ fn seen(got: &Got) -> String {
 }
 
 #[tokio::test]
+async fn a_key_counts_for_one_host_where_the_route_says_hosts() {
+    let on = |hosts: &[&str], route: Route| Route {
+        hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(),
+        ..route
+    };
+    let [one, all] = [("POST /echo", "echo"), ("POST /all", "echo")].map(|route| of_callers(&[route]).remove(0));
+    let running = start(vec![on(&["*.b.example"], one), all], Default::default()).await;
+    let post = async |host: &str, path: &str| {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\nauthorization: {}\r\nidempotency-key: k\r\n\
+             content-length: 0\r\n\r\n",
+            bearer("ada", "")
+        );
+        is_replayed(&Got::parse(&running.server.raw(head).await))
+    };
+    for (host, path, replayed) in [
+        ("x.b.example", "/echo", false),
+        ("X.B.example:80", "/echo", true),
+        ("y.b.example", "/echo", false),
+        ("x.b.example", "/all", false),
+        ("y.b.example", "/all", true),
+    ] {
+        assert_eq!(post(host, path).await, replayed, "{host} {path}");
+    }
+}
+
+#[tokio::test]
 async fn a_repeated_request_gets_the_answer_of_the_first() {
     let running = start(of_callers(&[("* /echo", "echo"), ("* /echo/:id/...", "echo")]), Default::default()).await;
     let first = running.post("/echo?a=1", "k", "body").await;

@@ -4,16 +4,28 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{Got, Server, Setup, public, read_one};
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::EncodePrivateKey as _;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use weft_core::manifest::{Overload, Priority, Route, Waits};
-use weft_gateway::{Limits, OverloadReport};
+use weft_core::manifest::{Gateway, Located, Overload, Priority, RateLimits, Route, Tier, Waits};
+use weft_gateway::{
+    ApiKey, ApiKeys, AuthSettings, Identity, KeySet, Limits, OverloadReport, Policy, Revocations, api_key_hash,
+};
 
 /// Four run at a time: of low priority two, of normal four, as long as three run before.
 async fn start(patience_ms: u32) -> Server {
+    setup(patience_ms).start().await
+}
+
+fn setup(patience_ms: u32) -> Setup {
     let limits = Limits { in_flight: 4, ..Limits::default() };
     let overload = Overload { patience_ms, ..Overload::default() };
     let of = |priority, route| Route { priority, ..public(route, "hold") };
@@ -24,7 +36,7 @@ async fn start(patience_ms: u32) -> Server {
         Route { waits: Waits::Asked, ..public("GET /asked", "hold") },
         Route { priority: Priority::Low, ..public("* /echo", "echo") },
     ];
-    Setup { limits, overload, ..Setup::default() }.with_routes(routes).start().await
+    Setup { limits, overload, ..Setup::default() }.with_routes(routes)
 }
 
 /// A request that the function holds.
@@ -151,4 +163,76 @@ async fn who_goes_away_gives_the_place_back() {
     drop(held);
     tokio::time::timeout(Duration::from_secs(20), until(&server, |report| report.running == 0)).await.unwrap();
     assert_eq!(server.get("/echo").await.status, 200);
+}
+
+/// One API key, of the tier `free`; and who is revoked, if it is so.
+struct Known {
+    key: Arc<Identity>,
+    is_revoked: AtomicBool,
+}
+
+impl ApiKeys for Known {
+    fn find(&self, hash: &[u8; 32]) -> Option<Arc<Identity>> {
+        (*hash == api_key_hash(b"free-key")).then(|| Arc::clone(&self.key))
+    }
+}
+
+impl Revocations for Known {
+    fn not_before(&self, _: &str) -> Option<u64> {
+        self.is_revoked.load(Ordering::SeqCst).then_some(u64::MAX)
+    }
+}
+
+/// A header line with a token of this subject, who is an admin.
+fn admin(key: &SigningKey, subject: &str) -> String {
+    let claims = serde_json::json!({
+        "iss": "i", "aud": "a", "sub": subject, "role": "admin", "type": "access", "iat": 1, "exp": 10_000_000_000_u64,
+    });
+    let pem = key.to_pkcs8_pem(LineEnding::LF).unwrap();
+    let key = EncodingKey::from_ed_pem(pem.as_bytes()).unwrap();
+    format!("authorization: Bearer {}\r\n", encode(&Header::new(Algorithm::EdDSA), &claims, &key).unwrap())
+}
+
+#[tokio::test]
+async fn who_is_known_matters_as_their_role_or_tier_says() {
+    let free = ApiKey { id: "k".into(), owner: "u2".into(), tier: Some("free".into()), ..ApiKey::default() };
+    let known =
+        Arc::new(Known { key: Arc::new(Identity::of_api_key(free).unwrap()), is_revoked: AtomicBool::new(false) });
+    let key = SigningKey::from_bytes(&[7; 32]);
+    let mut keys = KeySet::default();
+    keys.add_pem(&key.to_pkcs8_pem(LineEnding::LF).unwrap()).unwrap();
+    let named = |name: &str, priority| vec![(Located::new(name.into(), 1), priority)];
+    let overload = Overload {
+        patience_ms: 0,
+        roles: named("admin", Priority::High),
+        tiers: named("free", Priority::Low),
+        ..Overload::default()
+    };
+    let tier = Tier { per_minute: None, per_hour: None, concurrent: Some(100) };
+    let rate_limits = RateLimits { tiers: [("free".into(), tier)].into(), ..RateLimits::default() };
+    let mut setup = setup(0);
+    setup.policy = Policy::from(&Gateway { overload, rate_limits, ..Gateway::default() });
+    setup.auth = Some(AuthSettings {
+        api_keys: Some(Arc::clone(&known) as _),
+        revocations: Some(Arc::clone(&known) as _),
+        ..AuthSettings::new("i", "a", keys)
+    });
+    let server = setup.start().await;
+    let (verified, unseen) = (admin(&key, "u1"), admin(&key, "u3"));
+    let mut first = asked(&server, "/echo", &verified).await;
+    assert_eq!(read_one(&mut first).await.status, 200);
+    let mut sockets = vec![held(&server, "/low", "").await, held(&server, "/low", "").await];
+    // The same role in a token whose signature nobody has looked at yet says nothing.
+    assert_shed(&read_one(&mut asked(&server, "/low", &unseen).await).await);
+    assert_shed(&read_one(&mut asked(&server, "/low", &format!("{verified}x-api-key: free-key\r\n")).await).await);
+    sockets.push(held(&server, "/low", &verified).await);
+    // A tier can make less of a request than its route does.
+    assert_shed(&read_one(&mut asked(&server, "/critical", "x-api-key: free-key\r\n").await).await);
+    for socket in &mut sockets[1..] {
+        server.gate.open.notify_one();
+        assert_eq!(read_one(socket).await.body, "held");
+    }
+    sockets[1] = held(&server, "/low", "").await;
+    known.is_revoked.store(true, Ordering::SeqCst);
+    assert_shed(&read_one(&mut asked(&server, "/low", &verified).await).await);
 }

@@ -99,7 +99,7 @@ async fn the_adaptive_limit_changes_its_rules_and_keeps_what_it_knows() {
     let server = Setup::default().start().await;
     let in_work = held(&server).await;
     let overload = Overload { min_concurrent: 200, ..Overload::default() };
-    server.deploy(|deployment| deployment.overload = overload);
+    server.deploy(|deployment| deployment.overload = overload.clone());
     let report = server.gateway.overload();
     assert_eq!((report.limit, report.min, report.running), (200, 200, 1));
     let overload = Overload { enabled: false, ..overload };

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Setup, public};
 use weft_core::Reason;
-use weft_core::manifest::Gateway;
+use weft_core::manifest::{Gateway, Route};
 use weft_gateway::{Deployment, Policy};
 
 fn routes() -> Setup {
@@ -93,6 +93,40 @@ async fn an_authority_in_the_request_line_outranks_the_host_header() {
     let headers = common::Got::parse(&server.raw(request).await).json()["headers"].clone();
     assert_eq!(headers["host"], "real.test");
     assert_eq!(headers["spin-full-url"], "http://real.test/api/courses");
+}
+
+#[tokio::test]
+async fn the_host_decides_among_the_routes_of_a_path() {
+    let on = |host: &str, text: &str, component: &str| Route {
+        hosts: vec![host.parse().unwrap()],
+        ..public(text, component)
+    };
+    let server = Setup::default()
+        .with_routes(vec![
+            on("a.example", "GET /shop", "echo"),
+            on("*.b.example", "GET /shop", "ignore"),
+            public("GET /shop", "headers"),
+            on("a.example", "PUT /own", "echo"),
+        ])
+        .start()
+        .await;
+    let ask = async |target: &str, host: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        common::Got::parse(&server.raw(&request).await)
+    };
+    for host in ["a.example", "A.EXAMPLE:8080", "a.example."] {
+        assert_eq!(ask("/shop", host).await.json()["route"], "/shop", "{host}");
+    }
+    assert_eq!(ask("/shop", "x.y.b.example").await.body, "ignored");
+    for host in ["b.example", "a.example.org", "xa.example"] {
+        assert_eq!(ask("/shop", host).await.body.len(), 12, "{host} has the route for all hosts");
+    }
+    // What the request line has outranks the header.
+    assert_eq!(ask("http://x.b.example/shop", "a.example").await.body, "ignored");
+    ask("/own", "b.example").await.assert_problem(404, "no-route");
+    let refused = ask("/own", "a.example").await;
+    refused.assert_problem(405, "method-not-allowed");
+    assert_eq!(refused.header("allow"), Some("OPTIONS, PUT"));
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! GET /api/dashboard/mobile: what the first screen of the mobile client shows, in one small answer: the courses that one
-//! is in, the newest notices without their texts, and three courses that suit. A part that fails is null, and `errors`
+//! is in and how their submissions were marked, the newest notices without their texts, and three courses that suit. A part that fails is null, and `errors`
 //! names it.
 
 use dashboards_parts::{self as parts, Enrolled, Errors, PartError};
@@ -13,9 +13,17 @@ const RECOMMENDATIONS: u32 = 3;
 #[derive(Serialize)]
 struct Dashboard {
     enrollments: Option<Vec<Enrolled>>,
+    results: Option<Vec<Results>>,
     notifications: Option<Vec<Notice>>,
     recommendations: Option<Vec<Recommendation>>,
     errors: Vec<PartError>,
+}
+
+#[derive(Serialize)]
+struct Results {
+    course_id: String,
+    /// Null where nothing has a score.
+    average: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -33,15 +41,16 @@ struct Recommendation {
 
 async fn handle(request: Request) -> Result<Response, Problem> {
     let user = request.require_user()?;
-    let (enrollments, notifications, recommendations) = futures::join!(
-        parts::enrollments(&user.id, ENROLLMENTS, |one| one.status == "active"),
+    let (taken, notifications, recommendations) = futures::join!(
+        parts::taken(&user.id, ENROLLMENTS, |one| one.status == "active"),
         parts::notifications(&user.id, NOTIFICATIONS),
         parts::recommendations(&user.id, RECOMMENDATIONS),
     );
     let mut errors = Errors::default();
-    let enrollments = parts::named(enrollments, &mut errors).await;
+    let (enrollments, results) = taken.noted(&mut errors);
     let dashboard = Dashboard {
         enrollments,
+        results: results.map(|results| results.into_iter().map(average).collect()),
         notifications: errors.part(notifications).map(|notices| notices.into_iter().map(notice).collect()),
         recommendations: errors
             .part(recommendations)
@@ -49,6 +58,10 @@ async fn handle(request: Request) -> Result<Response, Problem> {
         errors: errors.into_list(),
     };
     Ok(Response::json(200, &dashboard).header("cache-control", "no-store"))
+}
+
+fn average(results: parts::Results) -> Results {
+    Results { course_id: results.course_id, average: results.average }
 }
 
 fn notice(notice: parts::Notice) -> Notice {

@@ -1,9 +1,11 @@
 //! The parts that dashboards are made of. Each is fetched by itself and in its own time: one that fails is null in the
 //! answer, which names it among its errors, and the others are served. What a dashboard shows is its own business.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 
 use education::analytics::suggestions::{self, Suggested};
+use education::assessment::results;
 use education::courses::catalog;
 use education::enrollment::records::{self, Enrollment};
 use education::notifications::inbox;
@@ -22,6 +24,8 @@ const PART_MS: u64 = 1_000;
 const RANKING_MS: u64 = 2_500;
 /// Enrollments whose courses are named.
 const NAMED_MAX: usize = 50;
+/// The part with the results of courses.
+const RESULTS: &str = "results";
 
 /// Why a part is missing, for the client: nothing of what a function or a database said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -70,11 +74,73 @@ pub struct Enrolled {
     pub status: String,
 }
 
-/// The student's enrollments that `wanted` says, the newest first, at most `limit`.
-///
-/// # Errors
-/// Why there are none.
-pub async fn enrollments(
+/// How the submissions of a course that the student is in were marked.
+#[derive(Clone, Debug, Serialize)]
+pub struct Results {
+    /// The course.
+    pub course_id: String,
+    /// All submissions.
+    pub submitted: u64,
+    /// Those with a score.
+    pub scored: u64,
+    /// Of the scores; null where there is none.
+    pub average: Option<f64>,
+    /// Those that have passed.
+    pub passed: u64,
+}
+
+/// What hangs together because each is asked by what the one before has answered.
+#[derive(Debug)]
+pub struct Taken {
+    /// The newest first.
+    pub enrollments: Option<Vec<Enrolled>>,
+    /// Of their courses that have submissions, by their codes.
+    pub results: Option<Vec<Results>>,
+    errors: Vec<PartError>,
+}
+
+impl Taken {
+    /// Both parts, their errors noted.
+    pub fn noted(self, errors: &mut Errors) -> (Option<Vec<Enrolled>>, Option<Vec<Results>>) {
+        errors.0.extend(self.errors);
+        (self.enrollments, self.results)
+    }
+}
+
+/// The student's enrollments that `wanted` says, at most `limit`, with the titles of their courses, and how the submissions of these
+/// were marked. One error stands for all titles that are missing; results of courses that the catalogue does not name are missing, too.
+pub async fn taken(student_id: &str, limit: usize, wanted: impl Fn(&Enrollment) -> bool) -> Taken {
+    let enrollments = match enrollments(student_id, limit, wanted).await {
+        Ok(enrollments) => enrollments,
+        Err(error) => {
+            let errors = vec![error.clone(), PartError { part: RESULTS, ..error }];
+            return Taken { enrollments: None, results: None, errors };
+        }
+    };
+    let courses =
+        join_all(enrollments.iter().map(|one| within("titles", PART_MS, catalog::get(one.course_id.clone()))));
+    let courses = courses.await;
+    let (mut missing, mut codes, mut named) = (None, BTreeMap::new(), Vec::new());
+    for (enrollment, course) in enrollments.into_iter().zip(courses) {
+        let Enrollment { id, course_id, status, .. } = enrollment;
+        let course = course.map_err(|error| missing = Some(error)).ok();
+        let title = course.map(|course| {
+            codes.insert(course.code, course_id.clone());
+            course.title
+        });
+        named.push(Enrolled { id, course_id, title, status });
+    }
+    let results = match &missing {
+        Some(error) if codes.is_empty() => Err(error.clone()),
+        _ => results(codes).await,
+    };
+    let mut errors: Vec<PartError> = missing.iter().cloned().collect();
+    errors
+        .extend(results.as_ref().err().or(missing.as_ref()).map(|error| PartError { part: RESULTS, ..error.clone() }));
+    Taken { enrollments: Some(named), results: results.ok(), errors }
+}
+
+async fn enrollments(
     student_id: &str,
     limit: usize,
     wanted: impl Fn(&Enrollment) -> bool,
@@ -87,21 +153,17 @@ pub async fn enrollments(
     Ok(wanted)
 }
 
-/// The enrollments with the titles of their courses. One error stands for all titles that are missing.
-pub async fn named(enrollments: Result<Vec<Enrollment>, PartError>, errors: &mut Errors) -> Option<Vec<Enrolled>> {
-    let enrollments = errors.part(enrollments)?;
-    let titles = join_all(enrollments.iter().map(|one| within("titles", PART_MS, catalog::get(one.course_id.clone()))));
-    let mut missing = None;
-    let mut named = Vec::new();
-    for (enrollment, course) in enrollments.iter().zip(titles.await) {
-        let title = course.map(|course| course.title).map_err(|error| missing = Some(error)).ok();
-        let Enrollment { id, course_id, status, .. } = enrollment.clone();
-        named.push(Enrolled { id, course_id, title, status });
+/// The results of courses by their codes, which lead to their ids.
+async fn results(mut codes: BTreeMap<String, String>) -> Result<Vec<Results>, PartError> {
+    if codes.is_empty() {
+        return Ok(Vec::new());
     }
-    if let Some(error) = missing {
-        errors.0.push(error);
-    }
-    Some(named)
+    let tallies = within(RESULTS, PART_MS, results::of_courses(codes.keys().cloned().collect())).await?;
+    let of_course = |tally: results::Tally| {
+        let results::Tally { course, submitted, scored, average, passed } = tally;
+        Some(Results { course_id: codes.remove(&course)?, submitted, scored, average, passed })
+    };
+    Ok(tallies.into_iter().filter_map(of_course).collect())
 }
 
 /// The newest courses that are published.

@@ -1,7 +1,7 @@
 //! GET /api/dashboard/web: what the start page of the web client shows, in one answer. A part that fails is null, and
 //! `errors` names it.
 
-use dashboards_parts::{self as parts, Enrolled, Errors, PartError};
+use dashboards_parts::{self as parts, Enrolled, Errors, PartError, Results};
 use serde::Serialize;
 use weft_guest::http::{Problem, Request, Response};
 
@@ -13,6 +13,7 @@ const RECOMMENDATIONS: u32 = 6;
 #[derive(Serialize)]
 struct Dashboard {
     enrollments: Option<Vec<Enrolled>>,
+    results: Option<Vec<Results>>,
     courses: Option<Vec<Course>>,
     notifications: Option<Vec<Notice>>,
     recommendations: Option<Recommendations>,
@@ -53,16 +54,17 @@ struct Recommendation {
 
 async fn handle(request: Request) -> Result<Response, Problem> {
     let user = request.require_user()?;
-    let (enrollments, courses, notifications, recommendations) = futures::join!(
-        parts::enrollments(&user.id, ENROLLMENTS, |_| true),
+    let (taken, courses, notifications, recommendations) = futures::join!(
+        parts::taken(&user.id, ENROLLMENTS, |_| true),
         parts::courses(COURSES),
         parts::notifications(&user.id, NOTIFICATIONS),
         parts::recommendations(&user.id, RECOMMENDATIONS),
     );
     let mut errors = Errors::default();
-    let enrollments = parts::named(enrollments, &mut errors).await;
+    let (enrollments, results) = taken.noted(&mut errors);
     let dashboard = Dashboard {
         enrollments,
+        results,
         courses: errors.part(courses).map(|courses| courses.into_iter().map(course).collect()),
         notifications: errors.part(notifications).map(|notices| notices.into_iter().map(notice).collect()),
         recommendations: errors.part(recommendations).map(|suggested| Recommendations {

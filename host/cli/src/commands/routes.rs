@@ -32,6 +32,7 @@ pub async fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
         let header = [
             "METHOD",
             "PATH",
+            "HOSTS",
             "COMPONENT",
             "ACCESS",
             "DEADLINE",
@@ -43,21 +44,22 @@ pub async fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
         ];
         output::table(header, &routes.iter().map(wide).collect::<Vec<_>>())?;
     } else {
-        let rows: Vec<_> = routes
-            .iter()
-            .map(|route| [route.method.clone(), route.path.clone(), route.component.clone(), access(route)])
-            .collect();
-        output::table(["METHOD", "PATH", "COMPONENT", "ACCESS"], &rows)?;
+        let row = |route: &RouteEntry| {
+            [route.method.clone(), route.path.clone(), hosts(route), route.component.clone(), access(route)]
+        };
+        let rows: Vec<_> = routes.iter().map(row).collect();
+        output::table(["METHOD", "PATH", "HOSTS", "COMPONENT", "ACCESS"], &rows)?;
     }
     Ok(Exit::Success)
 }
 
-fn wide(route: &RouteEntry) -> [String; 10] {
+fn wide(route: &RouteEntry) -> [String; 11] {
     let joined = |all: &[String]| if all.is_empty() { "-".to_owned() } else { all.join(", ") };
     let limits: Vec<_> = route.limits.iter().cloned().chain(route.tiered.then(|| "tier".to_owned())).collect();
     [
         route.method.clone(),
         route.path.clone(),
+        hosts(route),
         route.component.clone(),
         access(route),
         format!("{} ms", route.deadline_ms),
@@ -67,6 +69,10 @@ fn wide(route: &RouteEntry) -> [String; 10] {
         joined(&route.middleware),
         route.idempotency.clone(),
     ]
+}
+
+fn hosts(route: &RouteEntry) -> String {
+    if route.hosts.is_empty() { "all".to_owned() } else { route.hosts.join(", ") }
 }
 
 fn access(route: &RouteEntry) -> String {
@@ -104,6 +110,7 @@ mod tests {
         let route = |public, roles: &[&str], permissions: &[&str]| RouteEntry {
             method: "GET".to_owned(),
             path: "/".to_owned(),
+            hosts: Vec::new(),
             component: "x".to_owned(),
             public,
             users: true,

@@ -186,6 +186,7 @@ fn announce(
     let example = manifest.routes.iter().find(|route| {
         route.method == weft_core::manifest::Method::Get
             && route.access == weft_core::manifest::Access::Public
+            && route.hosts.is_empty()
             && !route.pattern.to_string().contains([':', '*', '.'])
     });
     output::line("try:")?;

@@ -80,6 +80,8 @@ pub struct RouteEntry {
     pub method: String,
     /// The path with its parameters.
     pub path: String,
+    /// The hosts that it is for, `*.` standing for all below one; for all if there are none.
+    pub hosts: Vec<String>,
     /// The component that serves it.
     pub component: String,
     /// Whether everyone may use it.
@@ -207,7 +209,7 @@ pub struct Problem {
 pub fn routes(manifest: &Manifest) -> Vec<RouteEntry> {
     let pages = manifest.gateway.openapi.as_ref().map(|openapi| openapi.pages(manifest)).unwrap_or_default();
     let mut routes: Vec<&Route> = manifest.routes.iter().chain(pages.iter().map(|(_, route)| route)).collect();
-    routes.sort_by_key(|route| (&route.pattern, route.method));
+    routes.sort_by(|a, b| a.precedence(b));
     routes.into_iter().map(|route| RouteEntry::of(manifest, route)).collect()
 }
 
@@ -226,6 +228,7 @@ impl RouteEntry {
         Self {
             method: route.method.to_string(),
             path: route.pattern.to_string(),
+            hosts: route.hosts.iter().map(ToString::to_string).collect(),
             component: route.component.to_string(),
             public,
             users: callers.users,

@@ -9,6 +9,7 @@ use super::diagnostic::Located;
 use super::names;
 use super::section::{Entry, Section};
 use super::source::Files;
+use super::transform;
 
 /// Longest URL, in bytes.
 const MAX_URL_BYTES: usize = 2048;
@@ -20,6 +21,8 @@ const TENANT_CLAIM: &str = "tenant";
 /// Files of policies, and the bytes of each.
 const MAX_POLICY_FILES: usize = 16;
 const MAX_POLICY_BYTES: u64 = 256 * 1024;
+/// Headers that policies see.
+const MAX_POLICY_HEADERS: usize = 16;
 
 /// `[application.tool.weft.auth]`: tokens are JWT of this issuer for this audience, signed by one of these keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub struct Auth {
     pub audit_allowed: bool,
     /// What is asked of callers beyond roles and permissions, on routes that say so, in Cedar: up to 16 files.
     pub policies: Vec<PolicyFile>,
+    /// The headers of a request that policies see, in lower case: up to 16.
+    pub policy_headers: Vec<Arc<str>>,
     /// The claim that names a caller's tier; `tier` by default.
     pub tier_claim: Arc<str>,
     /// The claim that names a caller's tenant; `tenant` by default.
@@ -55,6 +60,8 @@ pub struct PolicyFile {
     pub path: PathBuf,
     /// What is in it, up to 256 KiB. What it means is up to the gateway.
     pub text: Arc<str>,
+    /// The line of the manifest that names it.
+    pub line: usize,
 }
 
 /// Where a key comes from.
@@ -83,6 +90,7 @@ impl Auth {
             api_keys: false,
             audit_allowed: false,
             policies: Vec::new(),
+            policy_headers: Vec::new(),
             tier_claim: TIER_CLAIM.into(),
             tenant_claim: TENANT_CLAIM.into(),
             line: 0,
@@ -114,6 +122,7 @@ impl Auth {
             api_keys: section.flag("api_keys", false),
             audit_allowed: section.flag("audit_allowed", false),
             policies: policies(&section, files),
+            policy_headers: policy_headers(&section),
             tier_claim,
             tenant_claim,
             line: section.line,
@@ -140,10 +149,34 @@ fn policies(section: &Section<'_>, files: &Files) -> Vec<PolicyFile> {
         match File::open(&path).and_then(|file| file.take(limit).read_to_string(&mut text)) {
             Err(error) => report(error.to_string()),
             Ok(bytes) if bytes as u64 == limit => report(format!("a file has at most {MAX_POLICY_BYTES} bytes")),
-            Ok(_) => Some(PolicyFile { path, text: text.into() }),
+            Ok(_) => Some(PolicyFile { path, text: text.into(), line: written.line }),
         }
     };
     written.iter().filter_map(read).collect()
+}
+
+/// Headers are what a client says of itself, or a proxy of it. What the gateway itself says or goes by, policies have in other words; and
+/// a cookie is many things in one.
+fn policy_headers(section: &Section<'_>) -> Vec<Arc<str>> {
+    let is_seen = |name: &str| {
+        names::is_token(name)
+            && !name.bytes().any(|byte| byte.is_ascii_uppercase())
+            && !transform::is_ours(name)
+            && name != "cookie"
+    };
+    let what = "a header in lower case that is the client's or a proxy's to say, such as x-department";
+    let written = section.names("policy_headers", is_seen, what);
+    if let Some(many) = written.get(MAX_POLICY_HEADERS) {
+        section.report(many.line, format!("`policy_headers` has at most {MAX_POLICY_HEADERS} entries"));
+    }
+    if let Some(first) = written.first().filter(|_| section.get("policies").is_none()) {
+        section.report_with_help(
+            first.line,
+            "`policy_headers` without `policies`: nobody would see them",
+            "add policies = [\"access.cedar\"], or remove this",
+        );
+    }
+    written.into_iter().map(|name| name.value).collect()
 }
 
 fn key(entry: Entry<'_>, files: &Files) -> Option<Located<KeySource>> {

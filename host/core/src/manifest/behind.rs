@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::component::Component;
 use super::dependency::{DependencySource, Inherits};
 use super::pattern::RoutePattern;
-use super::route::{Method, Route, Rule};
+use super::route::{Route, Rule, Served};
 use super::section::{Entry, Section};
 use super::source::Files;
 use super::split;
@@ -16,8 +16,8 @@ use super::trigger::{self, HttpTrigger, Middleware};
 /// Most layers in front of one component.
 const MAX_LAYERS: usize = 16;
 
-/// The layers of routes by method and path.
-pub(super) type OfRules = BTreeMap<(Method, RoutePattern), Vec<Middleware>>;
+/// The layers of routes by what they serve.
+pub(super) type OfRules = BTreeMap<Served, Vec<Middleware>>;
 
 /// `middleware` of a table, the outermost layer first: ids of components, or tables as a trigger of Spin has them.
 pub(super) fn read(section: &Section<'_>, files: &Files) -> Option<Vec<Middleware>> {
@@ -48,7 +48,7 @@ pub(super) fn place(
 ) {
     let mut made: Vec<(Arc<str>, Vec<Middleware>, Arc<str>)> = Vec::new();
     for route in routes {
-        let layers = rules.get(&(route.method, route.pattern.clone())).map_or(all, Vec::as_slice);
+        let layers = rules.get(&route.served()).map_or(all, Vec::as_slice);
         let Some(whole) = components.get(&route.component).filter(|_| !layers.is_empty()) else { continue };
         let same = |(id, own, _): &&(Arc<str>, Vec<Middleware>, Arc<str>)| *id == whole.id && own == layers;
         if let Some((_, _, copy)) = made.iter().find(same) {

@@ -27,6 +27,7 @@ pub(super) fn references(manifest: &Manifest, rules: &[Rule], problems: &Problem
     }
     check.groups();
     rate_limit::check(manifest, rules, problems);
+    manifest.gateway.overload.check(manifest, problems);
     cycle::report(manifest, problems);
 }
 

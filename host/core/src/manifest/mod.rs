@@ -17,7 +17,9 @@ mod dependency;
 mod diagnostic;
 mod gateway;
 mod grants;
+mod host;
 mod limits;
+mod lookup;
 pub mod mesh;
 mod missing;
 mod names;
@@ -62,12 +64,14 @@ pub use gateway::{
     Origin, Overload, Page, Priority, PriorityError, Push, SecurityHeaders, Tls,
 };
 pub use grants::{FileMount, Grants};
+pub use host::{HostError, HostPattern, host_of};
 pub use limits::{DEFAULT_CALL_DEADLINE_MS, Limits, Reuse};
+pub use lookup::{Choice, Lookup, choose, find};
 pub use missing::MissingGrant;
 pub use pattern::{Captures, MAX_ROUTE_BYTES, PatternError, RoutePattern, Segment};
 pub use projection::{Projection, ProjectionSource};
 pub use rate_limit::{DefaultTier, MAX_ROUTE_LIMITS, RateLimit, RateLimits, RateScope, RateStrategy, TIER_LIMIT, Tier};
-pub use route::{Access, Callers, KeyUse, Lookup, Method, MethodError, Route, Waits, find, is_service_name};
+pub use route::{Access, Callers, KeyUse, Method, MethodError, Route, Waits, is_service_name};
 pub use runtime::{KeyValueStore, RuntimeConfig, VariablesProvider};
 pub use sagas::{Choreography, Overlap, SagaSettings, Schedule, StepLimit};
 pub use schemas::Schemas;
@@ -128,7 +132,7 @@ pub struct Manifest {
     pub choreographies: BTreeMap<Arc<str>, Choreography>,
     /// Spin's HTTP triggers, in the order of the file.
     pub triggers: Vec<HttpTrigger>,
-    /// What the gateway serves, in the order of precedence: the first whose path matches decides. See [`find`].
+    /// What the gateway serves, in the order of precedence: the first whose path matches decides on the path. See [`find`].
     pub routes: Vec<Route>,
     /// Components by id, those in [`Self::replaced_by_host`] included; see [`Self::running`].
     pub components: BTreeMap<Arc<str>, Component>,

@@ -291,7 +291,8 @@ pub(super) fn check(manifest: &Manifest, rules: &[Rule], problems: &Problems) {
     }
 }
 
-fn unknown<'n>(
+/// Reports a name that leads nowhere, in words about who names what.
+pub(super) fn unknown<'n>(
     who: &str,
     what: &str,
     name: &'n Located<Arc<str>>,

@@ -1,6 +1,7 @@
-//! Which component serves which method of which path, and for whom: the triggers and the table
-//! `[application.tool.weft.routes]` put together. Serving belongs to the gateway.
+//! Which component serves which method of which path on which hosts, and for whom: the triggers and the table
+//! `[application.tool.weft.routes]` put together. Which route a request finds is in [`super::lookup`]; serving belongs to the gateway.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -9,9 +10,10 @@ use super::Manifest;
 use super::behind;
 use super::diagnostic::Located;
 use super::gateway::{DEFAULT_REQUEST_TIMEOUT_MS, Priority};
+use super::host::{self, HostPattern};
 use super::limits::DEADLINE_MS;
 use super::names;
-use super::pattern::{Captures, RoutePattern};
+use super::pattern::RoutePattern;
 use super::rate_limit;
 use super::section::{Entry, Section};
 use super::source::Files;
@@ -23,6 +25,8 @@ use super::trigger::{HttpTrigger, Middleware, TriggerTarget};
 const USERS: &str = "users";
 /// Entries of a route's `callers`.
 const MAX_CALLERS: usize = 64;
+/// Routes of one entry of the table, which differ in their hosts.
+const MAX_OF_ENTRY: usize = 64;
 
 /// A method of HTTP, or any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -156,6 +160,8 @@ pub struct Route {
     pub method: Method,
     /// The path, the application's base included.
     pub pattern: RoutePattern,
+    /// The hosts that it is for, sorted; for all if there are none.
+    pub hosts: Vec<HostPattern>,
     /// The trigger's route as it is written, without the base.
     pub written: Arc<str>,
     /// The component that serves it; the trigger's id where none does.
@@ -191,6 +197,7 @@ impl Route {
             method,
             written: pattern.to_string().into(),
             pattern,
+            hosts: Vec::new(),
             component,
             static_response: None,
             access: Access::Public,
@@ -204,35 +211,23 @@ impl Route {
             line: 0,
         }
     }
-}
 
-/// What [`find`] found for a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lookup<'r, 'p> {
-    /// This route serves it.
-    Found(&'r Route, Captures<'r, 'p>),
-    /// The path has routes, for these methods alone.
-    MethodNotAllowed(Vec<Method>),
-    /// No route has the path.
-    NotFound,
-}
-
-/// The route for a request among `routes` in the order of [`Manifest::routes`]. The path decides first, as in Spin:
-/// the method matters among the routes of the best matching path alone. HEAD is served by GET where it has no route.
-#[must_use]
-pub fn find<'r, 'p>(routes: &'r [Route], method: &str, path: &'p str) -> Lookup<'r, 'p> {
-    let matching = |route: &'r Route| Some((route, route.pattern.matches(path)?));
-    let Some((best, captures)) = routes.iter().find_map(matching) else {
-        return Lookup::NotFound;
-    };
-    let on_path = || routes.iter().filter(|route| route.pattern == best.pattern);
-    let with = |wanted: Method| on_path().find(|route| route.method == wanted);
-    let own = method.parse().ok().and_then(with);
-    let of_get = || with(Method::Get).filter(|_| method == "HEAD");
-    match own.or_else(of_get).or_else(|| with(Method::Any)) {
-        Some(route) => Lookup::Found(route, captures),
-        None => Lookup::MethodNotAllowed(on_path().map(|route| route.method).collect()),
+    /// The order of [`Manifest::routes`]: by path as [`RoutePattern`] has it, and in one path by method and hosts, those for
+    /// all hosts last.
+    #[must_use]
+    pub fn precedence(&self, other: &Self) -> Ordering {
+        let key = |route: &Self| (route.method, route.hosts.is_empty());
+        let by_path = self.pattern.cmp(&other.pattern);
+        by_path.then_with(|| key(self).cmp(&key(other))).then_with(|| self.hosts.cmp(&other.hosts))
     }
+}
+
+/// A host that stands in both lists; of two without any, all.
+pub(super) fn shared_host<'h>(own: &'h [HostPattern], other: &[HostPattern]) -> Option<Option<&'h HostPattern>> {
+    if own.is_empty() && other.is_empty() {
+        return Some(None);
+    }
+    own.iter().find(|host| other.contains(host)).map(Some)
 }
 
 impl Method {
@@ -275,11 +270,12 @@ impl fmt::Display for Method {
     }
 }
 
-/// One entry of the routes table, not yet joined to its trigger.
+/// One route of the routes table, not yet joined to its trigger.
 #[derive(Debug)]
 pub(super) struct Rule {
     method: Method,
     pattern: RoutePattern,
+    hosts: Vec<HostPattern>,
     pub(super) component: Located<Arc<str>>,
     pub(super) access: Access,
     deadline_ms: Option<u32>,
@@ -295,49 +291,88 @@ pub(super) struct Rule {
     pub(super) line: usize,
 }
 
+/// What requests a rule is about, by which it is told from others.
+pub(super) type Served = (Method, RoutePattern, Vec<HostPattern>);
+
 impl Rule {
-    /// The method and the path of requests.
-    pub(super) fn served(&self, base: &RoutePattern) -> (Method, RoutePattern) {
-        (self.method, self.pattern.below(base))
+    /// About which nothing is said but the component.
+    fn plain(method: Method, pattern: RoutePattern, component: Located<Arc<str>>, line: usize) -> Self {
+        Self {
+            method,
+            pattern,
+            hosts: Vec::new(),
+            component,
+            access: Access::Authenticated(Callers::default()),
+            deadline_ms: None,
+            limits: None,
+            priority: Priority::default(),
+            waits: Waits::default(),
+            transforms: None,
+            middleware: None,
+            idempotency: None,
+            line,
+        }
+    }
+
+    /// The method, the path and the hosts of requests.
+    pub(super) fn served(&self, base: &RoutePattern) -> Served {
+        (self.method, self.pattern.below(base), self.hosts.clone())
+    }
+
+    /// The route that it is on, for messages.
+    fn name(&self, host: Option<&HostPattern>) -> String {
+        let host = host.map_or_else(String::new, |host| format!(" on {host}"));
+        format!("{} {}{host}", self.method, self.pattern)
     }
 }
 
-/// The entries of `[application.tool.weft.routes]`.
-pub(super) fn read(section: &Section<'_>, files: &Files) -> Vec<Rule> {
-    section.entries().into_iter().filter_map(|(key, entry)| rule(&key, entry, files)).collect()
+impl Route {
+    /// What requests it serves.
+    pub(super) fn served(&self) -> Served {
+        (self.method, self.pattern.clone(), self.hosts.clone())
+    }
 }
 
-fn rule(key: &Located<Arc<str>>, entry: Entry<'_>, files: &Files) -> Option<Rule> {
-    let (method, path) = key.split_once(' ').or_else(|| {
+/// The routes of `[application.tool.weft.routes]`: one of each entry, or one of each place of its list.
+pub(super) fn read(section: &Section<'_>, files: &Files) -> Vec<Rule> {
+    section.entries().into_iter().flat_map(|(key, entry)| rules(&key, entry, files)).collect()
+}
+
+fn rules(key: &Located<Arc<str>>, entry: Entry<'_>, files: &Files) -> Vec<Rule> {
+    let Some((method, path)) = key.split_once(' ') else {
         entry.report_with_help("is not a method and a path", "write it as \"GET /api/courses\"");
-        None
-    })?;
+        return Vec::new();
+    };
     let method = method.parse().map_err(|error| entry.report(format!("names no method: {error}"))).ok();
     let pattern = path.parse().map_err(|error| entry.report(format!("names no path: {error}"))).ok();
+    if !entry.is_list() {
+        return rule((method, pattern), entry, key.line, files).into_iter().collect();
+    }
+    let items = entry.items().unwrap_or_default();
+    if items.is_empty() || items.len() > MAX_OF_ENTRY {
+        let help = "write [{ component = \"...\", hosts = [\"a.example\"] }, { component = \"...\" }]";
+        entry.report_with_help(format!("has 1 to {MAX_OF_ENTRY} routes, which differ in their hosts"), help);
+    }
+    let of_item = |item: Entry<'_>| {
+        let line = item.line;
+        rule((method, pattern.clone()), item, line, files)
+    };
+    items.into_iter().filter_map(of_item).collect()
+}
+
+fn rule(
+    (method, pattern): (Option<Method>, Option<RoutePattern>),
+    entry: Entry<'_>,
+    line: usize,
+    files: &Files,
+) -> Option<Rule> {
     if entry.is_string() {
-        let access = Access::Authenticated(Callers::default());
         let component = entry.string()?;
-        let (deadline_ms, limits, transforms, middleware, idempotency) = (None, None, None, None, None);
-        let line = key.line;
-        let (priority, waits) = (Priority::default(), Waits::default());
-        let (method, pattern) = (method?, pattern?);
-        return Some(Rule {
-            method,
-            pattern,
-            component,
-            access,
-            deadline_ms,
-            limits,
-            priority,
-            waits,
-            transforms,
-            middleware,
-            idempotency,
-            line,
-        });
+        return Some(Rule::plain(method?, pattern?, component, line));
     }
     let section = entry.section()?;
     let component = section.required_string("component");
+    let hosts = host::read(&section);
     let access = access(&section);
     let deadline_ms = section.get("deadline_ms").and_then(|entry| entry.number(&DEADLINE_MS));
     let is_given = section.get("limits").is_some();
@@ -353,11 +388,8 @@ fn rule(key: &Located<Arc<str>>, entry: Entry<'_>, files: &Files) -> Option<Rule
     let transforms = is_given.then(|| section.names("transforms", names::is_label, "the name of a set of rules"));
     let middleware = behind::read(&section, files);
     section.finish();
-    let (method, pattern, component, line) = (method?, pattern?, component?, key.line);
     Some(Rule {
-        method,
-        pattern,
-        component,
+        hosts,
         access,
         deadline_ms,
         limits,
@@ -366,7 +398,7 @@ fn rule(key: &Located<Arc<str>>, entry: Entry<'_>, files: &Files) -> Option<Rule
         transforms,
         middleware,
         idempotency,
-        line,
+        ..Rule::plain(method?, pattern?, component?, line)
     })
 }
 
@@ -455,9 +487,11 @@ pub(super) fn assemble(manifest: &Manifest, rules: Vec<Rule>, problems: &super::
         if !triggers.clone().any(|pattern| *pattern == rule.pattern) {
             no_trigger(rule, triggers, problems);
         }
+        let earlier = rules.iter().take(number);
         let same = |other: &&Rule| other.method == rule.method && other.pattern == rule.pattern;
-        if let Some(twin) = rules.iter().take(number).find(same) {
-            let message = format!("{} {} has a route on line {} already", rule.method, rule.pattern, twin.line);
+        let twin = |other: &'_ Rule| Some((other.line, shared_host(&rule.hosts, &other.hosts)?));
+        if let Some((line, host)) = earlier.filter(same).find_map(twin) {
+            let message = format!("{} has a route on line {line} already", rule.name(host));
             problems.report_with_help(rule.line, message, "remove one of them");
         }
         routes.push(of_rule(manifest, rule));
@@ -470,7 +504,7 @@ pub(super) fn assemble(manifest: &Manifest, rules: Vec<Rule>, problems: &super::
         }
         routes.push(of_trigger(manifest, trigger, pattern));
     }
-    routes.sort_by(|a, b| (&a.pattern, a.method).cmp(&(&b.pattern, b.method)));
+    routes.sort_by(Route::precedence);
     routes
 }
 
@@ -495,6 +529,7 @@ fn of_rule(manifest: &Manifest, rule: &Rule) -> Route {
     Route {
         method: rule.method,
         pattern: rule.pattern.below(&manifest.base),
+        hosts: rule.hosts.clone(),
         written: trigger.map_or_else(|| rule.pattern.to_string().into(), |trigger| trigger.written.clone()),
         deadline_ms: rule.deadline_ms.unwrap_or_else(|| deadline_ms(manifest, &component)),
         component,
@@ -552,38 +587,4 @@ fn transforms(manifest: &Manifest, rule: Option<&Rule>, component: &str) -> Vec<
 fn deadline_ms(manifest: &Manifest, component: &str) -> u32 {
     let own = manifest.components.get(component).and_then(|component| component.deadline_ms);
     own.unwrap_or(manifest.gateway.request_timeout_ms)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn route(method: &str, path: &str, component: &str) -> Route {
-        Route::new(method.parse().unwrap(), path.parse().unwrap(), component.into())
-    }
-
-    #[test]
-    fn the_path_decides_before_the_method() {
-        let mut routes = vec![
-            route("GET", "/a/:id", "read"),
-            route("POST", "/a/special", "special"),
-            route("PUT", "/a/:id", "write"),
-            route("*", "/...", "rest"),
-        ];
-        routes.sort_by(|a, b| (&a.pattern, a.method).cmp(&(&b.pattern, b.method)));
-        let served = |method: &str, path: &str| match find(&routes, method, path) {
-            Lookup::Found(route, _) => route.component.to_string(),
-            Lookup::MethodNotAllowed(methods) => {
-                methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(",")
-            }
-            Lookup::NotFound => "not found".into(),
-        };
-        assert_eq!(served("GET", "/a/1"), "read");
-        assert_eq!(served("HEAD", "/a/1"), "read");
-        assert_eq!(served("PUT", "/a/1/"), "write");
-        assert_eq!(served("DELETE", "/a/1"), "GET,PUT");
-        assert_eq!(served("GET", "/a/special"), "POST");
-        assert_eq!(served("BREW", "/b"), "rest");
-        assert_eq!(served("get", "/a/1"), "GET,PUT");
-    }
 }

@@ -224,6 +224,13 @@ fn pairs(section: &Section<'_>, key: &'static str) -> Vec<Pair> {
     entries.into_iter().filter_map(pair).collect()
 }
 
+/// Whether a header, in lower case, is for the gateway to say or to go by.
+pub(super) fn is_ours(name: &str) -> bool {
+    // Some frameworks read `_` as `-`.
+    let dashed = name.replace('_', "-");
+    FIXED.contains(&dashed.as_str()) || OURS.iter().any(|ours| dashed.starts_with(ours))
+}
+
 fn headers(section: Section<'_>) -> Headers {
     let name = |written: &Located<Arc<str>>| {
         let name = written.to_ascii_lowercase();
@@ -231,9 +238,7 @@ fn headers(section: Section<'_>) -> Headers {
             section.report(written.line, format!("{:?} is no name for a header", &*written.value));
             return None;
         }
-        // Some frameworks read `_` as `-`.
-        let dashed = name.replace('_', "-");
-        if FIXED.contains(&dashed.as_str()) || OURS.iter().any(|ours| dashed.starts_with(ours)) {
+        if is_ours(&name) {
             let message = format!("the header {:?} is not for rules to touch", &*written.value);
             section.report_with_help(
                 written.line,

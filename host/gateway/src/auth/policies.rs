@@ -5,31 +5,33 @@
 //! A request is permitted if a policy permits it and none forbids it. One that cannot be evaluated refuses, since it might have
 //! been the one that forbids.
 
+mod statements;
+
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::path::Path;
 use std::str::FromStr as _;
+use std::sync::Arc;
 
 use cedar_policy::{
-    Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet,
-    Request, ResourceConstraint, RestrictedExpression, Schema, ValidationMode, Validator,
+    Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicySet, Request,
+    ResourceConstraint, RestrictedExpression, Schema, ValidationMode, Validator,
 };
+use http::HeaderMap;
 use serde_json::{Map, Value, json};
-use weft_core::manifest::{Auth, Diagnostic, Manifest, PolicyFile, Route, Segment};
+use weft_core::manifest::{Auth, Diagnostic, Manifest, Route, Segment};
 
 use super::Identity;
 use crate::body::BoxError;
-
-/// The annotation that names a policy.
-const ID: &str = "id";
-/// Policies of all files.
-const MAX_POLICIES: usize = 1_000;
+use crate::problem::Problem;
+use statements::{offset, parsed};
 
 /// The policies of an application. Without any, nothing is permitted.
 #[derive(Default)]
 pub struct Policies {
     set: PolicySet,
     authorizer: Authorizer,
+    /// The headers that they see, in lower case.
+    headers: Vec<Arc<str>>,
 }
 
 impl std::fmt::Debug for Policies {
@@ -46,6 +48,8 @@ pub(crate) struct Asked<'a> {
     pub path: &'a str,
     /// Those of the path, decoded.
     pub params: &'a [(String, String)],
+    /// Those of the headers that policies see which the request has.
+    pub headers: &'a [(&'a str, &'a str)],
     pub client: IpAddr,
     pub is_secure: bool,
     /// Milliseconds since the Unix epoch.
@@ -72,7 +76,24 @@ impl Policies {
     /// Whatever is no policy, with file and line.
     pub fn read(auth: &Auth) -> Result<Self, Vec<Diagnostic>> {
         let (set, _) = parsed(&auth.policies)?;
-        Ok(Self { set, authorizer: Authorizer::new() })
+        Ok(Self { set, authorizer: Authorizer::new(), headers: auth.policy_headers.clone() })
+    }
+
+    /// What a request has of the headers that policies see.
+    ///
+    /// # Errors
+    /// 400 for one that is there twice or no text: a policy would see another value than whoever reads it next.
+    pub(crate) fn seen<'r>(&'r self, headers: &'r HeaderMap) -> Result<Vec<(&'r str, &'r str)>, Problem> {
+        let mut seen = Vec::new();
+        for name in &self.headers {
+            let mut values = headers.get_all(&**name).iter();
+            let Some(value) = values.next() else { continue };
+            match value.to_str() {
+                Ok(value) if values.next().is_none() => seen.push((&**name, value)),
+                _ => return Err(Problem::bad_request("A header that says who may is given twice, or is no text.")),
+            }
+        }
+        Ok(seen)
     }
 
     /// Whether the policies permit it.
@@ -107,31 +128,26 @@ pub fn problems(manifest: &Manifest) -> Vec<Diagnostic> {
         Err(problems) => return problems,
     };
     let routes: Vec<&Route> = manifest.routes.iter().filter(|route| route.access.asks_policies()).collect();
+    let named_on = auth.policies.first().map_or(auth.line, |file| file.line);
     if routes.is_empty() {
         let message = "no route asks for these policies";
-        return vec![
-            manifest.problem(auth.line, message).with_help("write policies = true where they are to be asked"),
-        ];
+        return vec![manifest.problem(named_on, message).with_help("write policies = true where they are to be asked")];
     }
-    let schema = match Schema::from_json_value(schema(&routes)) {
+    let schema = match Schema::from_json_value(schema(&routes, &auth.policy_headers)) {
         Ok(schema) => schema,
-        Err(error) => return vec![manifest.problem(auth.line, format!("policies: {error}"))],
+        Err(error) => return vec![manifest.problem(named_on, format!("policies: {error}"))],
     };
     let result = Validator::new(schema).validate(&set, ValidationMode::Strict);
-    let problem = |error: &cedar_policy::ValidationError| {
-        let at = places.get(error.policy_id());
-        let line = at.map_or(0, |at| line_of(&at.text, offset(error).unwrap_or_default()));
-        Diagnostic::new(at.map_or(Path::new(""), |at| &at.path), line, error.to_string())
+    let problem = |error: &cedar_policy::ValidationError| match places.get(error.policy_id()) {
+        Some(place) => place.problem(offset(error), error.to_string()),
+        None => manifest.problem(named_on, format!("policies: {error}")),
     };
     let unknown = set.policies().filter_map(|policy| {
         let named = resource(policy)?;
         let is_known = routes.iter().any(|route| route.pattern.to_string() == named);
-        let at = places.get(policy.id()).filter(|_| !is_known)?;
-        Some(Diagnostic::new(
-            &at.path,
-            0,
-            format!("policy {}: no route that asks for policies has the path {named:?}", policy.id()),
-        ))
+        let place = places.get(policy.id()).filter(|_| !is_known)?;
+        let message = format!("policy {}: no route that asks for policies has the path {named:?}", policy.id());
+        Some(place.problem(None, message))
     });
     result.validation_errors().map(problem).chain(unknown).collect()
 }
@@ -144,53 +160,6 @@ fn resource(policy: &Policy) -> Option<String> {
         }
         ResourceConstraint::Any | ResourceConstraint::Is(_) => None,
     }
-}
-
-/// All policies under their own names, and where they stand.
-fn parsed(files: &[PolicyFile]) -> Result<(PolicySet, HashMap<PolicyId, &PolicyFile>), Vec<Diagnostic>> {
-    let (mut set, mut places, mut problems) = (PolicySet::new(), HashMap::new(), Vec::new());
-    for file in files {
-        let read = match PolicySet::from_str(&file.text) {
-            Ok(read) => read,
-            Err(error) => {
-                let line = line_of(&file.text, offset(&error).unwrap_or_default());
-                problems.push(Diagnostic::new(&file.path, line, error.to_string()));
-                continue;
-            }
-        };
-        if read.templates().next().is_some() {
-            problems.push(Diagnostic::new(&file.path, 0, "a template is no policy: it has ?principal or ?resource"));
-        }
-        for (number, policy) in read.policies().enumerate() {
-            let policy = policy.new_id(named(policy, &file.path, number));
-            if places.insert(policy.id().clone(), file).is_some() {
-                problems.push(Diagnostic::new(&file.path, 0, format!("two policies are called {}", policy.id())));
-            } else if let Err(error) = set.add(policy) {
-                problems.push(Diagnostic::new(&file.path, 0, error.to_string()));
-            }
-        }
-    }
-    if set.num_of_policies() > MAX_POLICIES {
-        let file = files.first().map_or(Path::new(""), |file| &file.path);
-        problems.push(Diagnostic::new(file, 0, format!("there are more than {MAX_POLICIES} policies")));
-    }
-    if problems.is_empty() { Ok((set, places)) } else { Err(problems) }
-}
-
-/// What its annotation `@id` says, else its file and number.
-fn named(policy: &Policy, file: &Path, number: usize) -> PolicyId {
-    let own = policy.annotation(ID).filter(|id| !id.is_empty()).map(ToOwned::to_owned);
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    PolicyId::new(own.unwrap_or_else(|| format!("{name}#{}", number + 1)))
-}
-
-/// Where in its text an error is, in bytes.
-fn offset(error: &dyn miette::Diagnostic) -> Option<usize> {
-    error.labels()?.map(|label| label.offset()).next()
-}
-
-fn line_of(text: &str, offset: usize) -> usize {
-    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 
 /// The action of a route.
@@ -211,7 +180,7 @@ fn parameters(route: &Route) -> impl Iterator<Item = &str> {
 }
 
 /// What requests look like, in Cedar's form of schemas in JSON.
-fn schema(routes: &[&Route]) -> Value {
+fn schema(routes: &[&Route], headers: &[Arc<str>]) -> Value {
     let text = json!({ "type": "String" });
     let optional = json!({ "type": "String", "required": false });
     let texts = json!({ "type": "Set", "element": { "type": "String" } });
@@ -219,6 +188,7 @@ fn schema(routes: &[&Route]) -> Value {
     let user = record(json!({
         "id": text, "role": text, "permissions": texts, "tier": optional, "tenant": optional, "api_key": optional,
     }));
+    let seen: Map<String, Value> = headers.iter().map(|name| (name.to_string(), optional.clone())).collect();
     let mut actions = Map::new();
     for name in ["read", "write"] {
         actions.insert(name.to_owned(), json!({}));
@@ -229,6 +199,7 @@ fn schema(routes: &[&Route]) -> Value {
             "method": text,
             "path": text,
             "params": record(Value::Object(params)),
+            "headers": record(Value::Object(seen.clone())),
             "client": { "type": "Extension", "name": "ipaddr" },
             "secure": { "type": "Boolean" },
             "now": { "type": "Extension", "name": "datetime" },
@@ -266,11 +237,13 @@ fn request(asked: &Asked<'_>) -> Result<(Request, Entities), BoxError> {
     entities.push(Entity::new_no_attrs(action.clone(), HashSet::from([group])));
     entities.push(Entity::new(resource.clone(), about, HashSet::new())?);
     let params = asked.params.iter().map(|(name, value)| (name.clone(), text(value)));
+    let headers = asked.headers.iter().map(|(name, value)| ((*name).to_owned(), text(value)));
     let now = jiff::Timestamp::from_millisecond(i64::try_from(asked.now_ms)?)?;
     let context = Context::from_pairs([
         ("method".to_owned(), text(asked.method)),
         ("path".to_owned(), text(asked.path)),
         ("params".to_owned(), RestrictedExpression::new_record(params)?),
+        ("headers".to_owned(), RestrictedExpression::new_record(headers)?),
         ("client".to_owned(), RestrictedExpression::new_ip(asked.client.to_string())),
         ("secure".to_owned(), RestrictedExpression::new_bool(asked.is_secure)),
         ("now".to_owned(), RestrictedExpression::new_datetime(now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())),

@@ -1,6 +1,6 @@
 //! The header: whether a request is under a key, and whose that is.
 //!
-//! A key counts for one caller, one method and one path. A caller is a subject within its tenant, whether it shows a
+//! A key counts for one caller, one method and one path, and one host where the route says hosts. A caller is a subject within its tenant, whether it shows a
 //! token or an API key; where the route wants it of those whom nobody knows as well, their address stands for them.
 
 use http::header::{AUTHORIZATION, COOKIE, HeaderName};
@@ -14,6 +14,7 @@ use super::digest::add;
 use crate::auth::API_KEY;
 use crate::limit::Who;
 use crate::problem::Problem;
+use crate::route::host;
 use crate::stack::Routed;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -65,6 +66,10 @@ pub(crate) fn asked(routed: &Routed) -> Result<Option<Asked>, Problem> {
     let mut request = Sha256::new();
     for part in [&owner[..], head.method.as_str().as_bytes(), record.uri.path().as_bytes(), text] {
         add(&mut request, part);
+    }
+    // Another host may have another function, and one for several hosts may answer each in its way.
+    if !routed.route.config.hosts.is_empty() {
+        add(&mut request, host::host(head).to_ascii_lowercase().as_bytes());
     }
     let key = AnswerKey { owner, request: request.finalize().into() };
     Ok(Some(Asked { key, fingerprint: Fingerprint::of(head) }))

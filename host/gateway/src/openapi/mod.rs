@@ -1,9 +1,10 @@
 //! The OpenAPI 3.1 document of an application, made of its routes, of what the manifest tells of them, and of what the
 //! gateway itself does to every request. What many operations share is in [`shared`], one operation in [`operation`], the
-//! page that shows the document in [`page`].
+//! endpoints of push in [`push`], the page that shows the document in [`page`].
 
 mod operation;
 mod page;
+mod push;
 mod shared;
 mod validation;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use weft_core::manifest::{Component, Diagnostic, Manifest, Method, Page, Route, Segment, StaticResponse};
 
+use crate::route::of_push;
 use operation::Described;
 pub(crate) use validation::{BodyFault, RequestSchema};
 
@@ -24,8 +26,8 @@ const OF_ANY: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 pub fn document(manifest: &Manifest) -> Value {
     let openapi = manifest.gateway.openapi.as_ref();
     let mut paths = Paths::default();
-    let operations: Vec<(&Route, &'static str)> =
-        manifest.routes.iter().flat_map(|route| methods(manifest, route)).collect();
+    let told = manifest.routes.iter().filter(|route| is_told(manifest, route));
+    let operations: Vec<(&Route, &'static str)> = told.flat_map(|route| methods(manifest, route)).collect();
     let mut tags = BTreeSet::new();
     for (route, method) in &operations {
         let (path, parameters) = paths.template(route);
@@ -41,8 +43,17 @@ pub fn document(manifest: &Manifest) -> Value {
             tag,
             parameters,
             told: openapi.and_then(|openapi| openapi.operation(manifest, route)),
+            push: None,
         };
         paths.add(path, method, described.object());
+    }
+    for (endpoint, route) in of_push(&manifest.gateway) {
+        tags.insert(push::TAG.to_owned());
+        let (path, parameters) = paths.template(&route);
+        let (method, id) =
+            (if route.method == Method::Get { "get" } else { "post" }, push::told(endpoint).id.to_owned());
+        let (route, tag, told, push) = (&route, push::TAG.to_owned(), None, Some(endpoint));
+        paths.add(path, method, Described { manifest, route, method, id, tag, parameters, told, push }.object());
     }
     let application = &manifest.application;
     let mut info = json!({
@@ -130,6 +141,15 @@ fn fixed(content_type: &str, headers: &[(&str, &str)], body: String) -> StaticRe
     let own = [("content-type", content_type), ("cache-control", "no-cache")];
     let headers = own.iter().chain(headers).map(|(name, value)| (Arc::from(*name), Arc::from(*value)));
     StaticResponse { status: 200, headers: headers.collect(), body: body.into() }
+}
+
+/// Whether it is the one of its method and path that the document has, which knows hosts as a property of an operation alone: the
+/// route for all hosts, or else the first.
+fn is_told(manifest: &Manifest, route: &Route) -> bool {
+    let same = |other: &&Route| other.method == route.method && other.pattern == route.pattern;
+    let twins = || manifest.routes.iter().filter(same);
+    let of_all = twins().find(|twin| twin.hosts.is_empty());
+    of_all.or_else(|| twins().next()).is_none_or(|told| told.hosts == route.hosts)
 }
 
 /// Under which methods a route is told.

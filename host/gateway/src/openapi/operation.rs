@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use weft_core::manifest::{Access, Callers, KeyUse, Manifest, Operation, Route};
+use weft_core::manifest::{Access, Callers, HostPattern, KeyUse, Manifest, Operation, Route};
 
 use super::Parameter;
-use super::shared::{self, API_KEY, BEARER, PROBLEMS};
+use super::push;
+use super::shared::{self, API_KEY, BEARER, PROBLEMS, TICKET};
+use crate::push::Endpoint;
 
 /// Longest Idempotency-Key, in bytes.
 const MAX_KEY_BYTES: usize = 255;
@@ -23,6 +25,8 @@ pub(super) struct Described<'m> {
     pub parameters: Vec<Parameter>,
     /// What the manifest tells besides.
     pub told: Option<&'m Operation>,
+    /// What of push it is, if it is.
+    pub push: Option<Endpoint>,
 }
 
 impl Described<'_> {
@@ -39,12 +43,22 @@ impl Described<'_> {
                 }
             }
         }
+        if let Some(told) = self.push.map(push::told) {
+            put("summary", json!(told.summary));
+            put("description", json!(told.description));
+        }
+        if !self.route.hosts.is_empty() {
+            put("servers", self.route.hosts.iter().map(server).collect());
+        }
         let parameters = self.parameters();
         if !parameters.is_empty() {
             put("parameters", Value::Array(parameters));
         }
         if let Some((told, name)) = self.told.and_then(|told| Some((told, told.request.as_ref()?))) {
             put("requestBody", json!({ "required": !told.optional_request, "content": json_of(name) }));
+        }
+        if let Some(body) = self.push.and_then(push::body) {
+            put("requestBody", body);
         }
         put("responses", Value::Object(self.responses()));
         if let Some(security) = self.security() {
@@ -72,6 +86,7 @@ impl Described<'_> {
             parameters.extend(told.query.iter().flat_map(|name| self.of_schema(name, "query")));
             parameters.extend(told.headers.iter().flat_map(|name| self.of_schema(name, "header")));
         }
+        parameters.extend(self.push.into_iter().flat_map(push::parameters));
         if self.takes_idempotency_key() {
             parameters.push(json!({
                 "name": "Idempotency-Key",
@@ -85,7 +100,11 @@ impl Described<'_> {
 
     /// Functions that change something make their commands' keys of it.
     fn takes_idempotency_key(&self) -> bool {
-        (self.has_body() || self.method == "delete") && self.route.static_response.is_none()
+        (self.has_body() || self.method == "delete") && self.is_function()
+    }
+
+    fn is_function(&self) -> bool {
+        self.route.static_response.is_none() && self.push.is_none()
     }
 
     /// The parameters that an object's properties are.
@@ -143,6 +162,9 @@ impl Described<'_> {
         let told = self.told.iter().flat_map(|told| &told.problems);
         let mut own: BTreeMap<u16, Vec<&str>> =
             told.map(|(status, names)| (*status, names.iter().map(|name| &**name).collect())).collect();
+        for (status, name) in self.push.into_iter().flat_map(push::problems) {
+            own.entry(status).or_default().push(name);
+        }
         let use_of_key = self.route.idempotency;
         if use_of_key != KeyUse::Ignored && self.takes_idempotency_key() {
             let missing = (use_of_key == KeyUse::Required).then_some((400, "idempotency-key-missing"));
@@ -171,6 +193,9 @@ impl Described<'_> {
             let status = if status < 600 { status.to_string() } else { "default".to_owned() };
             return vec![(status, answer("The same for every request.".to_owned()))];
         }
+        if let Some(endpoint) = self.push {
+            return vec![push::answer(endpoint, shared::references(&headers))];
+        }
         let Some(told) = self.told.filter(|told| !told.responses.is_empty()) else {
             return vec![("2XX".to_owned(), answer("What the function answers.".to_owned()))];
         };
@@ -195,7 +220,6 @@ impl Described<'_> {
 
     /// Whether the gateway itself can answer so.
     fn can_be(&self, status: u16) -> bool {
-        let is_function = self.route.static_response.is_none();
         match status {
             401 => self.manifest.auth.is_some(),
             403 => match &self.route.access {
@@ -209,7 +233,7 @@ impl Described<'_> {
             }
             422 => self.is_validated(),
             429 => self.is_limited(),
-            502 | 504 => is_function,
+            502 | 504 => self.is_function(),
             _ => true,
         }
     }
@@ -226,6 +250,9 @@ impl Described<'_> {
         if auth.api_keys && for_users {
             ways.push(json!({ API_KEY: [] }));
         }
+        if self.push.is_some_and(Endpoint::is_stream) {
+            ways.push(json!({ TICKET: [] }));
+        }
         Some(Value::Array(ways))
     }
 }
@@ -241,6 +268,17 @@ fn of_path(parameter: &Parameter) -> Value {
         written.insert("description".to_owned(), json!("The rest of the path; slashes may be in it."));
     }
     written
+}
+
+/// A host that has the operation, by the scheme of the document's own. What is below a host is a variable of the URL.
+fn server(host: &HostPattern) -> Value {
+    match host {
+        HostPattern::Exact(host) => json!({ "url": format!("//{host}") }),
+        HostPattern::Below(end) => json!({
+            "url": format!("//{{subdomain}}{end}"),
+            "variables": { "subdomain": { "default": "www", "description": "Any host below this one." } },
+        }),
+    }
 }
 
 fn json_of(name: &str) -> Value {

@@ -4,6 +4,8 @@
 use serde_json::{Map, Value, json};
 use weft_core::manifest::Manifest;
 
+use super::push;
+
 /// A problem of the gateway.
 #[derive(Clone, Copy)]
 pub(super) struct Shared {
@@ -68,15 +70,21 @@ pub(super) const LIMITED: [(&str, &str); 5] = [
     ("RateLimit-Policy", "rate-limit-policy"),
 ];
 const RETRY: [(&str, &str); 1] = [("Retry-After", "retry-after")];
+const SOCKET_VERSION: [(&str, &str); 1] = [("Sec-WebSocket-Version", "websocket-version")];
 const CHALLENGE: [(&str, &str); 1] = [("WWW-Authenticate", "challenge")];
 
-/// The names of the two ways to be known.
+/// The names of the ways to be known.
 pub(super) const BEARER: &str = "bearerAuth";
 pub(super) const API_KEY: &str = "apiKeyAuth";
+/// And to open a connection of push.
+pub(super) const TICKET: &str = "ticketAuth";
 
 /// The document's `components`.
 pub(super) fn components(manifest: &Manifest) -> Value {
     let mut schemas = Map::from_iter([("Problem".to_owned(), problem_schema())]);
+    if manifest.gateway.push.is_some() {
+        schemas.extend(push::schemas());
+    }
     let own = manifest.gateway.openapi.iter().flat_map(|openapi| &openapi.schemas);
     schemas.extend(own.map(|(name, schema)| (name.to_string(), schema.clone())));
     let responses =
@@ -108,6 +116,7 @@ pub(super) fn problem(description: &str, types: &[&str], headers: &[(&str, &str)
 pub(super) fn of_status(status: u16) -> Vec<(&'static str, &'static str)> {
     let more: &[_] = match status {
         401 | 403 => &CHALLENGE,
+        426 => &SOCKET_VERSION,
         429 | 503 => &RETRY,
         _ => &[],
     };
@@ -129,6 +138,7 @@ fn headers() -> Value {
         "request-id": header("Names this request in logs and in reports of trouble.", &text),
         "retry-after": header("Seconds until it makes sense to try again.", &whole),
         "challenge": header("How to become known (RFC 9110 section 11.6.1, RFC 6750).", &text),
+        "websocket-version": header("The version of WebSocket that is served.", &text),
         "rate-limit-limit": header("How many requests the limit with fewest left allows.", &whole),
         "rate-limit-remaining": header("How many of them are left.", &whole),
         "rate-limit-reset": header("When there are more again, in seconds since the Unix epoch.", &whole),
@@ -143,6 +153,9 @@ fn security_schemes(manifest: &Manifest) -> Map<String, Value> {
     let mut schemes = Map::from_iter([(BEARER.to_owned(), bearer)]);
     if auth.api_keys {
         schemes.insert(API_KEY.to_owned(), json!({ "type": "apiKey", "in": "header", "name": "X-API-Key" }));
+    }
+    if manifest.gateway.push.is_some() {
+        schemes.insert(TICKET.to_owned(), json!({ "type": "apiKey", "in": "query", "name": "ticket" }));
     }
     schemes
 }

@@ -164,6 +164,98 @@ fn routes_of_spin_are_told_under_all_methods() {
 }
 
 #[test]
+fn hosts_are_servers_of_their_operation() {
+    let document = document(&manifest(
+        r#"
+        [application.tool.weft.routes]
+        "GET /orders/:id" = [
+            { component = "files", public = true, hosts = ["a.example"] },
+            { component = "orders-list", public = true },
+        ]
+        "PUT /orders/:id" = [
+            { component = "orders-list", public = true, hosts = ["b.example", "*.c.example"] },
+            { component = "files", public = true, hosts = ["d.example"] },
+        ]
+        "#,
+    ));
+    assert_sound(&document);
+    let item = &document["paths"]["/orders/{id}"];
+    assert_eq!((&item["get"]["tags"], item["get"].get("servers")), (&json!(["orders"]), None));
+    assert_eq!(item["put"]["tags"], json!(["orders"]));
+    assert_eq!(item["put"]["servers"][0], json!({ "url": "//b.example" }));
+    assert_eq!(item["put"]["servers"][1]["url"], "//{subdomain}.c.example");
+}
+
+#[test]
+fn endpoints_of_push_are_told_where_they_are() {
+    const AUTH: &str = r#"
+        [application.tool.weft.auth]
+        issuer = "i"
+        audience = "a"
+        keys = [{ jwks_url = "https://issuer.example/keys" }]
+    "#;
+    let without = document(&manifest(AUTH));
+    assert!(
+        without["paths"].get("/told/events").is_none() && without["components"]["schemas"].get("PushTicket").is_none()
+    );
+    let document = document(&manifest(&format!("{AUTH}[application.tool.weft.gateway.push]\npath = \"/told\"\n")));
+    assert_sound(&document);
+    let operation = |method: &str, name: &str| document["paths"][format!("/told/{name}")][method].clone();
+    let (events, socket) = (operation("get", "events"), operation("get", "ws"));
+    let (tickets, read) = (operation("post", "tickets"), operation("post", "read"));
+    let names = |operation: &Value, place: &str| -> Vec<String> {
+        let all = operation["parameters"].as_array().into_iter().flatten();
+        all.filter(|one| one["in"] == place).map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&events, "query"), ["channels", "last_event_id"]);
+    assert_eq!(names(&events, "header"), ["Last-Event-ID"]);
+    assert!(names(&socket, "header").contains(&"Sec-WebSocket-Key".to_owned()));
+    assert!(
+        names(&tickets, "header").is_empty() && names(&read, "header").is_empty(),
+        "no keys: they are no functions"
+    );
+    let stream = &events["responses"]["200"]["content"]["text/event-stream"];
+    assert_eq!(stream["x-event"]["$ref"], "#/components/schemas/PushEvent");
+    assert!(socket["responses"]["101"]["headers"].get("Sec-WebSocket-Accept").is_some());
+    assert_eq!(socket["responses"]["426"]["x-problem-types"], json!(["urn:weft:problem:upgrade-required"]));
+    let body = |operation: &Value, of: &str| {
+        operation.pointer(&format!("{of}/content/application~1json/schema/$ref")).cloned()
+    };
+    assert_eq!(body(&tickets, "/responses/200"), Some(json!("#/components/schemas/PushTicket")));
+    assert_eq!(body(&read, "/requestBody"), Some(json!("#/components/schemas/PushMarks")));
+    assert_eq!(body(&read, "/responses/200"), Some(json!("#/components/schemas/PushUnread")));
+    for (operation, ways) in [(&events, 2), (&socket, 2), (&tickets, 1), (&read, 1)] {
+        let security = operation["security"].as_array().unwrap();
+        assert_eq!((security.len(), &security[0]), (ways, &json!({ "bearerAuth": [] })), "{operation}");
+        assert!(operation["summary"].is_string() && operation["responses"].get("401").is_some());
+        assert!(operation["responses"].get("2XX").is_none() && operation["responses"].get("504").is_none());
+    }
+}
+
+#[test]
+fn what_the_document_says_of_push_is_what_it_says() {
+    let schemas = push::schemas();
+    let valid = |name: &str, value: &Value| {
+        let schema = &schemas.iter().find(|(known, _)| known == name).unwrap().1;
+        jsonschema::validator_for(schema).unwrap().is_valid(value)
+    };
+    for good in [json!({ "id": "1" }), json!({ "ids": ["1", "2"] }), json!({ "through": "7" })] {
+        assert!(valid("PushMarks", &good), "{good}");
+    }
+    for bad in [
+        json!({}),
+        json!({ "id": 1 }),
+        json!({ "ids": [] }),
+        json!({ "id": "1", "through": "1" }),
+        json!({ "id": "x" }),
+    ] {
+        assert!(!valid("PushMarks", &bad), "{bad}");
+    }
+    assert!(valid("PushTicket", &json!({ "ticket": "t", "expires_in_s": 30 })));
+    assert!(valid("PushEvent", &json!({ "type": "message", "id": "1-1", "data": [1] })));
+}
+
+#[test]
 fn what_is_no_schema_is_told_with_its_line() {
     let openapi = |name: &str| {
         format!(

@@ -21,6 +21,7 @@ use std::time::Duration;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
 use weft_core::Clock;
+use weft_core::manifest::Route;
 
 pub use report::{OverloadClass, OverloadReport, OverloadRoute};
 pub(crate) use routes::RouteId;
@@ -56,9 +57,9 @@ impl Overload {
         self.state().set_rules(rules);
     }
 
-    /// These are the routes, by method and pattern. What is known of those that were there before stays.
-    pub fn set_routes<'a>(&self, routes: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<RouteId> {
-        let names: Vec<_> = routes.map(|(method, pattern)| state::route_name(method, pattern)).collect();
+    /// These are the routes. What is known of those that were there before stays.
+    pub fn set_routes<'a>(&self, routes: impl Iterator<Item = &'a Route>) -> Vec<RouteId> {
+        let names: Vec<_> = routes.map(state::route_name).collect();
         self.state().routes.set(&names)
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use weft_core::manifest::Priority;
+use weft_core::manifest::{Priority, Route};
 
 use super::limit::{Limit, MOST};
 use super::queue::{Queue, Waiter};
@@ -263,7 +263,9 @@ impl<W> State<W> {
     }
 }
 
-/// Names of routes, as they are told apart over manifests.
-pub(super) fn route_name(method: &str, pattern: &str) -> Arc<str> {
-    format!("{method} {pattern}").into()
+/// The name of a route, by which it is told apart over manifests.
+pub(super) fn route_name(route: &Route) -> Arc<str> {
+    let hosts: Vec<String> = route.hosts.iter().map(ToString::to_string).collect();
+    let on = if hosts.is_empty() { String::new() } else { format!(" on {}", hosts.join(", ")) };
+    format!("{} {}{on}", route.method, route.pattern).into()
 }

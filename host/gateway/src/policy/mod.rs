@@ -2,6 +2,7 @@
 //! request sees one policy from beginning to end; a new one replaces it whole.
 
 mod browser;
+mod classes;
 mod cors;
 mod encoding;
 mod proxies;
@@ -13,6 +14,7 @@ use weft_core::answers::AnswerBounds;
 use weft_core::manifest::{self, Component, Manifest};
 
 pub(crate) use browser::Https;
+use classes::Classes;
 pub(crate) use cors::{Cors, add_vary};
 pub(crate) use encoding::{Coding, Compression};
 pub(crate) use proxies::{FORWARDED_FOR, FORWARDED_PROTO, Forwarded, Proxies};
@@ -29,6 +31,8 @@ pub struct Policy {
     /// Who may join which channels, and how connections are kept.
     pub(crate) push: Option<manifest::Push>,
     pub(crate) kept: Kept,
+    /// How much requests matter by who makes them.
+    pub(crate) classes: Classes,
     /// Whether headers that say who a user or a service is (`x-user-*`, `x-service-*`) are a client's to send: in an application
     /// that asks nobody who they are, and knows nothing of Weft, they mean whatever it likes. Otherwise they are dropped.
     pub(crate) clients_identity: bool,
@@ -67,6 +71,7 @@ impl From<&manifest::Gateway> for Policy {
             compression: gateway.compression.as_ref().map(Compression::new),
             push: gateway.push.clone(),
             kept: Kept::from(&gateway.idempotency),
+            classes: Classes::new(gateway),
             clients_identity: false,
         }
     }

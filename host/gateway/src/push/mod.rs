@@ -23,6 +23,7 @@ use tickets::Tickets;
 
 pub(crate) use answer::{Endless, answer};
 pub(crate) use socket::{Switching, is_asked_for};
+pub(crate) use tickets::TICKET_LIFE;
 
 /// An endpoint of push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

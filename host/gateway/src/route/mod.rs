@@ -1,8 +1,9 @@
-//! The route table: from a path and a method to a component, with the rules that the route carries. It is made of the
+//! The route table: from a path, a host and a method to a component, with the rules that the route carries. It is made of the
 //! manifest's routes, whose patterns and precedence are the manifest's business, with all that does not change from
 //! request to request worked out beforehand. Who may use a route is checked in `stack::authorise`.
 
 mod fixed;
+pub(crate) mod host;
 pub(crate) mod path;
 
 use std::fmt;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use weft_core::Generation;
-use weft_core::manifest::{self, Captures, Manifest, RoutePattern, Segment};
+use weft_core::manifest::{self, Captures, Choice, Manifest, RoutePattern, Segment};
 
 use crate::limit::{LimitSet, RouteLimits};
 use crate::openapi::{self, RequestSchema};
@@ -57,6 +58,7 @@ pub(crate) struct Route {
 struct PathRoutes {
     pattern: RoutePattern,
     routes: Vec<Arc<Route>>,
+    /// The methods of all of them.
     allow: HeaderValue,
 }
 
@@ -72,9 +74,9 @@ pub struct RouteTable {
 pub(crate) enum Lookup<'r, 'p> {
     /// A route answers. `as_get` says that a HEAD request is served by the route for GET.
     Found { route: &'r Arc<Route>, captures: Captures<'r, 'p>, as_get: bool },
-    /// The path exists, and this is what it allows.
-    OtherMethods(&'r HeaderValue),
-    /// No pattern matches the path.
+    /// The path exists on this host, and this is what it allows.
+    OtherMethods(HeaderValue),
+    /// No pattern matches the path, or none of its routes is for the host.
     Nothing,
 }
 
@@ -99,7 +101,7 @@ impl RouteTable {
             }
         }
         for path in &mut paths {
-            path.allow = allow(&path.routes);
+            path.allow = allow(path.routes.iter());
         }
         Self { paths }
     }
@@ -109,7 +111,7 @@ impl RouteTable {
     pub fn of(manifest: &Manifest) -> Self {
         let mut routes = manifest.routes.clone();
         routes.extend(openapi::pages(manifest));
-        routes.sort_by(|a, b| (&a.pattern, a.method).cmp(&(&b.pattern, b.method)));
+        routes.sort_by(manifest::Route::precedence);
         let validated = |route: &manifest::Route| Route {
             request_schema: openapi::request_schema(manifest, route),
             ..Route::new(route)
@@ -117,27 +119,12 @@ impl RouteTable {
         Self::made(routes.iter().map(validated)).with_push(&manifest.gateway)
     }
 
-    /// The same with the endpoints of push, if the gateway has them, before all other routes. Of the rate limits those
-    /// hold that hold for all routes, but for connections, which last: none of those at a time, and none of a tier.
+    /// The same with the endpoints of push, if the gateway has them, before all other routes.
     fn with_push(mut self, gateway: &manifest::Gateway) -> Self {
-        let Some(push) = &gateway.push else { return self };
-        let endpoints = push.endpoints().into_iter().zip(Endpoint::ALL);
-        let of_push = endpoints.filter_map(|((method, path), endpoint)| {
-            let pattern: RoutePattern = path.parse().ok()?;
-            let is_lasting = |limit: &manifest::RateLimit| {
-                endpoint.is_stream() && matches!(limit.strategy, manifest::RateStrategy::Concurrency { .. })
-            };
-            let limits = gateway.rate_limits.limits.iter().filter(|limit| limit.covers(PUSH) && !is_lasting(limit));
-            let config = manifest::Route {
-                access: manifest::Access::Authenticated(manifest::Callers::default()),
-                deadline_ms: gateway.request_timeout_ms,
-                limits: limits.map(|limit| limit.name.clone()).collect(),
-                is_tiered: !endpoint.is_stream(),
-                line: push.path.line,
-                ..manifest::Route::new(method, pattern.clone(), PUSH.into())
-            };
+        let of_push = of_push(gateway).into_iter().map(|(endpoint, config)| {
+            let pattern = config.pattern.clone();
             let routes = vec![Arc::new(Route { push: Some(endpoint), ..Route::new(&config) })];
-            Some(PathRoutes { pattern, allow: allow(&routes), routes })
+            PathRoutes { pattern, allow: allow(routes.iter()), routes }
         });
         let of_push: Vec<PathRoutes> = of_push.collect();
         self.paths.splice(0..0, of_push);
@@ -154,7 +141,7 @@ impl RouteTable {
     /// Lets it be measured what its routes take, once and for all.
     pub(crate) fn measure(&self, overload: &Overload) {
         let routes = || self.paths.iter().flat_map(|path| &path.routes);
-        let ids = overload.set_routes(routes().map(|route| (route.config.method.as_str(), &*route.pattern)));
+        let ids = overload.set_routes(routes().map(|route| &route.config));
         for (route, id) in routes().zip(ids) {
             let _ = route.overload.set(id);
         }
@@ -166,21 +153,50 @@ impl RouteTable {
         routes.find(|route| route.config.access != manifest::Access::Public).map(|route| &route.config)
     }
 
-    pub(crate) fn lookup<'r, 'p>(&'r self, method: &http::Method, path: &'p str) -> Lookup<'r, 'p> {
+    pub(crate) fn lookup<'r, 'p>(&'r self, method: &http::Method, host: &str, path: &'p str) -> Lookup<'r, 'p> {
         let matching = |entry: &'r PathRoutes| Some((entry, entry.pattern.matches(path)?));
         let Some((entry, captures)) = self.paths.iter().find_map(matching) else {
             return Lookup::Nothing;
         };
-        let with = |wanted: &str| entry.routes.iter().find(|route| route.config.method.as_str() == wanted);
-        if let Some(route) = with(method.as_str()) {
-            return Lookup::Found { route, captures, as_get: false };
-        }
-        let as_get = method == http::Method::HEAD && with("GET").is_some();
-        match with(if as_get { "GET" } else { manifest::Method::Any.as_str() }) {
-            Some(route) => Lookup::Found { route, captures, as_get },
-            None => Lookup::OtherMethods(&entry.allow),
+        match manifest::choose(entry.routes.iter(), |route| &route.config, host, method.as_str()) {
+            Choice::Route { route, as_get } => Lookup::Found { route, captures, as_get },
+            Choice::OtherMethods => Lookup::OtherMethods(entry.allow_on(host)),
+            Choice::OtherHosts => Lookup::Nothing,
         }
     }
+}
+
+impl PathRoutes {
+    /// The methods of its routes that are for the host.
+    fn allow_on(&self, host: &str) -> HeaderValue {
+        if self.routes.iter().all(|route| route.config.hosts.is_empty()) {
+            return self.allow.clone();
+        }
+        allow(self.routes.iter().filter(|route| route.config.fit(host).is_some()))
+    }
+}
+
+/// The endpoints of push as routes, if the gateway has them. Of the rate limits those hold that hold for all routes, but for
+/// connections, which last: none of those at a time, and none of a tier.
+pub(crate) fn of_push(gateway: &manifest::Gateway) -> Vec<(Endpoint, manifest::Route)> {
+    let Some(push) = &gateway.push else { return Vec::new() };
+    let endpoints = push.endpoints().into_iter().zip(Endpoint::ALL);
+    let of_endpoint = |((method, path), endpoint): ((manifest::Method, String), Endpoint)| {
+        let is_lasting = |limit: &manifest::RateLimit| {
+            endpoint.is_stream() && matches!(limit.strategy, manifest::RateStrategy::Concurrency { .. })
+        };
+        let limits = gateway.rate_limits.limits.iter().filter(|limit| limit.covers(PUSH) && !is_lasting(limit));
+        let route = manifest::Route {
+            access: manifest::Access::Authenticated(manifest::Callers::default()),
+            deadline_ms: gateway.request_timeout_ms,
+            limits: limits.map(|limit| limit.name.clone()).collect(),
+            is_tiered: !endpoint.is_stream(),
+            line: push.path.line,
+            ..manifest::Route::new(method, path.parse().ok()?, PUSH.into())
+        };
+        Some((endpoint, route))
+    };
+    endpoints.filter_map(of_endpoint).collect()
 }
 
 impl Route {
@@ -228,8 +244,8 @@ fn parameter_header(name: &str) -> Option<HeaderName> {
 }
 
 /// The methods of a path for the `Allow` header. HEAD comes with GET, and OPTIONS is answered always.
-fn allow(routes: &[Arc<Route>]) -> HeaderValue {
-    let mut methods: Vec<&str> = routes.iter().map(|route| route.config.method.as_str()).collect();
+fn allow<'r>(routes: impl Iterator<Item = &'r Arc<Route>>) -> HeaderValue {
+    let mut methods: Vec<&str> = routes.map(|route| route.config.method.as_str()).collect();
     if methods.contains(&"GET") {
         methods.push("HEAD");
     }
@@ -282,13 +298,13 @@ mod tests {
                 manifest::Route::new(method.parse().unwrap(), pattern.parse().unwrap(), (*route).into())
             })
             .collect();
-        routes.sort_by(|a, b| (&a.pattern, a.method).cmp(&(&b.pattern, b.method)));
+        routes.sort_by(manifest::Route::precedence);
         RouteTable::new(&routes)
     }
 
     /// The component and what was captured; or what is allowed; or nothing.
     fn look(table: &RouteTable, method: &str, path: &str) -> String {
-        match table.lookup(&method.parse().unwrap(), path) {
+        match table.lookup(&method.parse().unwrap(), "localhost", path) {
             Lookup::Found { route, captures, as_get } => {
                 let values: Vec<_> = captures.parameters.iter().map(|(_, value)| *value).collect();
                 let as_get = if as_get { " as GET" } else { "" };
@@ -341,6 +357,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_allowed_is_what_the_host_has() {
+        let mut routes = ["GET /a", "PUT /a", "POST /b"].map(|text| {
+            let (method, pattern) = text.split_once(' ').unwrap();
+            manifest::Route::new(method.parse().unwrap(), pattern.parse().unwrap(), text.into())
+        });
+        routes[1].hosts = vec!["*.b.example".parse().unwrap()];
+        routes[2].hosts = vec!["a.example".parse().unwrap()];
+        let table = RouteTable::new(&routes);
+        let look = |host, method: http::Method, path| match table.lookup(&method, host, path) {
+            Lookup::Found { route, .. } => route.config.component.to_string(),
+            Lookup::OtherMethods(allow) => allow.to_str().unwrap().to_owned(),
+            Lookup::Nothing => "nothing".to_owned(),
+        };
+        assert_eq!(look("x.b.example", http::Method::PUT, "/a"), "PUT /a");
+        assert_eq!(look("x.b.example", http::Method::GET, "/a"), "GET /a");
+        assert_eq!(look("x.b.example", http::Method::DELETE, "/a"), "GET, HEAD, OPTIONS, PUT");
+        assert_eq!(look("b.example", http::Method::PUT, "/a"), "GET, HEAD, OPTIONS");
+        assert_eq!(look("a.example", http::Method::GET, "/b"), "OPTIONS, POST");
+        assert_eq!(look("b.example", http::Method::POST, "/b"), "nothing");
+    }
+
+    #[test]
     fn routes_are_told_as_spin_tells_them() {
         for (base, written, expected) in [
             ("/", "/", ""),
@@ -362,7 +400,9 @@ mod tests {
     #[test]
     fn parameters_are_passed_under_spins_names() {
         let table = table(&["GET /a/:course_ID/:b"]);
-        let Lookup::Found { route, .. } = table.lookup(&http::Method::GET, "/a/1/2") else { panic!("no route") };
+        let Lookup::Found { route, .. } = table.lookup(&http::Method::GET, "localhost", "/a/1/2") else {
+            panic!("no route")
+        };
         assert_eq!(route.parameter_headers, ["spin-path-match-course-id", "spin-path-match-b"]);
     }
 }

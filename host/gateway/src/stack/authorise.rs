@@ -165,18 +165,20 @@ fn permitted(routed: &Routed, identity: &Identity) -> Result<(), Refusal> {
     let head = &routed.exchange.head;
     // As functions may read it: in another spelling, what is forbidden is forbidden still.
     let path = path::decode(head.uri.path()).map_err(Problem::bad_request)?;
+    // Who was identified was so by somebody.
+    let Some(auth) = &routed.auth else { return Err(Problem::token_missing().into()) };
+    let headers = auth.policies().seen(&head.headers)?;
     let asked = Asked {
         identity,
         route: &routed.route.config,
         method: head.method.as_str(),
         path: &path,
         params: &routed.matched.params,
+        headers: &headers,
         client: record.client_ip(),
         is_secure: record.scheme() == "https",
         now_ms: record.shared.clock.now_ms(),
     };
-    // Who was identified was so by somebody.
-    let Some(auth) = &routed.auth else { return Err(Problem::token_missing().into()) };
     auth.policies().decide(&asked).map_err(|denied| Refusal::Denied(denied.to_string()))
 }
 

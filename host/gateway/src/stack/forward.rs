@@ -17,6 +17,7 @@ use crate::body::{RequestBody, ResponseBody};
 use crate::policy::{FORWARDED_FOR, FORWARDED_PROTO};
 use crate::problem::Problem;
 use crate::record::{REQUEST_ID, Record, TRACEPARENT};
+use crate::route::host;
 
 const MATCHED_ROUTE: HeaderName = HeaderName::from_static("spin-matched-route");
 const RAW_ROUTE: HeaderName = HeaderName::from_static("spin-raw-component-route");
@@ -120,13 +121,11 @@ fn forwarded(headers: &mut HeaderMap, record: &Record) -> &'static str {
     scheme
 }
 
-/// The URL as the client sees it. An authority in the request line outranks the Host header (RFC 9112 section 3.2.2),
-/// and HTTP/2 has it there alone; functions find it in the header either way.
+/// The URL as the client sees it. Functions find its host in the header, wherever the request has it.
 fn full_url(headers: &mut HeaderMap, uri: &Uri, scheme: &str) -> String {
     if let Some(host) = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()) {
         headers.insert(HOST, host);
     }
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    [scheme, "://", host, target].concat()
+    [scheme, "://", host::authority(uri, headers), target].concat()
 }

@@ -1,4 +1,4 @@
-//! Finds the route; answers for paths and methods that have none, and `OPTIONS`.
+//! Finds the route; answers for paths, hosts and methods that have none, and `OPTIONS`.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,7 +13,7 @@ use super::{Exchange, Or, Routed, always_ready, answer};
 use crate::auth::Authenticator;
 use crate::body::{ResponseBody, full};
 use crate::problem::Problem;
-use crate::route::{Lookup, Route, RouteMatch, path};
+use crate::route::{Lookup, Route, RouteMatch, host, path};
 
 const PATH_INFO: HeaderName = HeaderName::from_static("spin-path-info");
 
@@ -37,7 +37,7 @@ where
     fn call(&mut self, mut exchange: Exchange) -> Self::Future {
         let record = Arc::clone(&exchange.record);
         let served = Arc::clone(&exchange.served);
-        match served.routes.lookup(&record.method, record.uri.path()) {
+        match served.routes.lookup(&record.method, host::host(&exchange.head), record.uri.path()) {
             Lookup::Found { route, captures, as_get } => {
                 if as_get {
                     exchange.head.method = Method::GET;
@@ -47,8 +47,8 @@ where
                     Err(problem) => answer(Err(problem)),
                 }
             }
-            Lookup::OtherMethods(allow) if record.method == Method::OPTIONS => answer(Ok(options(allow.clone()))),
-            Lookup::OtherMethods(allow) => answer(Err(Problem::method_not_allowed(allow.clone()))),
+            Lookup::OtherMethods(allow) if record.method == Method::OPTIONS => answer(Ok(options(allow))),
+            Lookup::OtherMethods(allow) => answer(Err(Problem::method_not_allowed(allow))),
             Lookup::Nothing => answer(Err(Problem::no_route())),
         }
     }

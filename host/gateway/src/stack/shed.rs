@@ -13,7 +13,7 @@ use http::{HeaderMap, Response};
 use pin_project_lite::pin_project;
 use tower::Service;
 use weft_core::Reason;
-use weft_core::manifest::Waits;
+use weft_core::manifest::{Priority, Waits};
 
 use super::{Answered, Or, Routed, always_ready, answer};
 use crate::body::ResponseBody;
@@ -54,7 +54,7 @@ where
             Waits::Asked => asks_to_wait(&routed.exchange.head.headers),
             Waits::Always => true,
         };
-        let kind = Kind { route, priority: routed.route.config.priority, holds: !waits };
+        let kind = Kind { route, priority: priority(&routed), holds: !waits };
         match record.shared.overload.ask(kind) {
             Asked::Run => {
                 place(&record, kind);
@@ -73,6 +73,17 @@ where
             Asked::Refuse => Either::Left(answer(Err(refusal(&record)))),
         }
     }
+}
+
+/// How much the request matters: by who makes it, where that is known already and says so, else by its route.
+fn priority(routed: &Routed) -> Priority {
+    let record = &routed.exchange.record;
+    let classes = &record.policy.classes;
+    let of_caller = || {
+        let auth = routed.auth.as_ref().filter(|_| !classes.is_empty())?;
+        classes.of(&*auth.peek(&routed.exchange.head.headers, record.shared.clock.now_ms())?)
+    };
+    of_caller().unwrap_or(routed.route.config.priority)
 }
 
 /// Clients that come again do not all come at once.

@@ -55,7 +55,7 @@ pub fn protected(text: &str, component: &str, roles: &[&str], permissions: &[&st
 }
 
 pub fn table(mut routes: Vec<Route>) -> RouteTable {
-    routes.sort_by(|a, b| (&a.pattern, a.method).cmp(&(&b.pattern, b.method)));
+    routes.sort_by(Route::precedence);
     RouteTable::new(&routes)
 }
 

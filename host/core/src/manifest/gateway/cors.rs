@@ -87,27 +87,13 @@ impl FromStr for Origin {
         }
         match name.strip_prefix("*.") {
             // Below a top-level domain there are hosts of everybody.
-            Some(domain) if is_host(domain) && domain.contains('.') => {
+            Some(domain) if names::is_host(domain) && domain.contains('.') => {
                 Ok(Self::Below { before: format!("{scheme}://").into(), after: host.trim_start_matches('*').into() })
             }
-            None if is_host(name) => Ok(Self::Exact(text.into())),
+            None if names::is_host(name) => Ok(Self::Exact(text.into())),
             _ => Err(OriginError),
         }
     }
-}
-
-fn is_host(name: &str) -> bool {
-    let is_literal = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    if let Some(address) = is_literal {
-        return address.parse::<std::net::Ipv6Addr>().is_ok();
-    }
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte))
-    };
-    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 impl Origin {
@@ -120,7 +106,7 @@ impl Origin {
             Self::Below { before, after } => {
                 let host = origin.strip_prefix(&**before).and_then(|rest| rest.strip_suffix(&**after));
                 // Whatever else could stand before the dot, such as a user's name, is no host.
-                host.is_some_and(is_host)
+                host.is_some_and(names::is_host)
             }
         }
     }

@@ -3,8 +3,18 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use crate::manifest::section::Section;
+use crate::manifest::Manifest;
+use crate::manifest::diagnostic::Located;
+use crate::manifest::problems::Problems;
+use crate::manifest::rate_limit;
+use crate::manifest::section::{Entry, Section};
+
+/// Roles, and tiers, that have a priority.
+const MAX_CLASSES: usize = 64;
+/// Longest name of a role, in bytes, as routes have it.
+const MAX_ROLE_BYTES: usize = 128;
 
 /// How much a route matters when not everything can be served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,7 +77,7 @@ impl fmt::Display for Priority {
 }
 
 /// `[application.tool.weft.gateway.overload]`: how many requests run at a time follows from how long they take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overload {
     /// Whether there is such a limit; there is by default.
     pub enabled: bool,
@@ -85,6 +95,10 @@ pub struct Overload {
     pub patience_ms: u32,
     /// How many may wait: 0 to 1,000,000, 500 by default.
     pub max_waiting: u32,
+    /// The priority of requests of callers with a role, in the place of their route's: up to 64.
+    pub roles: Vec<(Located<Arc<str>>, Priority)>,
+    /// The same of a tier, where the role says nothing: up to 64.
+    pub tiers: Vec<(Located<Arc<str>>, Priority)>,
 }
 
 impl Default for Overload {
@@ -97,6 +111,8 @@ impl Default for Overload {
             window_ms: 100,
             patience_ms: 1_000,
             max_waiting: 500,
+            roles: Vec::new(),
+            tiers: Vec::new(),
         }
     }
 }
@@ -112,6 +128,8 @@ impl Overload {
             window_ms: section.number("window_ms", 10..=10_000, default.window_ms),
             patience_ms: section.number("patience_ms", 0..=60_000, default.patience_ms),
             max_waiting: section.number("max_waiting", 0..=1_000_000, default.max_waiting),
+            roles: classes(&section, "roles"),
+            tiers: classes(&section, "tiers"),
         };
         let min = section.get("min_concurrent").map_or(section.line, |entry| entry.line);
         if overload.min_concurrent > max_concurrent && overload.min_concurrent != default.min_concurrent {
@@ -121,4 +139,40 @@ impl Overload {
         section.finish();
         overload
     }
+
+    /// Reports tiers that there are not, and callers whom nobody can know. Which roles there are is up to whoever signs tokens.
+    pub(in crate::manifest) fn check(&self, manifest: &Manifest, problems: &Problems) {
+        let tiers = &manifest.gateway.rate_limits.tiers;
+        for (tier, _) in self.tiers.iter().filter(|(tier, _)| !tiers.contains_key(&tier.value)) {
+            rate_limit::unknown("overload.tiers", "tier", tier, tiers.keys().map(|name| &**name), problems);
+        }
+        if manifest.auth.is_none()
+            && let Some((first, _)) = self.roles.iter().chain(&self.tiers).next()
+        {
+            problems.report_with_help(
+                first.line,
+                "overload: priorities of roles and tiers, and nobody is known by a token or an API key",
+                "add [application.tool.weft.auth], or remove `roles` and `tiers`",
+            );
+        }
+    }
+}
+
+/// Priorities by names of callers.
+fn classes(section: &Section<'_>, key: &'static str) -> Vec<(Located<Arc<str>>, Priority)> {
+    let Some(table) = section.section(key) else { return Vec::new() };
+    let entries = table.entries();
+    if let Some((many, _)) = entries.get(MAX_CLASSES) {
+        table.report(many.line, format!("`{}` has at most {MAX_CLASSES} entries", section.name(key)));
+    }
+    let class = |(name, entry): (Located<Arc<str>>, Entry<'_>)| {
+        if name.is_empty() || name.len() > MAX_ROLE_BYTES {
+            entry.report(format!("is called by 1 to {MAX_ROLE_BYTES} bytes"));
+        }
+        let written = entry.string()?;
+        let priority = written.parse::<Priority>();
+        let priority = priority.map_err(|error| entry.report(format!("is {:?}: {error}", &*written.value))).ok()?;
+        Some((name, priority))
+    };
+    entries.into_iter().filter_map(class).collect()
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use weft_core::manifest::{Access, Callers};
+use weft_core::manifest::{Access, Callers, PolicyFile};
 
 use super::super::identity::Claims;
 use super::super::{ApiKey, ClaimNames};
@@ -30,6 +30,7 @@ fn auth(policies: &[&str]) -> Auth {
     let file = |(number, text): (usize, &&str)| PolicyFile {
         path: PathBuf::from(format!("policies/{number}.cedar")),
         text: Arc::from(*text),
+        line: 4,
     };
     Auth { policies: files.map(file).collect(), line: 3, ..Auth::new("i", "a", Vec::new()) }
 }
@@ -57,6 +58,7 @@ fn refused(policies: &Policies, identity: &Identity, route: &Route, id: &str, cl
         method: "PUT",
         path: "/grades/x",
         params: &[("id".to_owned(), id.to_owned())],
+        headers: &[],
         client: client.into(),
         is_secure: true,
         now_ms: NOW_MS,
@@ -131,10 +133,13 @@ fn what_makes_no_sense_is_told_with_its_line() {
     assert_eq!(told(&[GOOD]), Vec::<String>::new());
     for (policies, line, part) in [
         (&["\npermit (principal, action, resource)\nwhen { principal.id = 1 };"][..], "policies/0.cedar:3", "="),
-        (&["", "\n\npermit (principal == ?principal, action, resource);"], "policies/1.cedar:0", "template"),
+        (&["", "\n\npermit (principal == ?principal, action, resource);"], "policies/1.cedar:3", "template"),
         (
-            &["@id(\"a\") permit (principal, action, resource);", "@id(\"a\") forbid (principal, action, resource);"],
-            "policies/1.cedar:0",
+            &[
+                "@id(\"a\") permit (principal, action, resource);",
+                "\n@id(\"a\")\nforbid (principal, action, resource);",
+            ],
+            "policies/1.cedar:2",
             "two policies are called a",
         ),
         (
@@ -145,8 +150,8 @@ fn what_makes_no_sense_is_told_with_its_line() {
         (&["permit (principal is Usr, action, resource);"], "policies/0.cedar:1", "Usr"),
         (&["permit (principal, action == Action::\"GET /nowhere\", resource);"], "policies/0.cedar:1", "/nowhere"),
         (
-            &["forbid (principal, action, resource == Route::\"/grades/:id/\");"],
-            "policies/0.cedar:0",
+            &["// why\n\nforbid (principal, action, resource == Route::\"/grades/:id/\");"],
+            "policies/0.cedar:3",
             "no route that asks",
         ),
         (&["permit (principal, action, resource) when { context.params.nr == \"1\" };"], "policies/0.cedar:1", "nr"),
@@ -156,4 +161,62 @@ fn what_makes_no_sense_is_told_with_its_line() {
     }
     let unasked = problems(&manifest(&[GOOD], &[]));
     assert!(unasked.len() == 1 && unasked[0].message.contains("no route asks"), "{unasked:?}");
+    assert_eq!(unasked[0].line, 4, "where the manifest names them");
+    let many = "permit (principal, action, resource);\n".repeat(1_001);
+    let told = told(&[&many]);
+    assert!(told.len() == 1 && told[0].starts_with("policies/0.cedar:1001: there are more than"), "{told:?}");
+}
+
+#[test]
+fn headers_that_are_named_are_seen() {
+    const DEPARTMENT: &str = "permit (principal, action, resource) when { context.headers has \"x-department\" && \
+                              context.headers[\"x-department\"] == \"maths\" };";
+    let auth = |headers: &[&str]| Auth {
+        policy_headers: headers.iter().map(|name| Arc::from(*name)).collect(),
+        ..auth(&[DEPARTMENT])
+    };
+    let told = |auth: Auth| {
+        let manifest = manifest(&[], &["PUT /grades/:id"]);
+        problems(&Manifest { auth: Some(auth), ..manifest })
+    };
+    assert!(told(auth(&["x-department"])).is_empty(), "{:?}", told(auth(&["x-department"])));
+    // Whoever does not ask whether it is there is told, whether it is named or not.
+    let unasked = Auth {
+        policies: self::auth(&[
+            "permit (principal, action, resource) when { context.headers[\"x-department\"] == \"maths\" };",
+        ])
+        .policies,
+        ..auth(&["x-department"])
+    };
+    for headers in [vec![], unasked.policy_headers.clone()] {
+        let told = told(Auth { policy_headers: headers, ..unasked.clone() });
+        assert!(told.iter().any(|problem| problem.line == 1 && problem.message.contains("x-department")), "{told:?}");
+    }
+    let policies = Policies::read(&auth(&["x-department"])).unwrap();
+    let decide = |lines: &[(&'static str, &'static [u8])]| -> Result<bool, u16> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, http::HeaderValue::from_bytes(value).unwrap());
+        }
+        let seen = policies.seen(&headers).map_err(|problem| problem.status().as_u16())?;
+        let (identity, route) = (user("u1", ""), route("PUT /grades/:id"));
+        let asked = Asked {
+            identity: &identity,
+            route: &route,
+            method: "PUT",
+            path: "/grades/x",
+            params: &[("id".to_owned(), "x".to_owned())],
+            headers: &seen,
+            client: [10, 0, 0, 1].into(),
+            is_secure: true,
+            now_ms: NOW_MS,
+        };
+        Ok(policies.decide(&asked).is_ok())
+    };
+    assert_eq!(decide(&[("x-department", b"maths")]), Ok(true));
+    assert_eq!(decide(&[("x-department", b"arts")]), Ok(false));
+    assert_eq!(decide(&[("x-other", b"maths")]), Ok(false));
+    for twice in [&[("x-department", &b"maths"[..]), ("x-department", b"arts")][..], &[("x-department", b"\xff")]] {
+        assert_eq!(decide(twice), Err(400));
+    }
 }
