@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use weft_tests::isolation::{probe, start};
+use weft_tests::isolation::{assert_problem, probe, start};
 use weft_tests::platform::{Options, Platform};
 use weft_tests::repository;
 use weft_tests::skip;
@@ -184,6 +184,22 @@ fn files_and_environment_of_spin_are_there_and_no_more() {
     for hidden in ["/open/pages/two.key", "/open/spin.toml", "/closed/pages/one.txt"] {
         assert_eq!(get(hidden).0, 404, "{hidden}");
     }
+}
+
+#[test]
+fn a_component_of_spin_is_bounded_and_keeps_what_spin_grants() {
+    let platform = Platform::start_with(&parts());
+    let get = |path: &str| {
+        let answer = platform.get(path).send();
+        (answer.status, answer.text())
+    };
+    assert_eq!(get("/bounded/pages/one.txt"), (200, "a page\n".to_owned()));
+    assert_eq!(get("/bounded/env"), (200, "COLOUR=blue\n".to_owned()));
+    for times in 1..=2 {
+        let kept = platform.request("PUT", "/bounded/x").body("text").send();
+        assert_eq!((kept.status, kept.text()), (201, format!("kept {times} times\n")));
+    }
+    assert_problem(&platform.get("/starved/pages/one.txt").send(), 502, "resource-limit-exceeded");
 }
 
 #[test]

@@ -247,6 +247,36 @@ fn spin_components_have_what_spin_grants() {
 }
 
 #[test]
+fn a_component_with_spins_grants_is_bounded_and_keeps_them() {
+    let manifest = |tool: &str| {
+        parsed(&format!(
+            "spin_manifest_version = 2\n[application]\nname = \"x\"\n[application.tool.weft.spin]\nadapters = \"x\"\n\
+             [[trigger.http]]\nroute = \"/a\"\ncomponent = \"a\"\n[component.a]\nsource = \"a.wasm\"\n\
+             files = [\"pages/*\"]\nexclude_files = [\"*.key\"]\nenvironment = {{ X = \"y\" }}\n\
+             key_value_stores = [\"default\"]\nsqlite_databases = [\"default\"]\n\
+             allowed_outbound_hosts = [\"https://example.com\"]\nbuild.command = \"make\"\n\
+             dependencies = {{ \"a:b/c\" = {{ component = \"b\" }} }}\n{tool}\n[component.b]\nsource = \"b.wasm\"\n",
+        ))
+    };
+    let plain = manifest("");
+    let table = "[component.a.tool.weft]\ngrants = \"spin\"\nlimits = { memory_mb = 16, cpu_ms = 50 }\n\
+                 reuse = { max_requests = 10 }\ndeadline_ms = 700\nmesh = { retry = { max_retries = 2 } }";
+    let bounded = manifest(table);
+    let (was, is) = (&plain.components["a"], &bounded.components["a"]);
+    assert_eq!((&is.grants, &is.dependencies), (&was.grants, &was.dependencies));
+    assert_eq!((is.grants.files.len(), is.dependencies.len()), (1, 1));
+    assert_eq!((&is.source, &is.build, is.is_weft()), (&was.source, &was.build, false));
+    assert_eq!((is.limits.memory_mb, is.limits.cpu_ms, is.limits.max_concurrent), (16, 50, 100));
+    assert_eq!((is.reuse.max_requests, is.call_deadline_ms()), (10, 700));
+    // It is what Spin runs as well, so there is nothing to make of it, and what is composed into it runs in it alone.
+    assert!(is.closed_form.is_none() && bounded.closed_form_problems().is_empty());
+    assert_eq!(bounded.running().count(), 1);
+    // Without the word, the table grants, and nothing of Spin's is left.
+    let weft = manifest("[component.a.tool.weft]");
+    assert_eq!((&weft.components["a"].grants, weft.components["a"].is_weft()), (&Default::default(), true));
+}
+
+#[test]
 fn lines_are_those_of_the_file() {
     let manifest = education();
     let text = fs::read_to_string(&manifest.path).unwrap();

@@ -99,7 +99,10 @@ fn check_parts(spec: &FunctionSpec, component: &Component, report: &mut Report<'
     ];
     for (what, has, may, key) in parts {
         if count(has) > may {
-            let help = format!("add `limits = {{ {key} = {has} }}` under [component.{}.tool.weft]", spec.id);
+            let help = format!(
+                "add `limits = {{ {key} = {has} }}` under [component.{}.tool.weft], with `grants = \"spin\"` if it has no such table",
+                spec.id
+            );
             report.add(format!("has {has} {what}; it may have {may}"), Some(help));
         }
     }

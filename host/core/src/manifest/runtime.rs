@@ -52,7 +52,10 @@ pub enum VariablesProvider {
 const ELSEWHERE: [(&str, &str); 12] = [
     ("state_dir", "name the data directory by --data"),
     ("log_dir", "the log is under the data directory; see `weft logs`"),
-    ("max_instance_memory", "memory is limited by `limits.memory_mb` of each component"),
+    (
+        "max_instance_memory",
+        "memory is limited for each component: tool.weft = { grants = \"spin\", limits = { memory_mb = 128 } }",
+    ),
     ("llm_compute", "this host has no models; ask one over HTTP"),
     ("client_tls", "outbound TLS trusts the authorities of Mozilla; `spin:postgres` takes one of its own"),
     ("outbound_networking", "outbound connections are limited for each component; see docs/spin.md"),
