@@ -36,6 +36,7 @@ use crate::guest_files;
 use crate::host::{Host, Parts};
 use crate::inside::Inside;
 use crate::keys;
+use crate::machine;
 use crate::runtime_config;
 use crate::services::ExternalServices;
 use crate::specs;
@@ -148,7 +149,9 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
         telemetry: Arc::new(Told(logs.clone())),
     };
     let (key_value, spin_sqlite) = (services.key_value.clone(), services.spin_sqlite.clone());
-    let (engine, mesh, external, inside) = connected(services, data, &clock, &logs)?;
+    let options = machine::engine_options(&manifest.engine);
+    tracing::info!(options.max_memory_mb, options.max_instances, "bounds of all instances together");
+    let (engine, mesh, external, inside) = connected(&options, services, data, &clock, &logs)?;
     let projections = Projections::open(data, clock.clone())?;
     let shared_limits = shared_limits(&manifest, &variables, &resolver, &clock)?;
     let parts = Parts {
@@ -180,13 +183,14 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
 
 /// The engine and the mesh, each with what it reaches of the other.
 fn connected(
+    options: &EngineOptions,
     services: Services,
     data: &Path,
     clock: &Arc<dyn Clock>,
     logs: &GuestLogs,
 ) -> anyhow::Result<(Engine, Mesh<Value>, ExternalServices, Arc<Inside>)> {
     let (resolver, outputs) = (services.resolver.clone(), Arc::new(Outputs(logs.clone())));
-    let engine = Engine::new(&EngineOptions::default(), data, clock.clone(), services, outputs)?;
+    let engine = Engine::new(options, data, clock.clone(), services, outputs)?;
     let mesh = Mesh::new(Arc::new(engine.clone()), clock.clone(), rand::random);
     engine.connect(Arc::new(mesh.clone()));
     let external = ExternalServices::new(mesh.clone(), clock.clone(), resolver, data);

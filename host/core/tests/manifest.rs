@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use weft_core::manifest::{
-    Access, Callers, Diagnostic, FileMount, KeySource, Limits, Lookup, Manifest, MissingGrant, Overlap, RateScope,
-    RateStrategy, Reuse, Start, Tier, Variables, find,
+    Access, Callers, Diagnostic, EngineSettings, FileMount, KeySource, Limits, Lookup, Manifest, MissingGrant, Overlap,
+    RateScope, RateStrategy, Reuse, Start, Tier, Variables, find,
 };
 
 fn folder() -> PathBuf {
@@ -244,6 +244,18 @@ fn spin_components_have_what_spin_grants() {
     assert_eq!(assets.reuse, Reuse::default());
     let build = assets.build.as_ref().unwrap();
     assert_eq!((build.commands.len(), build.workdir.clone()), (2, manifest.root.join("assets")));
+}
+
+#[test]
+fn what_all_functions_may_use_together_is_said_for_the_application() {
+    let with = |table: &str| {
+        parsed(&format!(
+            "spin_manifest_version = 2\n[application]\nname = \"x\"\n[application.tool.weft.engine]\n{table}\n"
+        ))
+    };
+    let said = with("max_memory_mb = 512\nmax_instances = 50").engine;
+    assert_eq!((said.max_memory_mb, said.max_instances), (Some(512), 50));
+    assert_eq!(with("").engine, EngineSettings { max_memory_mb: None, max_instances: 1_000 });
 }
 
 #[test]

@@ -24,6 +24,7 @@ use crate::function::{Exports, Function};
 use crate::http;
 use crate::instance;
 use crate::loader::{LoadError, Loaded};
+use crate::memory::HostMemory;
 use crate::output::{LogSink, OutputRate};
 use crate::reused::Instances;
 use crate::runtime::Runtimes;
@@ -82,7 +83,8 @@ impl Engine {
         let runtimes = Runtimes::new(options, data)?;
         let epoch = Duration::from_millis(options.epoch_ms.max(1));
         let (calls, inside, background) = (CallSlot::default(), OnceLock::new(), Background::new());
-        let shared = Arc::new(Shared { clock, epoch, services, logs, calls, inside, background });
+        let memory = HostMemory::new(options.memory_bytes());
+        let shared = Arc::new(Shared { clock, epoch, services, logs, calls, inside, memory, background });
         let inner = Inner {
             shared,
             runtimes,
@@ -212,6 +214,12 @@ impl Engine {
     #[must_use]
     pub fn function_ids(&self) -> Vec<Arc<str>> {
         self.inner.functions.load().keys().cloned().collect()
+    }
+
+    /// What the linear memories of all instances have together, and what they may have, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> (u64, u64) {
+        self.inner.shared.memory.used_and_limit()
     }
 
     /// The digest of a function's component.

@@ -18,6 +18,7 @@ mod life;
 mod limits;
 mod linker;
 mod loader;
+mod memory;
 mod meter;
 mod output;
 mod reused;

@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 use weft_core::manifest::{Diagnostic, Manifest};
-use weft_engine::{EngineError, EngineOptions, FunctionSpec, LoadError};
+use weft_engine::{EngineError, FunctionSpec, LoadError};
 
 use crate::assemble::Place;
 use crate::composing::{self, Composed};
 use crate::exit::{Exit, UsageError};
 use crate::given::GivenArgs;
 use crate::specs::{self, Made};
-use crate::{https, keys, output};
+use crate::{https, keys, machine, output};
 
 /// What `weft check` takes.
 #[derive(Debug, clap::Args)]
@@ -92,7 +92,7 @@ fn check(place: &Place) -> anyhow::Result<Checked> {
         Err(problems) => return Ok(Err(problems.into_iter().chain(missing).collect())),
     };
     let count = functions.len();
-    Ok(match check_components(place, functions)? {
+    Ok(match check_components(place, &manifest, functions)? {
         Ok(()) => Ok(count),
         Err(EngineError::Refused(problems)) => {
             let mut problems: Vec<_> = problems.iter().map(|problem| specs::located(&manifest, problem)).collect();
@@ -105,10 +105,14 @@ fn check(place: &Place) -> anyhow::Result<Checked> {
 }
 
 /// Compiles and checks. Compiled code is kept where a host keeps it if there is such a place; else nothing is left.
-fn check_components(place: &Place, functions: Vec<FunctionSpec>) -> anyhow::Result<Result<(), EngineError>> {
+fn check_components(
+    place: &Place,
+    manifest: &Manifest,
+    functions: Vec<FunctionSpec>,
+) -> anyhow::Result<Result<(), EngineError>> {
     let nowhere = tempfile::tempdir()?;
     let data = if place.data.is_dir() { place.data.as_path() } else { nowhere.path() };
-    Ok(weft_engine::check_functions(&EngineOptions::default(), data, functions))
+    Ok(weft_engine::check_functions(&machine::engine_options(&manifest.engine), data, functions))
 }
 
 /// A component that cannot be loaded, at the line that names its file.

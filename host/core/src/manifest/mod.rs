@@ -15,6 +15,7 @@ mod context;
 mod cycle;
 mod dependency;
 mod diagnostic;
+mod engine;
 mod gateway;
 mod grants;
 mod limits;
@@ -57,6 +58,7 @@ pub use component::Component;
 pub use context::{Context, Migration};
 pub use dependency::{Configuration, Dependency, DependencyName, DependencySource, Inherits};
 pub use diagnostic::{Diagnostic, Located};
+pub use engine::EngineSettings;
 pub use gateway::{
     CertificateFiles, ChannelRule, Compression, Cors, Gateway, Hsts, Idempotency, JoinPattern, OpenApi, Operation,
     Origin, Overload, Page, Priority, PriorityError, Push, SecurityHeaders, Tls,
@@ -112,6 +114,8 @@ pub struct Manifest {
     pub auth: Option<Auth>,
     /// What the gateway asks of every request, and gives every answer.
     pub gateway: Gateway,
+    /// What all functions may use together.
+    pub engine: EngineSettings,
     /// Policy on calls from function to function.
     pub mesh: mesh::Mesh,
     /// Where the schemas of events are.

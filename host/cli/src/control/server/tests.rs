@@ -38,7 +38,9 @@ impl Operations for Fake {
     fn info(&self) -> Info {
         let components = vec!["a".to_owned()];
         let application = "test".to_owned();
-        Info { version: "1".to_owned(), pid: 7, address: None, uptime_ms: 5, application, components }
+        let (memory_bytes, max_memory_bytes) = (3 << 20, 64 << 20);
+        let version = "1".to_owned();
+        Info { version, pid: 7, address: None, uptime_ms: 5, memory_bytes, max_memory_bytes, application, components }
     }
 
     fn routes(&self) -> Vec<RouteEntry> {
