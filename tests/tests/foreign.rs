@@ -153,6 +153,25 @@ fn stores_are_filled_before_the_first_request() {
     assert!(said.contains("no such table: nowhere"), "{said}");
 }
 
+#[test]
+fn stores_without_a_path_are_empty_at_each_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("runtime-config.toml");
+    fs::write(&file, "[key_value_store.default]\ntype = \"spin\"\n[sqlite_database.default]\ntype = \"spin\"\n")
+        .unwrap();
+    let options = vec!["--runtime-config-file".to_owned(), file.display().to_string()];
+    let options = Options { manifest: manifest("spin-app"), options, ..Options::default() };
+    let options = options.env("SPIN_VARIABLE_GREETING", "Servus");
+    let mut platform = Platform::start_with(&options);
+    assert_eq!(platform.request("PUT", "/notes/milk").body("buy some").send().status, 201);
+    assert_eq!(platform.get("/notes/milk").send().text(), "Servus! buy some (written 1 times)\n");
+    platform.kill();
+    platform.run(&options).expect("the host starts on what it left");
+    assert_eq!(platform.get("/notes/milk").send().status, 404);
+    assert_eq!(platform.request("PUT", "/notes/milk").body("buy more").send().status, 201);
+    assert_eq!(platform.get("/notes/milk").send().text(), "Servus! buy more (written 1 times)\n");
+}
+
 fn parts() -> Options {
     Options { manifest: repository::root().join("tests/applications/spin/spin.toml"), ..Options::default() }
 }

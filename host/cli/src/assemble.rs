@@ -136,11 +136,12 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
 
     let databases = of_contexts(&manifest, |name| sql.database(name));
     let event_stores = of_contexts(&manifest, |name| sql.events(name));
+    let (key_value, spin_sqlite) = spins_stores(&config, data, &resolver, &clock)?;
     let services = Services {
         databases,
         event_stores: event_stores.clone(),
-        key_value: key_value_stores(&config, data, &resolver, &clock)?,
-        spin_sqlite: Databases::new(data, clock.clone()).with_files(config.sqlite_databases),
+        key_value: key_value.clone(),
+        spin_sqlite: spin_sqlite.clone(),
         broker: Some(broker.clone()),
         push: Some(push.clone()),
         schemas: schemas.clone(),
@@ -148,7 +149,6 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
         resolver: resolver.clone(),
         telemetry: Arc::new(Told(logs.clone())),
     };
-    let (key_value, spin_sqlite) = (services.key_value.clone(), services.spin_sqlite.clone());
     let options = machine::engine_options(&manifest.engine);
     tracing::info!(options.max_memory_mb, options.max_instances, "bounds of all instances together");
     let (engine, mesh, external, inside) = connected(&options, services, data, &clock, &logs)?;
@@ -249,17 +249,32 @@ fn shared_limits(
     Ok(Some(Arc::new(limits.map_err(problem)?)))
 }
 
-/// The embedded store, with labels elsewhere where the runtime configuration says so.
-fn key_value_stores(
+/// The key-value stores and the databases of `spin:sqlite`, each where the runtime configuration says.
+fn spins_stores(
     config: &RuntimeConfig,
     data: &Path,
+    resolver: &Arc<dyn Resolve>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(Arc<dyn Store>, Databases)> {
+    let transient = runtime_config::transient_folder(data)
+        .with_context(|| format!("cannot make room for what does not last in {}", data.display()))?;
+    let files = runtime_config::sqlite_files(config, &transient);
+    let key_value = key_value_stores(config, (data, &transient), resolver, clock)?;
+    Ok((key_value, Databases::new(data, clock.clone()).with_files(files)))
+}
+
+/// The embedded store in the data directory, with labels elsewhere where the runtime configuration says so: one that does
+/// not last is in the second folder.
+fn key_value_stores(
+    config: &RuntimeConfig,
+    (data, transient): (&Path, &Path),
     resolver: &Arc<dyn Resolve>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Arc<dyn Store>> {
     let embedded: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&data.join("kv.db"), clock.clone())?);
     let mut files: BTreeMap<&Path, Arc<dyn Store>> = BTreeMap::new();
     let mut own: BTreeMap<Arc<str>, Arc<dyn Store>> = BTreeMap::new();
-    for (label, place) in &config.key_value_stores {
+    for (number, (label, place)) in config.key_value_stores.iter().enumerate() {
         let store: Arc<dyn Store> = match place {
             KeyValueStore::File(path) => match files.get(&**path) {
                 Some(opened) => opened.clone(),
@@ -272,6 +287,9 @@ fn key_value_stores(
                     opened
                 }
             },
+            KeyValueStore::Transient => {
+                Arc::new(EmbeddedStore::open(&transient.join(format!("kv-{number}.db")), clock.clone())?)
+            }
             KeyValueStore::Redis(url) => {
                 let store = RedisStore::new(url, resolver, clock);
                 Arc::new(store.with_context(|| format!("the key-value store {label} of the runtime configuration"))?)

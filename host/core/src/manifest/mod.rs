@@ -70,7 +70,7 @@ pub use pattern::{Captures, MAX_ROUTE_BYTES, PatternError, RoutePattern, Segment
 pub use projection::{Projection, ProjectionSource};
 pub use rate_limit::{DefaultTier, MAX_ROUTE_LIMITS, RateLimit, RateLimits, RateScope, RateStrategy, TIER_LIMIT, Tier};
 pub use route::{Access, Callers, KeyUse, Lookup, Method, MethodError, Route, Waits, find, is_service_name};
-pub use runtime::{KeyValueStore, RuntimeConfig, VariablesProvider};
+pub use runtime::{KeyValueStore, RuntimeConfig, SqliteDatabase, VariablesProvider};
 pub use sagas::{Choreography, Overlap, SagaSettings, Schedule, StepLimit};
 pub use schemas::Schemas;
 pub use source::SourceFile;
