@@ -26,7 +26,7 @@ use weft_core::manifest::{Diagnostic, KeyValueStore, Manifest, RuntimeConfig, Va
 use weft_core::shared_limits::SharedLimits;
 use weft_core::{Clock, Failpoints, SystemClock};
 use weft_durable::Sagas;
-use weft_engine::{Engine, EngineError, EngineOptions, Services, Value};
+use weft_engine::{Engine, EngineError, EngineOptions, Services, Value, World};
 use weft_mesh::Mesh;
 use weft_telemetry::GuestLogs;
 
@@ -98,6 +98,16 @@ pub enum Dialect {
     Spin,
 }
 
+impl Dialect {
+    /// What components may import.
+    fn world(self) -> World {
+        match self {
+            Self::Weft => World::Weft,
+            Self::Spin => World::Spin,
+        }
+    }
+}
+
 /// A host with everything opened, loaded and checked. Sagas and subscriptions do not run before [`Host::start`].
 /// Blocks; to be called inside a runtime, off its threads.
 ///
@@ -149,7 +159,7 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
         resolver: resolver.clone(),
         telemetry: Arc::new(Told(logs.clone())),
     };
-    let options = machine::engine_options(&manifest.engine);
+    let options = EngineOptions { world: dialect.world(), ..machine::engine_options(&manifest.engine) };
     tracing::info!(options.max_memory_mb, options.max_instances, "bounds of all instances together");
     let (engine, mesh, external, inside) = connected(&options, services, data, &clock, &logs)?;
     let projections = Projections::open(data, clock.clone())?;

@@ -4,6 +4,8 @@
 
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::spin_world::World;
+
 /// How many instances the process can hold at once, and how large they may grow. Bounds of the whole host;
 /// each function has its own limits below them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,13 +16,15 @@ pub struct EngineOptions {
     pub max_memory_mb: u32,
     /// The largest linear memory that any function may ask for, in MiB (default 4,096).
     pub largest_memory_mb: u32,
+    /// What components may import (default: all that this host has).
+    pub world: World,
     /// Milliseconds between two epochs (default 10): the granularity of CPU limits and of fairness between functions.
     pub epoch_ms: u64,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { max_instances: 1_000, max_memory_mb: 4_096, largest_memory_mb: 4_096, epoch_ms: 10 }
+        Self { max_instances: 1_000, max_memory_mb: 4_096, largest_memory_mb: 4_096, world: World::Weft, epoch_ms: 10 }
     }
 }
 

@@ -130,7 +130,7 @@ impl Engine {
         let (declared, specs): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| spec.version.is_some());
         let (loaded, absent) = self.inner.runtimes.load_all(specs)?;
         let named: Vec<_> = loaded.iter().map(|(spec, loaded)| (spec, &loaded.component)).collect();
-        let problems = check::check(&named, &absent);
+        let problems = check::check(&named, &absent, self.inner.runtimes.world());
         if !problems.is_empty() {
             return Err(EngineError::Refused(problems));
         }
@@ -187,7 +187,7 @@ impl Engine {
         absent: &[Arc<str>],
     ) -> Result<Arc<Function>, EngineError> {
         let loaded = self.inner.runtimes.of(spec)?.loader.load(&spec.source)?;
-        let problems = check::check_version((spec, &loaded.component), named, absent);
+        let problems = check::check_version((spec, &loaded.component), named, absent, self.inner.runtimes.world());
         if problems.is_empty() {
             self.link(Arc::new(spec.clone()), &loaded)
         } else {
@@ -350,7 +350,7 @@ pub fn check_functions(options: &EngineOptions, data: &Path, specs: Vec<Function
     let (declared, specs): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| spec.version.is_some());
     let (loaded, absent) = runtimes.load_all(specs)?;
     let named: Vec<_> = loaded.iter().map(|(spec, loaded)| (spec, &loaded.component)).collect();
-    let mut problems = check::check(&named, &absent);
+    let mut problems = check::check(&named, &absent, options.world);
     if problems.is_empty() {
         for (spec, loaded) in &loaded {
             let linked = runtimes.of(spec)?.linkers.link(&loaded.component, spec);
@@ -358,7 +358,7 @@ pub fn check_functions(options: &EngineOptions, data: &Path, specs: Vec<Function
         }
         for spec in &declared {
             let loaded = runtimes.of(spec)?.loader.load(&spec.source)?;
-            problems.extend(check::check_version((spec, &loaded.component), &named, &absent));
+            problems.extend(check::check_version((spec, &loaded.component), &named, &absent, options.world));
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(EngineError::Refused(problems)) }

@@ -25,6 +25,7 @@ mod reused;
 mod runtime;
 mod shared;
 mod spec;
+mod spin_world;
 mod state;
 mod trap;
 mod values;
@@ -39,6 +40,7 @@ pub use invoke::{InvokeAnswer, InvokeError, MAX_ARGUMENTS_BYTES, Signature};
 pub use loader::LoadError;
 pub use output::{LogSink, OutputStream, OutputWriter};
 pub use spec::{FunctionSpec, Grants, InstanceSpec, ReuseSpec, Source, version_name};
+pub use spin_world::World;
 
 /// A value of a call: a WIT value.
 pub type Value = wasmtime::component::Val;
