@@ -1,10 +1,12 @@
 //! The education application as Spin would run it: the closed forms that `weft build` has made, with what Spin gives a
 //! component and nothing of Weft's. The walk of the README, forged identities, and a kill in the middle of a saga.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
+use wasmparser::{Parser, Payload};
 use weft_tests::people::{self, Person};
 use weft_tests::platform::{Options, Platform};
 use weft_tests::repository;
@@ -44,6 +46,51 @@ fn course(platform: &Platform, admin: &Person, capacity: u32) -> String {
 fn enroll(platform: &Platform, course: &str, token: &str, payment: &str, wait: &str) -> weft_tests::http::Response {
     let body = json!({"payment": {"provider": "sandbox", "token": payment}});
     platform.post(&format!("/api/courses/{course}/enroll"), &body).token(token).header("prefer", wait).send()
+}
+
+/// The interfaces of the file's imports by which functions come.
+fn imports(bytes: &[u8]) -> Vec<String> {
+    let mut depth = 0;
+    let mut imports = Vec::new();
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.expect("a component") {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            // Those of the whole, and not of what it is composed of.
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                let names = section.into_iter().map(|import| import.expect("an import").name.name.to_owned());
+                imports.extend(names);
+            }
+            _ => {}
+        }
+    }
+    imports
+}
+
+/// What a host of Weft lets through under `--as-spin` is one thing; here the files themselves are held against the list.
+#[test]
+fn closed_forms_import_what_spin_has_and_nothing_else() {
+    if options().is_none() {
+        return;
+    }
+    let root = repository::root();
+    let list = std::fs::read_to_string(root.join("host/engine/src/spin-up-4.1.0.txt")).expect("the list");
+    // The third number of a version may be any: 0.2.0 and 0.2.6 are one interface to whoever links it.
+    let compatible = |name: &str| match name.rsplit_once('.') {
+        Some((stem, _)) if !name.contains("-rc") && !name.contains("-draft") => stem.to_owned(),
+        _ => name.to_owned(),
+    };
+    let known: BTreeSet<String> = list.lines().map(compatible).collect();
+    let mut looked_at = 0;
+    for entry in std::fs::read_dir(root.join("dist/spin")).expect("closed forms") {
+        let path = entry.expect("an entry").path();
+        let imports = imports(&std::fs::read(&path).expect("a file"));
+        assert!(imports.iter().any(|name| name.starts_with("wasi:")), "{}: {imports:?}", path.display());
+        let foreign: Vec<_> = imports.iter().filter(|name| !known.contains(&compatible(name))).collect();
+        assert!(foreign.is_empty(), "{}: {foreign:?}", path.display());
+        looked_at += 1;
+    }
+    assert!(looked_at > 10, "{looked_at} closed forms");
 }
 
 #[test]

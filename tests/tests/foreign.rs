@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use weft_tests::isolation::{probe, start};
+use weft_tests::isolation::{assert_problem, probe, start};
 use weft_tests::platform::{Options, Platform};
 use weft_tests::repository;
 use weft_tests::skip;
@@ -153,6 +153,25 @@ fn stores_are_filled_before_the_first_request() {
     assert!(said.contains("no such table: nowhere"), "{said}");
 }
 
+#[test]
+fn stores_without_a_path_are_empty_at_each_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("runtime-config.toml");
+    fs::write(&file, "[key_value_store.default]\ntype = \"spin\"\n[sqlite_database.default]\ntype = \"spin\"\n")
+        .unwrap();
+    let options = vec!["--runtime-config-file".to_owned(), file.display().to_string()];
+    let options = Options { manifest: manifest("spin-app"), options, ..Options::default() };
+    let options = options.env("SPIN_VARIABLE_GREETING", "Servus");
+    let mut platform = Platform::start_with(&options);
+    assert_eq!(platform.request("PUT", "/notes/milk").body("buy some").send().status, 201);
+    assert_eq!(platform.get("/notes/milk").send().text(), "Servus! buy some (written 1 times)\n");
+    platform.kill();
+    platform.run(&options).expect("the host starts on what it left");
+    assert_eq!(platform.get("/notes/milk").send().status, 404);
+    assert_eq!(platform.request("PUT", "/notes/milk").body("buy more").send().status, 201);
+    assert_eq!(platform.get("/notes/milk").send().text(), "Servus! buy more (written 1 times)\n");
+}
+
 fn parts() -> Options {
     Options { manifest: repository::root().join("tests/applications/spin/spin.toml"), ..Options::default() }
 }
@@ -184,6 +203,22 @@ fn files_and_environment_of_spin_are_there_and_no_more() {
     for hidden in ["/open/pages/two.key", "/open/spin.toml", "/closed/pages/one.txt"] {
         assert_eq!(get(hidden).0, 404, "{hidden}");
     }
+}
+
+#[test]
+fn a_component_of_spin_is_bounded_and_keeps_what_spin_grants() {
+    let platform = Platform::start_with(&parts());
+    let get = |path: &str| {
+        let answer = platform.get(path).send();
+        (answer.status, answer.text())
+    };
+    assert_eq!(get("/bounded/pages/one.txt"), (200, "a page\n".to_owned()));
+    assert_eq!(get("/bounded/env"), (200, "COLOUR=blue\n".to_owned()));
+    for times in 1..=2 {
+        let kept = platform.request("PUT", "/bounded/x").body("text").send();
+        assert_eq!((kept.status, kept.text()), (201, format!("kept {times} times\n")));
+    }
+    assert_problem(&platform.get("/starved/pages/one.txt").send(), 502, "resource-limit-exceeded");
 }
 
 #[test]

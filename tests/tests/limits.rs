@@ -7,7 +7,8 @@ use std::net::TcpStream;
 use serde_json::json;
 use weft_tests::http::Response;
 use weft_tests::isolation::{assert_problem, peak_memory_kib, probe, start};
-use weft_tests::platform::Platform;
+use weft_tests::platform::{Options, Platform};
+use weft_tests::repository;
 use weft_tests::wait::eventually;
 
 /// What an instance may cost: its own memory (32 MiB), and header fields behind all its handles (1,000 of 64 KiB).
@@ -164,16 +165,39 @@ fn large_values_are_refused_and_not_kept() {
     assert_neighbour(&platform);
 }
 
+/// By the host's address, by `self.alt`, and inside of the host, where nothing but the depth is known of the first one.
 #[test]
-fn requests_to_oneself_end() {
+fn requests_to_oneself_end_whatever_way_they_take() {
+    for (way, logged) in [("ask-yourself", Some(33)), ("ask-self", Some(33)), ("ask-chained", None)] {
+        let platform = start();
+        let chain = hostile(&platform, "/hostile", way).expect(200).to_string();
+        assert!(chain.contains("LoopDetected"), "{way}: {chain}");
+        // Each answer stands in the one above it.
+        assert_eq!(chain.matches("200 ").count(), 32, "{way}: {chain}");
+        let Some(logged) = logged else { continue };
+        // Lines of the log are gathered for a moment before they are written.
+        eventually("the first request and 32 below it are logged", || {
+            let asked = platform.log().lines().filter(|line| line.contains("path=\"/hostile\"")).count();
+            if asked == logged { Ok(()) } else { Err(asked) }
+        });
+        assert_neighbour(&platform);
+    }
+}
+
+/// A typed call, a request from the callee to its caller inside of the host, a typed call: they count together.
+#[test]
+fn calls_and_requests_in_turn_end() {
     let platform = start();
-    let chain = hostile(&platform, "/hostile", "ask-yourself").expect(200);
-    assert!(chain.to_string().contains("LoopDetected"), "{chain}");
-    // Lines of the log are gathered for a moment before they are written.
-    eventually("the first request and 32 below it are logged", || {
-        let asked = platform.log().lines().filter(|line| line.contains("path=\"/hostile\"")).count();
-        if asked == 33 { Ok(()) } else { Err(asked) }
-    });
+    let answer = probe(&platform, &json!({ "call": { "key": "probe.spin.internal", "what": "ask" } })).to_string();
+    assert!(answer.contains("nested more than 32 deep"), "{answer}");
+    // 16 answers of the callee to its caller, one in the other, and the last call is not made.
+    assert_eq!(answer.matches("Ok").count(), 16, "{answer}");
+    assert_neighbour(&platform);
+}
+
+#[test]
+fn requests_to_oneself_are_bounded_in_breadth() {
+    let platform = start();
     // Two for each would be 2^32: the bound on calls at once ends that, and others are served meanwhile.
     std::thread::scope(|scope| {
         let tree = scope.spawn(|| hostile(&platform, "/hostile", "ask-yourself-twice").status);
@@ -188,6 +212,37 @@ fn requests_to_oneself_end() {
         other => Err(other),
     });
     assert_neighbour(&platform);
+}
+
+/// Each holds 24 MiB until its deadline, and all instances together may have 64.
+#[test]
+fn the_memory_of_all_functions_together_is_bounded() {
+    let manifest = repository::root().join("tests/applications/memory/spin.toml");
+    let platform = Platform::start_with(&Options { manifest, ..Options::default() });
+    let hold = || hostile(&platform, "/hostile", "hold");
+    let answers: Vec<Response> = std::thread::scope(|scope| {
+        let holding: Vec<_> = (0..8).map(|_| scope.spawn(hold)).collect();
+        holding.into_iter().map(|one| one.join().expect("it is answered")).collect()
+    });
+    let (refused, held): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 503);
+    for answer in &refused {
+        assert_problem(answer, 503, "overloaded");
+        assert!(answer.header("retry-after").is_some());
+    }
+    held.iter().for_each(|answer| assert_problem(answer, 504, "deadline-exceeded"));
+    assert!(!refused.is_empty(), "two have room at once, and all of them were let in");
+    eventually("the log names the limit", || {
+        let log = platform.log();
+        if log.contains("64 MiB (max_memory_mb of [application.tool.weft.engine])") { Ok(()) } else { Err(log) }
+    });
+    // What they had is there again, and while one holds it, others answer.
+    std::thread::scope(|scope| {
+        let holding = scope.spawn(hold);
+        while !holding.is_finished() {
+            assert_neighbour(&platform);
+        }
+        assert_problem(&holding.join().expect("it is answered"), 504, "deadline-exceeded");
+    });
 }
 
 #[test]

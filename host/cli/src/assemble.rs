@@ -27,7 +27,7 @@ use weft_core::push::PushBounds;
 use weft_core::shared_limits::SharedLimits;
 use weft_core::{Clock, Failpoints, SystemClock};
 use weft_durable::Sagas;
-use weft_engine::{Engine, EngineError, EngineOptions, LoadError, Services, Value};
+use weft_engine::{Engine, EngineError, EngineOptions, LoadError, Services, Value, World};
 use weft_mesh::Mesh;
 use weft_telemetry::GuestLogs;
 
@@ -37,6 +37,7 @@ use crate::guest_files;
 use crate::host::{Host, Parts};
 use crate::inside::Inside;
 use crate::keys;
+use crate::machine;
 use crate::runtime_config;
 use crate::services::ExternalServices;
 use crate::specs;
@@ -98,6 +99,16 @@ pub enum Dialect {
     Spin,
 }
 
+impl Dialect {
+    /// What components may import.
+    fn world(self) -> World {
+        match self {
+            Self::Weft => World::Weft,
+            Self::Spin => World::Spin,
+        }
+    }
+}
+
 /// A host with everything opened, loaded and checked. Sagas and subscriptions do not run before [`Host::start`].
 /// Blocks; to be called inside a runtime, off its threads.
 ///
@@ -135,11 +146,12 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
 
     let databases = of_contexts(&manifest, |name| sql.database(name));
     let event_stores = of_contexts(&manifest, |name| sql.events(name));
+    let (key_value, spin_sqlite) = spins_stores(&config, data, &resolver, &clock)?;
     let services = Services {
         databases,
         event_stores: event_stores.clone(),
-        key_value: key_value_stores(&config, data, &resolver, &clock)?,
-        spin_sqlite: Databases::new(data, clock.clone()).with_files(config.sqlite_databases),
+        key_value: key_value.clone(),
+        spin_sqlite: spin_sqlite.clone(),
         broker: Some(broker.clone()),
         push: Some(push.clone()),
         schemas: schemas.clone(),
@@ -147,8 +159,9 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
         resolver: resolver.clone(),
         telemetry: Arc::new(Told(logs.clone())),
     };
-    let (key_value, spin_sqlite) = (services.key_value.clone(), services.spin_sqlite.clone());
-    let (engine, mesh, external, inside) = connected(services, data, &clock, &logs)?;
+    let options = EngineOptions { world: dialect.world(), ..machine::engine_options(&manifest.engine) };
+    tracing::info!(options.max_memory_mb, options.max_instances, "bounds of all instances together");
+    let (engine, mesh, external, inside) = connected(&options, services, data, &clock, &logs)?;
     let projections = Projections::open(data, clock.clone())?;
     let parts = Parts {
         place: place.clone(),
@@ -178,13 +191,14 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
 
 /// The engine and the mesh, each with what it reaches of the other.
 fn connected(
+    options: &EngineOptions,
     services: Services,
     data: &Path,
     clock: &Arc<dyn Clock>,
     logs: &GuestLogs,
 ) -> anyhow::Result<(Engine, Mesh<Value>, ExternalServices, Arc<Inside>)> {
     let (resolver, outputs) = (services.resolver.clone(), Arc::new(Outputs(logs.clone())));
-    let engine = Engine::new(&EngineOptions::default(), data, clock.clone(), services, outputs)?;
+    let engine = Engine::new(options, data, clock.clone(), services, outputs)?;
     let mesh = Mesh::new(Arc::new(engine.clone()), clock.clone(), rand::random);
     engine.connect(Arc::new(mesh.clone()));
     let external = ExternalServices::new(mesh.clone(), clock.clone(), resolver, data);
@@ -277,17 +291,32 @@ fn system_clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))))
 }
 
-/// The embedded store, with labels elsewhere where the runtime configuration says so.
-fn key_value_stores(
+/// The key-value stores and the databases of `spin:sqlite`, each where the runtime configuration says.
+fn spins_stores(
     config: &RuntimeConfig,
     data: &Path,
+    resolver: &Arc<dyn Resolve>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(Arc<dyn Store>, Databases)> {
+    let transient = runtime_config::transient_folder(data)
+        .with_context(|| format!("cannot make room for what does not last in {}", data.display()))?;
+    let files = runtime_config::sqlite_files(config, &transient);
+    let key_value = key_value_stores(config, (data, &transient), resolver, clock)?;
+    Ok((key_value, Databases::new(data, clock.clone()).with_files(files)))
+}
+
+/// The embedded store in the data directory, with labels elsewhere where the runtime configuration says so: one that does
+/// not last is in the second folder.
+fn key_value_stores(
+    config: &RuntimeConfig,
+    (data, transient): (&Path, &Path),
     resolver: &Arc<dyn Resolve>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Arc<dyn Store>> {
     let embedded: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&data.join("kv.db"), clock.clone())?);
     let mut files: BTreeMap<&Path, Arc<dyn Store>> = BTreeMap::new();
     let mut own: BTreeMap<Arc<str>, Arc<dyn Store>> = BTreeMap::new();
-    for (label, place) in &config.key_value_stores {
+    for (number, (label, place)) in config.key_value_stores.iter().enumerate() {
         let store: Arc<dyn Store> = match place {
             KeyValueStore::File(path) => match files.get(&**path) {
                 Some(opened) => opened.clone(),
@@ -300,6 +329,9 @@ fn key_value_stores(
                     opened
                 }
             },
+            KeyValueStore::Transient => {
+                Arc::new(EmbeddedStore::open(&transient.join(format!("kv-{number}.db")), clock.clone())?)
+            }
             KeyValueStore::Redis(url) => {
                 let store = RedisStore::new(url, resolver, clock);
                 Arc::new(store.with_context(|| format!("the key-value store {label} of the runtime configuration"))?)

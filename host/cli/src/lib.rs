@@ -23,6 +23,7 @@ pub mod inside;
 pub mod invoker;
 pub mod issuers;
 pub mod keys;
+mod machine;
 pub mod output;
 pub mod random;
 pub mod reload;

@@ -1,9 +1,11 @@
 //! Spin's runtime configuration as the commands use it: found, read, and asked for the values of variables.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fs, io};
 
-use weft_core::manifest::{Diagnostic, RuntimeConfig, VariablesProvider};
+use weft_core::manifest::{Diagnostic, RuntimeConfig, SqliteDatabase, VariablesProvider};
 
 use crate::assemble::Place;
 
@@ -16,6 +18,34 @@ const PREFIX: &str = "SPIN_VARIABLE_";
 /// Every problem of the file.
 pub fn load(place: &Place) -> Result<RuntimeConfig, Vec<Diagnostic>> {
     place.runtime_config.as_deref().map_or_else(|| Ok(RuntimeConfig::default()), RuntimeConfig::load)
+}
+
+/// The folder of stores and databases that the runtime configuration gives no path: they last as long as the host. Spin
+/// has them in memory; here they are files like all others, which the next start removes, so that they may grow.
+///
+/// # Errors
+/// If what an earlier host left cannot be removed, or the folder cannot be made.
+pub fn transient_folder(data: &Path) -> io::Result<PathBuf> {
+    let folder = data.join("transient");
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+/// Where SQLite databases are that the runtime configuration names.
+pub fn sqlite_files(config: &RuntimeConfig, transient: &Path) -> BTreeMap<Arc<str>, PathBuf> {
+    let file = |(number, (label, place)): (usize, (&Arc<str>, &SqliteDatabase))| {
+        let path = match place {
+            SqliteDatabase::File(path) => path.clone(),
+            // A label may hold what no name of a file may.
+            SqliteDatabase::Transient => transient.join(format!("sqlite-{number}.db")),
+        };
+        (label.clone(), path)
+    };
+    config.sqlite_databases.iter().enumerate().map(file).collect()
 }
 
 /// The values that the providers of the runtime configuration give variables.

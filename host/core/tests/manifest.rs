@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use weft_core::manifest::{
-    Access, Callers, Diagnostic, FileMount, KeySource, Limits, Lookup, Manifest, MissingGrant, Overlap, RateScope,
-    RateStrategy, Reuse, Start, Tier, Variables, find,
+    Access, Callers, Diagnostic, EngineSettings, FileMount, KeySource, Limits, Lookup, Manifest, MissingGrant, Overlap,
+    RateScope, RateStrategy, Reuse, Start, Tier, Variables, find,
 };
 
 fn folder() -> PathBuf {
@@ -244,6 +244,48 @@ fn spin_components_have_what_spin_grants() {
     assert_eq!(assets.reuse, Reuse::default());
     let build = assets.build.as_ref().unwrap();
     assert_eq!((build.commands.len(), build.workdir.clone()), (2, manifest.root.join("assets")));
+}
+
+#[test]
+fn what_all_functions_may_use_together_is_said_for_the_application() {
+    let with = |table: &str| {
+        parsed(&format!(
+            "spin_manifest_version = 2\n[application]\nname = \"x\"\n[application.tool.weft.engine]\n{table}\n"
+        ))
+    };
+    let said = with("max_memory_mb = 512\nmax_instances = 50").engine;
+    assert_eq!((said.max_memory_mb, said.max_instances), (Some(512), 50));
+    assert_eq!(with("").engine, EngineSettings { max_memory_mb: None, max_instances: 1_000 });
+}
+
+#[test]
+fn a_component_with_spins_grants_is_bounded_and_keeps_them() {
+    let manifest = |tool: &str| {
+        parsed(&format!(
+            "spin_manifest_version = 2\n[application]\nname = \"x\"\n[application.tool.weft.spin]\nadapters = \"x\"\n\
+             [[trigger.http]]\nroute = \"/a\"\ncomponent = \"a\"\n[component.a]\nsource = \"a.wasm\"\n\
+             files = [\"pages/*\"]\nexclude_files = [\"*.key\"]\nenvironment = {{ X = \"y\" }}\n\
+             key_value_stores = [\"default\"]\nsqlite_databases = [\"default\"]\n\
+             allowed_outbound_hosts = [\"https://example.com\"]\nbuild.command = \"make\"\n\
+             dependencies = {{ \"a:b/c\" = {{ component = \"b\" }} }}\n{tool}\n[component.b]\nsource = \"b.wasm\"\n",
+        ))
+    };
+    let plain = manifest("");
+    let table = "[component.a.tool.weft]\ngrants = \"spin\"\nlimits = { memory_mb = 16, cpu_ms = 50 }\n\
+                 reuse = { max_requests = 10 }\ndeadline_ms = 700\nmesh = { retry = { max_retries = 2 } }";
+    let bounded = manifest(table);
+    let (was, is) = (&plain.components["a"], &bounded.components["a"]);
+    assert_eq!((&is.grants, &is.dependencies), (&was.grants, &was.dependencies));
+    assert_eq!((is.grants.files.len(), is.dependencies.len()), (1, 1));
+    assert_eq!((&is.source, &is.build, is.is_weft()), (&was.source, &was.build, false));
+    assert_eq!((is.limits.memory_mb, is.limits.cpu_ms, is.limits.max_concurrent), (16, 50, 100));
+    assert_eq!((is.reuse.max_requests, is.call_deadline_ms()), (10, 700));
+    // It is what Spin runs as well, so there is nothing to make of it, and what is composed into it runs in it alone.
+    assert!(is.closed_form.is_none() && bounded.closed_form_problems().is_empty());
+    assert_eq!(bounded.running().count(), 1);
+    // Without the word, the table grants, and nothing of Spin's is left.
+    let weft = manifest("[component.a.tool.weft]");
+    assert_eq!((&weft.components["a"].grants, weft.components["a"].is_weft()), (&Default::default(), true));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::denied;
 use crate::engine::RESUMABLE;
 use crate::function::Exports;
 use crate::spec::{FunctionSpec, NamedFunction};
+use crate::spin_world::{WORLD, World};
 use crate::values;
 
 /// A component that does not fit its manifest entry.
@@ -39,19 +40,29 @@ type Providers<'a> = HashMap<&'a str, Option<Exports>>;
 pub(crate) type Candidate<'a> = (&'a FunctionSpec, &'a Component);
 
 /// Whether a version of a component fits in the place of the one that the manifest names, among all others.
-pub(crate) fn check_version(version: Candidate<'_>, named: &[Candidate<'_>], absent: &[Arc<str>]) -> Vec<Problem> {
+pub(crate) fn check_version(
+    version: Candidate<'_>,
+    named: &[Candidate<'_>],
+    absent: &[Arc<str>],
+    world: World,
+) -> Vec<Problem> {
     let others = named.iter().copied().filter(|(spec, _)| spec.id != version.0.id);
-    check(&others.chain([version]).collect::<Vec<_>>(), absent, &[])
+    check(&others.chain([version]).collect::<Vec<_>>(), absent, &[], world)
 }
 
 /// `absent` are optional components whose files are not there: who calls them is told so at the call. `named` is what policy is about.
-pub(crate) fn check(functions: &[Candidate<'_>], absent: &[Arc<str>], named: &[NamedFunction]) -> Vec<Problem> {
+pub(crate) fn check(
+    functions: &[Candidate<'_>],
+    absent: &[Arc<str>],
+    named: &[NamedFunction],
+    world: World,
+) -> Vec<Problem> {
     let present = functions.iter().map(|(spec, component)| (&*spec.id, Some(Exports::of(component))));
     let providers: Providers<'_> = present.chain(absent.iter().map(|id| (&**id, None))).collect();
     let mut problems = Vec::new();
     for &(spec, component) in functions {
         let mut report = Report { component: &spec.id, problems: &mut problems };
-        check_imports(spec, component, &providers, &mut report);
+        check_imports((spec, component), &providers, world, &mut report);
         check_parts(spec, component, &mut report);
         let own = providers.get(&*spec.id).and_then(Option::as_ref);
         for interface in &spec.required_exports {
@@ -137,13 +148,16 @@ fn check_parts(spec: &FunctionSpec, component: &Component, report: &mut Report<'
     ];
     for (what, has, may, key) in parts {
         if count(has) > may {
-            let help = format!("add `limits = {{ {key} = {has} }}` under [component.{}.tool.weft]", spec.id);
+            let help = format!(
+                "add `limits = {{ {key} = {has} }}` under [component.{}.tool.weft], with `grants = \"spin\"` if it has no such table",
+                spec.id
+            );
             report.add(format!("has {has} {what}; it may have {may}"), Some(help));
         }
     }
 }
 
-fn check_imports(spec: &FunctionSpec, component: &Component, providers: &Providers<'_>, report: &mut Report<'_>) {
+fn check_imports((spec, component): Candidate<'_>, providers: &Providers<'_>, world: World, report: &mut Report<'_>) {
     let engine = component.engine();
     for (name, item) in component.component_type().imports(engine) {
         let ComponentItem::ComponentInstance(instance) = item.ty else {
@@ -151,6 +165,11 @@ fn check_imports(spec: &FunctionSpec, component: &Component, providers: &Provide
             continue;
         };
         if !has_functions(engine, &instance) || denied::is_denied(name) {
+            continue;
+        }
+        if !world.has(name) {
+            let help = "start the host without --as-spin, or compose the component with what provides it";
+            report.add(format!("imports `{name}`, which Spin's world {WORLD} does not have"), Some(help.to_owned()));
             continue;
         }
         match package(name) {

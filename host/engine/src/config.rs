@@ -4,22 +4,38 @@
 
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::spin_world::World;
+
 /// How many instances the process can hold at once, and how large they may grow. Bounds of the whole host;
 /// each function has its own limits below them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineOptions {
     /// Component instances at the same time (default 1,000). Past it a call fails as overloaded.
     pub max_instances: u32,
-    /// The largest linear memory that any function may ask for, in MiB (default 4,096).
+    /// The linear memories of all instances together, in MiB (default 4,096). Past it a call fails as overloaded.
     pub max_memory_mb: u32,
+    /// The largest linear memory that any function may ask for, in MiB (default 4,096).
+    pub largest_memory_mb: u32,
+    /// What components may import (default: all that this host has).
+    pub world: World,
     /// Milliseconds between two epochs (default 10): the granularity of CPU limits and of fairness between functions.
     pub epoch_ms: u64,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { max_instances: 1_000, max_memory_mb: 4_096, epoch_ms: 10 }
+        Self { max_instances: 1_000, max_memory_mb: 4_096, largest_memory_mb: 4_096, world: World::Weft, epoch_ms: 10 }
     }
+}
+
+impl EngineOptions {
+    pub(crate) fn memory_bytes(&self) -> usize {
+        bytes(self.max_memory_mb)
+    }
+}
+
+fn bytes(mb: u32) -> usize {
+    usize::try_from(mb).unwrap_or(usize::MAX).saturating_mul(1 << 20)
 }
 
 /// Core instances, memories and tables that one component may consist of: a Rust component has three instances (module,
@@ -80,7 +96,7 @@ fn pool(options: &EngineOptions) -> PoolingAllocationConfig {
         .max_memories_per_module(MEMORIES_PER_COMPONENT)
         .max_tables_per_module(TABLES_PER_COMPONENT)
         .table_elements(TABLE_ELEMENTS)
-        .max_memory_size(usize::try_from(options.max_memory_mb).unwrap_or(usize::MAX).saturating_mul(1 << 20))
+        .max_memory_size(bytes(options.largest_memory_mb))
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(16 * 1024)
         // The kernel (from 6.7) tells which pages were touched: a few at the stack's and at the heap's end, and not the

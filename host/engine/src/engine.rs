@@ -27,6 +27,7 @@ use crate::function::{Exports, Function};
 use crate::http;
 use crate::instance;
 use crate::loader::{LoadError, Loaded};
+use crate::memory::HostMemory;
 use crate::output::{LogSink, OutputRate};
 use crate::reused::Instances;
 use crate::runtime::Runtimes;
@@ -121,7 +122,8 @@ impl Engine {
         let runtimes = Runtimes::new(options, data)?;
         let epoch = Duration::from_millis(options.epoch_ms.max(1));
         let (calls, inside, background) = (CallSlot::default(), OnceLock::new(), Background::new());
-        let shared = Arc::new(Shared { clock, epoch, services, logs, calls, inside, background });
+        let memory = HostMemory::new(options.memory_bytes());
+        let shared = Arc::new(Shared { clock, epoch, services, logs, calls, inside, memory, background });
         let inner = Inner { shared, runtimes, deployed: ArcSwap::default(), kept: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -161,7 +163,7 @@ impl Engine {
         let (declared, specs): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| spec.version.is_some());
         let (loaded, absent) = self.inner.runtimes.load_all(specs)?;
         let all: Vec<_> = loaded.iter().map(|(spec, loaded)| (spec, &loaded.component)).collect();
-        let problems = check::check(&all, &absent, named);
+        let problems = check::check(&all, &absent, named, self.inner.runtimes.world());
         if !problems.is_empty() {
             return Err(EngineError::Refused(problems));
         }
@@ -224,7 +226,7 @@ impl Engine {
         absent: &[Arc<str>],
     ) -> Result<Arc<Function>, EngineError> {
         let loaded = self.inner.runtimes.of(spec)?.loader.load(&spec.source)?;
-        let problems = check::check_version((spec, &loaded.component), named, absent);
+        let problems = check::check_version((spec, &loaded.component), named, absent, self.inner.runtimes.world());
         if problems.is_empty() {
             self.link(Arc::new(spec.clone()), &loaded)
         } else {
@@ -251,6 +253,12 @@ impl Engine {
     #[must_use]
     pub fn function_ids(&self) -> Vec<Arc<str>> {
         self.inner.deployed.load().functions.load().keys().cloned().collect()
+    }
+
+    /// What the linear memories of all instances have together, and what they may have, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> (u64, u64) {
+        self.inner.shared.memory.used_and_limit()
     }
 
     /// The digest of a function's component.
@@ -401,7 +409,7 @@ pub fn check_functions(
     let (declared, specs): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| spec.version.is_some());
     let (loaded, absent) = runtimes.load_all(specs)?;
     let all: Vec<_> = loaded.iter().map(|(spec, loaded)| (spec, &loaded.component)).collect();
-    let mut problems = check::check(&all, &absent, named);
+    let mut problems = check::check(&all, &absent, named, options.world);
     if problems.is_empty() {
         for (spec, loaded) in &loaded {
             let linked = runtimes.of(spec)?.linkers.link(&loaded.component, spec);
@@ -409,7 +417,7 @@ pub fn check_functions(
         }
         for spec in &declared {
             let loaded = runtimes.of(spec)?.loader.load(&spec.source)?;
-            problems.extend(check::check_version((spec, &loaded.component), &all, &absent));
+            problems.extend(check::check_version((spec, &loaded.component), &all, &absent, options.world));
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(EngineError::Refused(problems)) }

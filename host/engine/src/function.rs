@@ -148,7 +148,7 @@ impl Function {
             pace: self.pace.clone(),
             calling: Calling::default(),
             gate,
-            limits: InstanceLimits::new(&self.spec.limits, self.shared.epoch),
+            limits: InstanceLimits::new(&self.spec.limits, self.shared.epoch, self.shared.memory.clone()),
             capabilities,
             wasi,
             http,

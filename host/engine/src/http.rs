@@ -104,8 +104,8 @@ impl Engine {
 
 async fn classify(component: &str, error: wasmtime::Error, failure: oneshot::Receiver<Failure>) -> Failure {
     if let Some(error) = error.downcast_ref::<InstantiationError<Served>>() {
-        return trap::pool_exhausted(component, &error.error)
-            .unwrap_or_else(|| trap::classify(component, &error.error, None));
+        // The store is gone, and what its limits remember: the error itself says which of them was passed.
+        return trap::not_begun(component, &error.error, None);
     }
     if error.is::<ExpirationError>() {
         return Failure::unknown(Fault::Guest, Reason::Deadline, format!("function {component} took too long"));

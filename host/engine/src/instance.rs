@@ -110,7 +110,7 @@ where
     let pauses = store.data().limits.pauses();
     let instance = match pauses.of(function.pre.instantiate_async(&mut store)).await {
         Ok(instance) => instance,
-        Err(error) => return Err(trap::classify(component, &error, store.data().limits.exceeded)),
+        Err(error) => return Err(trap::not_begun(component, &error, store.data().limits.exceeded)),
     };
     let func = instance.get_typed_func::<P, R>(&mut store, export.index).map_err(|error| {
         let message = format!("{component} exports {} with other types: {error:#}", target.function);
@@ -137,7 +137,7 @@ async fn call(function: Arc<Function>, invocation: Invocation<Val>) -> Result<Ve
     let pauses = store.data().limits.pauses();
     let instance = match pauses.of(function.pre.instantiate_async(&mut store)).await {
         Ok(instance) => instance,
-        Err(error) => return Err(trap::classify(component, &error, store.data().limits.exceeded)),
+        Err(error) => return Err(trap::not_begun(component, &error, store.data().limits.exceeded)),
     };
     let Some(func) = instance.get_func(&mut store, export.index) else {
         let message = format!("{component} does not export {}", target.function);

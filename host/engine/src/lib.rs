@@ -18,12 +18,14 @@ mod life;
 mod limits;
 mod linker;
 mod loader;
+mod memory;
 mod meter;
 mod output;
 mod reused;
 mod runtime;
 mod shared;
 mod spec;
+mod spin_world;
 mod state;
 mod trap;
 mod values;
@@ -38,6 +40,7 @@ pub use invoke::{InvokeAnswer, InvokeError, MAX_ARGUMENTS_BYTES, Signature};
 pub use loader::LoadError;
 pub use output::{LogSink, OutputStream, OutputWriter};
 pub use spec::{FunctionSpec, Grants, InstanceSpec, NamedFunction, ReuseSpec, Source};
+pub use spin_world::World;
 
 /// A value of a call: a WIT value.
 pub type Value = wasmtime::component::Val;

@@ -8,22 +8,30 @@ use std::time::Duration;
 use wasmtime::component::ResourceTable;
 use wasmtime::{CallHook, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
 
+use crate::memory::{Held, HostMemory};
 use crate::meter::{CpuMeter, Pauses};
 use crate::spec::{FunctionSpec, InstanceSpec};
 
-/// Which limit of the instance was passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which limit of the instance was passed, or of the host with all its instances. It is also the error that ends the
+/// instance, for those who see nothing of it but that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Exceeded {
-    Memory,
-    Table,
+    #[error("memory limit of {0} bytes exceeded")]
+    Memory(usize),
+    #[error("all instances of the host together may have {0} MiB of memory")]
+    HostMemory(usize),
+    #[error("table limit of {0} elements exceeded")]
+    Table(usize),
+    #[error("processor time exceeded")]
     Cpu,
 }
 
-/// Bounds memories and tables, each all together, and remembers that a bound was hit: the trap that follows says only
-/// `unreachable`.
+/// Bounds memories and tables, each all together, and remembers which bound was hit: what ends the instance does not
+/// always say it.
 #[derive(Debug)]
 pub(crate) struct InstanceLimits {
     memory_bytes: Budget,
+    of_host: Held,
     table_elements: Budget,
     pub exceeded: Option<Exceeded>,
     fuel: Option<u64>,
@@ -31,14 +39,21 @@ pub(crate) struct InstanceLimits {
 }
 
 impl InstanceLimits {
-    pub fn new(spec: &InstanceSpec, epoch: Duration) -> Self {
+    pub fn new(spec: &InstanceSpec, epoch: Duration, host: Arc<HostMemory>) -> Self {
         Self {
             memory_bytes: Budget::new(spec.memory_bytes),
+            of_host: Held::nothing_of(host),
             table_elements: Budget::new(spec.table_elements),
             exceeded: None,
             fuel: spec.fuel,
             cpu: CpuMeter::new(spec.cpu, epoch),
         }
+    }
+
+    /// The instance ends by this limit.
+    fn end<T>(&mut self, exceeded: Exceeded) -> wasmtime::Result<T> {
+        self.exceeded = Some(exceeded);
+        Err(wasmtime::Error::new(exceeded))
     }
 
     /// Where whoever drives the instance notes that it waits.
@@ -85,23 +100,28 @@ impl Budget {
         true
     }
 
-    /// What was taken last is given back: it did not grow after all.
-    fn give_back(&mut self) {
-        self.used = self.used.saturating_sub(std::mem::take(&mut self.last));
+    /// What was taken last is given back: it did not grow after all. How much that was.
+    fn give_back(&mut self) -> usize {
+        let last = std::mem::take(&mut self.last);
+        self.used = self.used.saturating_sub(last);
+        last
     }
 }
 
 impl ResourceLimiter for InstanceLimits {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        if self.memory_bytes.grow(current, desired) {
-            return Ok(true);
+        if !self.memory_bytes.grow(current, desired) {
+            return self.end(Exceeded::Memory(self.memory_bytes.limit));
         }
-        self.exceeded = Some(Exceeded::Memory);
-        wasmtime::bail!("memory limit of {} bytes exceeded", self.memory_bytes.limit)
+        if !self.of_host.grow(self.memory_bytes.last) {
+            return self.end(Exceeded::HostMemory(self.of_host.limit_mb()));
+        }
+        Ok(true)
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.memory_bytes.give_back();
+        let last = self.memory_bytes.give_back();
+        self.of_host.shrink(last);
         Ok(())
     }
 
@@ -109,8 +129,7 @@ impl ResourceLimiter for InstanceLimits {
         if self.table_elements.grow(current, desired) {
             return Ok(true);
         }
-        self.exceeded = Some(Exceeded::Table);
-        wasmtime::bail!("table limit of {} elements exceeded", self.table_elements.limit)
+        self.end(Exceeded::Table(self.table_elements.limit))
     }
 
     fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {

@@ -104,7 +104,7 @@ async fn serve(function: Arc<Function>, reuse: ReuseSpec, first: Call) {
     let instance = match pauses.of(function.pre.instantiate_async(&mut store)).await {
         Ok(instance) => instance,
         Err(error) => {
-            let failure = trap::classify(&function.spec.id, &error, store.data().limits.exceeded);
+            let failure = trap::not_begun(&function.spec.id, &error, store.data().limits.exceeded);
             // Whoever has given up needs no reason.
             let _ = first.answer.send(Err(failure));
             return;

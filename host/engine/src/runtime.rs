@@ -10,6 +10,7 @@ use crate::engine::EngineError;
 use crate::linker::BaseLinkers;
 use crate::loader::{LoadError, Loaded, Loader};
 use crate::spec::FunctionSpec;
+use crate::spin_world::World;
 
 /// One of wasmtime's engines, with what hangs on it.
 pub(crate) struct Runtime {
@@ -51,6 +52,11 @@ impl Runtimes {
             counted: OnceLock::new(),
             making: Mutex::default(),
         })
+    }
+
+    /// What components may import.
+    pub fn world(&self) -> World {
+        self.options.world
     }
 
     /// The runtime for a function.

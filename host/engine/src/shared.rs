@@ -12,6 +12,7 @@ use weft_core::{Call, Clock, Failure, Fault, Invocation, Reason};
 
 use crate::background::Background;
 use crate::capabilities::Services;
+use crate::memory::HostMemory;
 use crate::output::LogSink;
 
 pub(crate) struct Shared {
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub calls: CallSlot,
     /// What serves HTTP requests that stay inside the application; filled like [`CallSlot`].
     pub inside: OnceLock<Arc<dyn Inside>>,
+    /// What the memories of all instances share.
+    pub memory: Arc<HostMemory>,
     /// Where functions run that compute for long.
     pub background: Background,
 }

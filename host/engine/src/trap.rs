@@ -11,14 +11,32 @@ use crate::limits::Exceeded;
 /// How long to wait before the pool is likely to have room again.
 const OVERLOADED_RETRY_MS: u32 = 1_000;
 
+/// Classifies an error for which there is no instance: nothing of the call has begun. `exceeded` is what its limits
+/// remember, where they are still there.
+pub(crate) fn not_begun(component: &str, error: &wasmtime::Error, exceeded: Option<Exceeded>) -> Failure {
+    match passed(error, exceeded) {
+        Some(Exceeded::HostMemory(limit_mb)) => {
+            let message = format!("no memory for another instance of {component}: {}", memory_bound(limit_mb));
+            tracing::warn!(component, "{message}");
+            Failure::not_attempted(Fault::Host, Reason::Overloaded, message).retry_after_ms(OVERLOADED_RETRY_MS)
+        }
+        exceeded => classify(component, error, exceeded),
+    }
+}
+
 /// Classifies an error that ended an instance.
 pub(crate) fn classify(component: &str, error: &wasmtime::Error, exceeded: Option<Exceeded>) -> Failure {
     if let Some(pool) = pool_exhausted(component, error) {
         return pool;
     }
-    let (reason, message) = match exceeded {
-        Some(Exceeded::Memory) => (Reason::ResourceLimit, "passed its memory limit"),
-        Some(Exceeded::Table) => (Reason::ResourceLimit, "passed its table limit"),
+    let (reason, message) = match passed(error, exceeded) {
+        Some(Exceeded::Memory(_)) => (Reason::ResourceLimit, "passed its memory limit"),
+        Some(Exceeded::HostMemory(limit_mb)) => {
+            let message = format!("function {component} found no memory: {}", memory_bound(limit_mb));
+            tracing::warn!(component, "{message}");
+            return Failure::unknown(Fault::Host, Reason::Overloaded, message).retry_after_ms(OVERLOADED_RETRY_MS);
+        }
+        Some(Exceeded::Table(_)) => (Reason::ResourceLimit, "passed its table limit"),
         Some(Exceeded::Cpu) => (Reason::CpuLimit, "used up its processor time"),
         None if is(error, Trap::StackOverflow) => (Reason::ResourceLimit, "overflowed its stack"),
         None if is(error, Trap::OutOfFuel) => (Reason::CpuLimit, "used up its fuel"),
@@ -30,8 +48,17 @@ pub(crate) fn classify(component: &str, error: &wasmtime::Error, exceeded: Optio
     Failure::unknown(Fault::Guest, reason, format!("function {component} {message}"))
 }
 
+/// Which limit was passed, by what the limits remember or else by the error itself.
+fn passed(error: &wasmtime::Error, remembered: Option<Exceeded>) -> Option<Exceeded> {
+    remembered.or_else(|| error.downcast_ref::<Exceeded>().copied())
+}
+
+fn memory_bound(limit_mb: usize) -> String {
+    format!("all instances together may have {limit_mb} MiB (max_memory_mb of [application.tool.weft.engine])")
+}
+
 /// An instance that could not be made because the host holds as many as it can.
-pub(crate) fn pool_exhausted(component: &str, error: &wasmtime::Error) -> Option<Failure> {
+fn pool_exhausted(component: &str, error: &wasmtime::Error) -> Option<Failure> {
     error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().map(|_| {
         let message = format!("no room for another instance of {component}");
         Failure::not_attempted(Fault::Host, Reason::Overloaded, message).retry_after_ms(OVERLOADED_RETRY_MS)

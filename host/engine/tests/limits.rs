@@ -11,10 +11,12 @@
 
 mod harness;
 
+use std::time::{Duration, Instant};
+
 use wasmtime::component::Val;
 
-use weft_core::{Failure, Reason};
-use weft_engine::{EngineError, FunctionSpec};
+use weft_core::{Failure, Fault, Outcome, Reason};
+use weft_engine::{EngineError, EngineOptions, FunctionSpec, ReuseSpec};
 
 use harness::Bench;
 
@@ -91,6 +93,101 @@ fn memories_are_bounded_together() {
     assert_eq!(run(&bench, MEMORIES, 9, to_a_mebibyte).unwrap(), 16);
     assert_passed(again(&bench, 10), Reason::ResourceLimit, "passed its memory limit");
     assert_passed(again(&bench, 15), Reason::ResourceLimit, "passed its memory limit");
+}
+
+/// Grows its memory by a page for `times`.
+const GROWER: &str = r#"
+    (memory 1)
+    (func (export "run") (param $times i32) (result i32)
+        (loop $again (if (local.get $times) (then
+            (drop (memory.grow (i32.const 1)))
+            (local.set $times (i32.sub (local.get $times) (i32.const 1)))
+            (br $again))))
+        (memory.size))"#;
+
+/// An instance is free, or gone, a moment after its answer has come.
+fn until_it_is<T>(attempt: impl Fn() -> Result<T, Failure>) -> T {
+    let latest = Instant::now() + Duration::from_secs(60);
+    loop {
+        match attempt() {
+            Ok(answer) => return answer,
+            Err(failure) => assert!(Instant::now() < latest, "{failure}"),
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// Who holds memory are instances that are reused: they keep it between two calls.
+#[test]
+fn the_memory_of_all_instances_is_bounded_and_comes_back() {
+    let bench = Bench::with(EngineOptions { max_instances: 16, max_memory_mb: 64, ..EngineOptions::default() });
+    let growers: Vec<String> = (0..8).map(|number| format!("grower-{number}")).collect();
+    let mut specs: Vec<FunctionSpec> = growers.iter().map(|id| bench.spec(id, &component(GROWER))).collect();
+    for spec in &mut specs {
+        spec.reuse = Some(ReuseSpec { max_requests: 1_000_000, max_concurrent: 1 });
+    }
+    specs.push(bench.spec("small", &component(GROWER)));
+    bench.engine.deploy(specs).unwrap();
+    let run = |id: &str, times: u32| {
+        let results = bench.call(id, INTERFACE, "run", vec![Val::U32(times)])?;
+        let [Val::U32(pages)] = results[..] else { panic!("{results:?}") };
+        Ok::<_, Failure>(pages)
+    };
+    // 8 MiB each: seven of them have all but what is left for those that need little.
+    for grower in &growers[..7] {
+        assert_eq!(run(grower, 127).unwrap(), 128);
+    }
+    assert_eq!(bench.engine.memory_bytes(), (56 << 20, 64 << 20));
+    let refused = run(&growers[7], 127).unwrap_err();
+    assert_eq!((refused.reason, refused.fault), (Reason::Overloaded, Fault::Host), "{refused}");
+    assert!(refused.message.contains("64 MiB (max_memory_mb"), "{refused}");
+    assert!(refused.retry_after_ms.is_some());
+    // Others go on, in instances that there are and in new ones.
+    assert_eq!(until_it_is(|| run(&growers[0], 0)), 128);
+    assert_eq!(run("small", 9).unwrap(), 10);
+    // One that ends gives back what it had.
+    assert_passed(run(&growers[1], 1_000_000), Reason::Overloaded, "max_memory_mb");
+    assert_eq!(until_it_is(|| run(&growers[7], 127)), 128);
+}
+
+#[test]
+fn an_instance_for_which_there_is_no_memory_does_not_begin() {
+    let bench = Bench::with(EngineOptions { max_instances: 16, max_memory_mb: 1, ..EngineOptions::default() });
+    let whole = component(&GROWER.replace("(memory 1)", "(memory 16)"));
+    let larger = component(&GROWER.replace("(memory 1)", "(memory 17)"));
+    bench.engine.deploy(vec![bench.spec("whole", &whole), bench.spec("larger", &larger)]).unwrap();
+    let run = |id: &str| bench.call(id, INTERFACE, "run", vec![Val::U32(0)]);
+    assert_eq!(run("whole").unwrap(), [Val::U32(16)]);
+    let refused = run("larger").unwrap_err();
+    assert_eq!((refused.reason, refused.outcome), (Reason::Overloaded, Outcome::NotAttempted), "{refused}");
+    assert!(refused.message.contains("1 MiB (max_memory_mb"), "{refused}");
+    assert_eq!((run("whole").unwrap(), bench.engine.memory_bytes()), (vec![Val::U32(16)], (0, 1 << 20)));
+}
+
+#[test]
+fn instances_are_bounded_all_together() {
+    const INSTANCES: u32 = 10;
+    let bench = Bench::with(EngineOptions { max_instances: INSTANCES, ..EngineOptions::default() });
+    let mut specs: Vec<FunctionSpec> = (0..=INSTANCES)
+        .map(|number| {
+            let mut spec = bench.spec(&format!("held-{number}"), &component(GROWER));
+            spec.reuse = Some(ReuseSpec { max_requests: 1_000_000, max_concurrent: 1 });
+            spec
+        })
+        .collect();
+    specs.push(bench.spec("fresh", &component(GROWER)));
+    bench.engine.deploy(specs).unwrap();
+    let run = |id: &str| bench.call(id, INTERFACE, "run", vec![Val::U32(0)]);
+    // An instance that is reused stays when it has answered.
+    for number in 0..INSTANCES {
+        assert_eq!(run(&format!("held-{number}")).unwrap(), [Val::U32(1)]);
+    }
+    for one_more in [format!("held-{INSTANCES}"), "fresh".to_owned()] {
+        let refused = run(&one_more).unwrap_err();
+        assert_eq!((refused.reason, refused.outcome), (Reason::Overloaded, Outcome::NotAttempted), "{refused}");
+        assert!(refused.message.contains("no room for another instance"), "{refused}");
+    }
+    assert_eq!(until_it_is(|| run("held-0")), [Val::U32(1)]);
 }
 
 #[test]

@@ -54,10 +54,14 @@ pub fn random() {
     drop(black_box(random::get_random_bytes(32 * 1024 * 1024)));
 }
 
-/// Sends the request on to this very function, so many times together, and answers what came of it.
-pub async fn ask_yourself(request: &Request, times: usize) -> Result<Response, Problem> {
+/// The host and port by which the request came.
+pub fn by_name(request: &Request) -> &str {
     let url = request.header("spin-full-url").and_then(|url| url.strip_prefix("http://")).unwrap_or_default();
-    let (host, _) = url.split_once('/').unwrap_or((url, ""));
+    url.split_once('/').map_or(url, |(host, _)| host)
+}
+
+/// Sends the request on to this very function behind `host`, so many times together, and answers what came of it.
+pub async fn ask_yourself(request: &Request, host: &str, times: usize) -> Result<Response, Problem> {
     let target = format!("{}?do={}", request.path(), request.query("do").unwrap_or_default());
     let asked = (0..times).map(|_| ask(host, &target));
     let answers = weft_guest::futures::future::join_all(asked).await;

@@ -18,6 +18,9 @@ weft_guest::bindings::exports::http::export_http!(Hostile with_types_in weft_gue
 /// Turns of [`compute`].
 const COMPUTED: u64 = 2_000_000;
 
+/// What [`misbehave`] holds until its deadline.
+const HELD: usize = 24 << 20;
+
 /// What one write of an endless body or output holds.
 pub const CHUNK: usize = 64 * 1024;
 
@@ -42,6 +45,11 @@ async fn misbehave(request: Request) -> Result<Response, Problem> {
     match request.query("do").unwrap_or_default() {
         "loop" => spin(),
         "grow" => grow(),
+        "hold" => {
+            let kept = vec![black_box(1_u8); HELD];
+            clock::sleep_ms(3_600_000).await;
+            drop(black_box(kept));
+        }
         "trap" => std::process::abort(),
         "recurse" => drop(black_box(recurse(1))),
         "recurse-wide" => drop(black_box(recurse_wide(1))),
@@ -57,8 +65,10 @@ async fn misbehave(request: Request) -> Result<Response, Problem> {
         "streams" => handles::streams(),
         "tasks" => handles::tasks().await,
         "random" => handles::random(),
-        "ask-yourself" => return handles::ask_yourself(&request, 1).await,
-        "ask-yourself-twice" => return handles::ask_yourself(&request, 2).await,
+        "ask-yourself" => return handles::ask_yourself(&request, handles::by_name(&request), 1).await,
+        "ask-yourself-twice" => return handles::ask_yourself(&request, handles::by_name(&request), 2).await,
+        "ask-chained" => return handles::ask_yourself(&request, "hostile.spin.internal", 1).await,
+        "ask-self" => return handles::ask_yourself(&request, "self.alt", 1).await,
         "nothing" => {}
         other => return Err(Problem::invalid("do", format!("{other:?} is nothing that this function does"))),
     }

@@ -1,5 +1,7 @@
 //! `example:probe/behaviour`: a callee that answers, or traps, or waits for ever, as its caller asks. Two of them can
-//! meet, which only calls that run at the same time can.
+//! meet, which only calls that run at the same time can; one can ask its caller by HTTP.
+
+mod asking;
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -59,6 +61,7 @@ impl Component {
                 Ok(key)
             }
             ["answer", bytes] => Ok("x".repeat(bytes.parse().unwrap_or_default())),
+            ["ask"] => asking::ask(&key).await.map_err(|error| Error::Refused(format!("{error:?}"))),
             ["meet", own, other] => meet(&key, own, other).await,
             _ => Err(Error::Refused(format!("{what:?} is nothing that this callee does"))),
         }

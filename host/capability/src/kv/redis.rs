@@ -39,7 +39,9 @@ impl RedisStore {
         let bad = |message: String| Failure::not_attempted(Fault::Host, Reason::Internal, message);
         let server = || Server::new(url, MAX_ANSWER_BYTES, resolver.clone(), clock.clone()).map(Stores).map_err(bad);
         let blocking = Blocking::new(server()?, clock.clone());
-        Ok(Self { server: Arc::new(server()?), clock: clock.clone(), blocking })
+        let server = server()?;
+        let server = Stores(server.0.living_here());
+        Ok(Self { server: Arc::new(server), clock: clock.clone(), blocking })
     }
 
     fn end(&self, ttl: Option<Duration>) -> String {

@@ -181,3 +181,83 @@ async fn a_silent_server_ends_in_a_timeout_before_and_in_the_body() {
 fn clock_ms(clock: &ManualClock) -> u64 {
     weft_core::Clock::now_ms(clock)
 }
+
+#[tokio::test]
+async fn one_more_request_than_may_be_under_way_waits_for_its_turn() {
+    let (address, connections) = server(OK).await;
+    let url = format!("http://127.0.0.1:{}/", address.port());
+    let outbound = outbound(&[url.trim_end_matches('/')], Names::of(&[]), Arc::default());
+    // A request is under way until its answer's body is gone.
+    let mut under_way = Vec::new();
+    for _ in 0..MAX_CONCURRENT {
+        under_way.push(send(&outbound, &url).await.unwrap());
+    }
+    let asked = connections.load(Ordering::SeqCst);
+    let mut one_more = std::pin::pin!(send(&outbound, &url));
+    for _ in 0..1_000 {
+        assert!(futures::poll!(one_more.as_mut()).is_pending());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), asked, "it has not even connected");
+    under_way.pop();
+    assert_eq!(one_more.await.unwrap().status(), StatusCode::OK);
+}
+
+/// A server that answers `head` and then `again` without end; its task ends when nobody takes that any more.
+async fn endless(head: &'static str, again: Bytes) -> (SocketAddr, tokio::task::JoinHandle<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 1_024];
+        assert!(stream.read(&mut request).await.unwrap() > 0);
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut sent = 0;
+        while stream.write_all(&again).await.is_ok() {
+            sent += again.len();
+        }
+        sent
+    });
+    (address, serving)
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_refused() {
+    for line in ["x-many: 1\r\n".to_owned(), format!("x-long: {}\r\n", "x".repeat(60_000)), "x".repeat(60_000)] {
+        let (address, serving) = endless("HTTP/1.1 200 OK\r\n", Bytes::from(line.clone())).await;
+        let url = format!("http://127.0.0.1:{}/", address.port());
+        let outbound = outbound(&[url.trim_end_matches('/')], Names::of(&[]), Arc::default());
+        let refused = send(&outbound, &url).await.err().unwrap();
+        assert!(matches!(refused, OutboundError::Protocol(_)), "{refused:?}");
+        // What the two ends of the connection hold, and no more.
+        let sent = serving.await.unwrap();
+        assert!(sent < 32 << 20, "{sent} bytes of {:?} were taken", &line[..6]);
+    }
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_taken_in_parts_and_only_as_it_is_asked_for() {
+    const TAKEN: usize = 64 << 20;
+    let part = format!("10000\r\n{}\r\n", "x".repeat(0x1_0000));
+    let start = || endless("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", Bytes::from(part.clone()));
+    let (address, serving) = start().await;
+    let url = format!("http://127.0.0.1:{}/", address.port());
+    let client = outbound(&[url.trim_end_matches('/')], Names::of(&[]), Arc::default());
+    let mut body = send(&client, &url).await.unwrap().into_body();
+    let (mut taken, mut largest) = (0, 0);
+    while taken < TAKEN {
+        let size = body.frame().await.unwrap().unwrap().into_data().unwrap().len();
+        (taken, largest) = (taken + size, largest.max(size));
+    }
+    assert!(largest <= 1 << 20, "a part of {largest} bytes");
+    drop(body);
+    let sent = serving.await.unwrap();
+    assert!(sent < TAKEN + (32 << 20), "{sent} bytes were sent for {taken} that were taken");
+    // What the host itself asks for is bounded as a whole.
+    let (address, serving) = start().await;
+    let url = format!("http://127.0.0.1:{}/", address.port());
+    let client = outbound(&[url.trim_end_matches('/')], Names::of(&[]), Arc::default());
+    let refused = client.get(&url, Duration::from_secs(60), 1 << 20).await.unwrap_err();
+    assert!(matches!(refused, OutboundError::Protocol(_)), "{refused:?}");
+    assert!(serving.await.unwrap() < 33 << 20);
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, FromRedisValue, ScriptInvocation};
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use weft_core::Clock;
@@ -18,6 +19,8 @@ pub(crate) struct Server {
     url: String,
     dialer: Dialer,
     max_answer_bytes: usize,
+    /// Where the connection lives, if not where it is asked for.
+    runtime: Option<Handle>,
     line: Mutex<Option<(MultiplexedConnection, Budget)>>,
 }
 
@@ -59,7 +62,14 @@ impl Server {
         let allowed = format!("{}://{host}:{}", to.scheme, to.port).parse().map_err(|error| format!("{error}"))?;
         let hosts = OutboundHosts::new(vec![allowed]);
         let dialer = Dialer::new(hosts, resolver, clock).map_err(|error| error.to_string())?;
-        Ok(Self { url: url.to_owned(), dialer, max_answer_bytes, line: Mutex::new(None) })
+        Ok(Self { url: url.to_owned(), dialer, max_answer_bytes, runtime: None, line: Mutex::new(None) })
+    }
+
+    /// The same, with its connection on the runtime that this is called in, whoever asks first: all share it, and a
+    /// function that computes asks from threads of low priority.
+    #[must_use]
+    pub fn living_here(self) -> Self {
+        Self { runtime: Handle::try_current().ok(), ..self }
     }
 
     /// The connection, which is made if there is none.
@@ -69,9 +79,18 @@ impl Server {
             return Ok(line.clone());
         }
         let budget = Budget::new(self.max_answer_bytes);
-        let connection = dial(&self.dialer, &self.url, budget.clone()).await;
-        let connection = connection.map_err(|error| ServerError::Unreached(error.to_string()))?;
+        let connection = self.connect(budget.clone()).await.map_err(ServerError::Unreached)?;
         Ok(line.insert((connection, budget)).clone())
+    }
+
+    async fn connect(&self, budget: Budget) -> Result<MultiplexedConnection, String> {
+        let Some(runtime) = &self.runtime else {
+            return dial(&self.dialer, &self.url, budget).await.map_err(|error| error.to_string());
+        };
+        let (dialer, url) = (self.dialer.clone(), self.url.clone());
+        // Whoever gives up leaves it to its own timeout.
+        let dialling = runtime.spawn(async move { dial(&dialer, &url, budget).await });
+        dialling.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 
     /// Runs a script.

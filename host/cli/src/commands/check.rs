@@ -1,7 +1,7 @@
 //! `weft check`: manifest, grants, imports and types, without running anything.
 
 use weft_core::manifest::{Diagnostic, Manifest, Variables};
-use weft_engine::{EngineError, EngineOptions, FunctionSpec, NamedFunction};
+use weft_engine::{EngineError, FunctionSpec, NamedFunction};
 use weft_gateway::{AuthError, AuthSettings};
 
 use crate::assemble::{self, Place};
@@ -10,7 +10,7 @@ use crate::control::api::DiagnosticEntry;
 use crate::exit::{Exit, UsageError};
 use crate::given::GivenArgs;
 use crate::specs::{self, Made};
-use crate::{https, keys, output};
+use crate::{https, keys, machine, output};
 
 /// What `weft check` takes.
 #[derive(Debug, clap::Args)]
@@ -78,7 +78,7 @@ fn check(place: &Place) -> anyhow::Result<Checked> {
         Err(problems) => return Ok(Err(problems.into_iter().chain(missing).collect())),
     };
     let count = functions.len();
-    Ok(match check_components(place, functions, &specs::named_functions(&manifest))? {
+    Ok(match check_components(place, &manifest, functions)? {
         Ok(()) => Ok(count),
         Err(EngineError::Refused(problems)) => {
             let mut problems: Vec<_> = problems.iter().map(|problem| specs::located(&manifest, problem)).collect();
@@ -103,10 +103,11 @@ fn unusable(manifest: &Manifest, variables: &Variables) -> Vec<Diagnostic> {
 /// Compiles and checks. Compiled code is kept where a host keeps it if there is such a place; else nothing is left.
 fn check_components(
     place: &Place,
+    manifest: &Manifest,
     functions: Vec<FunctionSpec>,
-    named: &[NamedFunction],
 ) -> anyhow::Result<Result<(), EngineError>> {
+    let named: Vec<NamedFunction> = specs::named_functions(manifest);
     let nowhere = tempfile::tempdir()?;
     let data = if place.data.is_dir() { place.data.as_path() } else { nowhere.path() };
-    Ok(weft_engine::check_functions(&EngineOptions::default(), data, functions, named))
+    Ok(weft_engine::check_functions(&machine::engine_options(&manifest.engine), data, functions, &named))
 }

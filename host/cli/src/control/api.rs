@@ -64,6 +64,10 @@ pub struct Info {
     pub address: Option<String>,
     /// Milliseconds since it began to listen on the control socket.
     pub uptime_ms: u64,
+    /// The linear memories of all instances together, in bytes, now.
+    pub memory_bytes: u64,
+    /// What they may have at most, in bytes.
+    pub max_memory_bytes: u64,
     /// The application's name.
     pub application: String,
     /// The components that it runs, sorted.

@@ -67,7 +67,8 @@ pub struct Running {
 
 impl Operations for Running {
     fn info(&self) -> Info {
-        let ids = self.host.parts().engine.function_ids();
+        let engine = &self.host.parts().engine;
+        let (ids, (memory_bytes, max_memory_bytes)) = (engine.function_ids(), engine.memory_bytes());
         let mut components: Vec<String> = ids.iter().map(ToString::to_string).collect();
         components.sort_unstable();
         Info {
@@ -75,6 +76,8 @@ impl Operations for Running {
             pid: std::process::id(),
             address: self.address.map(|address| address.to_string()),
             uptime_ms: u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            memory_bytes,
+            max_memory_bytes,
             application: self.host.manifest().application.name.to_string(),
             components,
             manifest: self.reloader.status(),

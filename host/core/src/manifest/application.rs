@@ -16,6 +16,7 @@ use super::check;
 use super::component::Component;
 use super::context::Context;
 use super::diagnostic::{Diagnostic, Located};
+use super::engine::EngineSettings;
 use super::gateway::{self, Gateway};
 use super::mesh::Mesh;
 use super::names;
@@ -121,6 +122,7 @@ fn top_level(root: Section<'_>, path: &Path, mode: Mode<'_>) -> (Manifest, Vec<R
         contexts: BTreeMap::new(),
         auth: None,
         gateway: Gateway::default(),
+        engine: EngineSettings::default(),
         mesh: Mesh::default(),
         schemas: Schemas::default(),
         sagas: SagaSettings::default(),
@@ -224,6 +226,7 @@ fn tool(section: Section<'_>, manifest: &mut Manifest, files: &Files) -> Vec<Rul
     });
     manifest.auth = section.section("auth").map(|table| Auth::read(table, files));
     manifest.gateway = section.section("gateway").map(|table| Gateway::read(table, files)).unwrap_or_default();
+    manifest.engine = section.section("engine").map(EngineSettings::read).unwrap_or_default();
     manifest.mesh = section.section("mesh").map(Mesh::read).unwrap_or_default();
     manifest.schemas = Schemas::read(&section, files);
     manifest.sagas = section.section("sagas").map(SagaSettings::read).unwrap_or_default();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::build::Build;
 use super::dependency::{self, Dependency};
 use super::diagnostic::Located;
-use super::grants::Grants;
+use super::grants::{self, Grants};
 use super::limits::{DEADLINE_MS, DEFAULT_CALL_DEADLINE_MS, Limits, Reuse};
 use super::mesh::CallPolicy;
 use super::names;
@@ -22,7 +22,8 @@ use super::version::{self, Version};
 use super::{Dialect, Mode};
 
 /// Keys that mean something in `[component.<id>.tool.weft]` alone.
-const WEFT_KEYS: [&str; 15] = [
+const WEFT_KEYS: [&str; 16] = [
+    "grants",
     "context",
     "calls",
     "topics",
@@ -57,16 +58,17 @@ pub struct Component {
     pub middleware: Vec<Middleware>,
     /// The names of its profiles.
     pub profiles: Vec<Arc<str>>,
-    /// What Spin runs, where there is a `tool.weft` table: the component composed with its providers. It is `source`
-    /// itself if `tool.weft` names none.
+    /// What Spin runs, where `tool.weft` grants: the component composed with its providers. It is `source` itself if
+    /// `tool.weft` names none.
     pub closed_form: Option<Located<PathBuf>>,
     /// How it is built, if it says so.
     pub build: Option<Build>,
-    /// What it may use: with a `tool.weft` table exactly what that grants, else what Spin's keys grant.
+    /// What it may use: with a `tool.weft` table exactly what that grants, unless it says `grants = "spin"`; else what
+    /// Spin's keys grant.
     pub grants: Grants,
-    /// What is composed into it; nothing where there is a `tool.weft` table, whose components are linked live.
+    /// What is composed into it; nothing where `tool.weft` grants, whose components are linked live.
     pub dependencies: Vec<Dependency>,
-    /// What Spin's keys grant to the closed form, where there is a `tool.weft` table.
+    /// What Spin's keys grant to the closed form, where `tool.weft` grants to what Weft runs.
     pub closed_form_grants: Option<Grants>,
     /// Whether it exports `weft:durable/resumable`: its functions are sagas.
     pub durable: bool,
@@ -96,10 +98,10 @@ pub struct Component {
 }
 
 impl Component {
-    /// Whether it is a component of Weft and not a plain one of Spin.
+    /// Whether it is a component of Weft and not one of Spin, which may have a `tool.weft` table with `grants = "spin"`.
     #[must_use]
     pub fn is_weft(&self) -> bool {
-        self.weft_line.is_some()
+        self.closed_form_grants.is_some()
     }
 
     /// The component whose policy, versions and identity towards others it has: itself, or that which it was split from.
@@ -125,8 +127,10 @@ impl Component {
         let tool = tool.and_then(|tool| tool.section("weft"));
         component.weft_line = tool.as_ref().map(|tool| tool.line);
         let weft_source = tool.and_then(|tool| {
-            component.dependencies.clear();
-            component.closed_form_grants = Some(std::mem::take(&mut component.grants));
+            if !grants::are_spins(&tool) {
+                component.dependencies.clear();
+                component.closed_form_grants = Some(std::mem::take(&mut component.grants));
+            }
             component.read_weft(tool, files)
         });
         let spin_path = spin_source.as_ref().map(|source| Located::new(source.path.clone(), source.line));
@@ -199,14 +203,11 @@ impl Component {
     fn read_weft(&mut self, section: Section<'_>, files: &Files) -> Option<Located<PathBuf>> {
         let source = section.string("source");
         let source = source.and_then(|path| Some(Located::new(files.inside(&path, &section)?, path.line)));
-        self.grants = Grants::read_weft(&section);
-        self.durable = section.flag("durable", false);
-        let schedules = section.get("schedules").and_then(|entry| entry.items()).unwrap_or_default();
-        self.schedules = schedules.into_iter().filter_map(Schedule::read).collect();
-        let subscriptions = section.get("subscriptions").and_then(|entry| entry.items()).unwrap_or_default();
-        self.subscriptions = subscriptions.into_iter().filter_map(Subscription::read).collect();
-        let projections = section.get("projections").and_then(|entry| entry.items()).unwrap_or_default();
-        self.projections = projections.into_iter().filter_map(Projection::read).collect();
+        if self.is_weft() {
+            self.read_grants_and_work(&section);
+        } else {
+            grants::refuse_beside_spins(&section, &self.id);
+        }
         self.reuse = section.section("reuse").map(Reuse::read).unwrap_or_default();
         self.limits = section.section("limits").map(Limits::read).unwrap_or_default();
         self.mesh = section.section("mesh").map(|mesh| CallPolicy::read(mesh, self.durable)).unwrap_or_default();
@@ -214,8 +215,21 @@ impl Component {
         self.deadline_ms = section.get("deadline_ms").and_then(|entry| entry.number(&DEADLINE_MS));
         self.optional = section.flag("optional", false);
         self.check_weft(&section);
+        self.check_versions(&section);
         section.finish_with(|key| super::limits::KEYS.contains(&key).then(|| format!("`{key}` stands in `limits`")));
         source
+    }
+
+    /// What only a component of Weft has.
+    fn read_grants_and_work(&mut self, section: &Section<'_>) {
+        self.grants = Grants::read_weft(section);
+        self.durable = section.flag("durable", false);
+        let schedules = section.get("schedules").and_then(|entry| entry.items()).unwrap_or_default();
+        self.schedules = schedules.into_iter().filter_map(Schedule::read).collect();
+        let subscriptions = section.get("subscriptions").and_then(|entry| entry.items()).unwrap_or_default();
+        self.subscriptions = subscriptions.into_iter().filter_map(Subscription::read).collect();
+        let projections = section.get("projections").and_then(|entry| entry.items()).unwrap_or_default();
+        self.projections = projections.into_iter().filter_map(Projection::read).collect();
     }
 
     fn check_weft(&self, section: &Section<'_>) {
@@ -257,21 +271,29 @@ impl Component {
                 "remove `optional`",
             );
         }
-        if self.durable
-            && let Some(version) = self.versions.first()
-        {
-            let help = "remove it: a deployment of the manifest begins new sagas on the new code";
-            section.report_with_help(
-                version.line,
-                "the sagas of a durable component end on the code that they began with",
-                help,
-            );
-        }
         if self.durable && self.reuse.is_reused() {
             section.report_with_help(
                 section.line,
                 "a durable component is not reused: each saga has an instance with a clock and random source of its own",
                 "remove `reuse`",
+            );
+        }
+    }
+
+    fn check_versions(&self, section: &Section<'_>) {
+        let Some(version) = self.versions.first() else { return };
+        if self.durable {
+            section.report_with_help(
+                version.line,
+                "the sagas of a durable component end on the code that they began with",
+                "remove it: a deployment of the manifest begins new sagas on the new code",
+            );
+        }
+        if !self.dependencies.is_empty() {
+            section.report_with_help(
+                version.line,
+                "a version runs as its file is, without the component's dependencies",
+                "compose them into both files, or remove it",
             );
         }
     }

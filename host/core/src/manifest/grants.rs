@@ -1,5 +1,5 @@
-//! What a component may use: from its `tool.weft` table where it has one, else from Spin's own keys. Both are read by
-//! the same code, so a store means the same in both.
+//! What a component may use: from its `tool.weft` table where it has one that does not leave that to Spin, else from
+//! Spin's own keys. Both are read by the same code, so a store means the same in both.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -93,6 +93,41 @@ impl Grants {
             push: parsed(section, "push", "a pattern of channels"),
             sagas: section.names("sagas", names::is_kebab, "a component's id"),
             ..Self::read_shared(section)
+        }
+    }
+}
+
+/// The grants and the work that only Weft has.
+const ONLY_WEFTS: [&str; 9] =
+    ["context", "calls", "topics", "push", "sagas", "durable", "schedules", "subscriptions", "projections"];
+/// What stands in a component's own table where Spin's keys grant.
+const ALSO_SPINS: [&str; 6] =
+    ["source", "key_value_stores", "sqlite_databases", "allowed_outbound_hosts", "variables", "environment"];
+
+/// Whether a `tool.weft` table leaves the grants to Spin's keys: `grants = "spin"`. Then it says how the component runs,
+/// and nothing else.
+pub(super) fn are_spins(section: &Section<'_>) -> bool {
+    let Some(written) = section.string("grants") else { return false };
+    if &*written.value != "spin" {
+        let message = format!("`{}` is \"spin\" or is not there", section.name("grants"));
+        let help = "write grants = \"spin\" to keep what Spin's keys grant, or remove it and name the grants here";
+        section.report_with_help(written.line, message, help);
+    }
+    true
+}
+
+/// Refuses what has no place in a `tool.weft` table of a component with Spin's grants.
+pub(super) fn refuse_beside_spins(section: &Section<'_>, component: &str) {
+    for key in ONLY_WEFTS {
+        if let Some(entry) = section.get(key) {
+            let help = "remove `grants`, and name here all that the component may use";
+            entry.report_with_help("is not for a component whose grants are Spin's", help);
+        }
+    }
+    for key in ALSO_SPINS {
+        if let Some(entry) = section.get(key) {
+            let help = format!("write it in [component.{component}], or remove `grants`");
+            entry.report_with_help("stands in the component's own table where its grants are Spin's", help);
         }
     }
 }

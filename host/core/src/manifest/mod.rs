@@ -15,6 +15,7 @@ mod context;
 mod cycle;
 mod dependency;
 mod diagnostic;
+mod engine;
 mod gateway;
 mod grants;
 mod host;
@@ -59,6 +60,7 @@ pub use component::Component;
 pub use context::{Context, Migration};
 pub use dependency::{Configuration, Dependency, DependencyName, DependencySource, Inherits};
 pub use diagnostic::{Diagnostic, Located};
+pub use engine::EngineSettings;
 pub use gateway::{
     CertificateFiles, ChannelRule, Compression, Cors, Gateway, Hsts, Idempotency, JoinPattern, OpenApi, Operation,
     Origin, Overload, Page, Priority, PriorityError, Push, SecurityHeaders, Tls,
@@ -72,7 +74,7 @@ pub use pattern::{Captures, MAX_ROUTE_BYTES, PatternError, RoutePattern, Segment
 pub use projection::{Projection, ProjectionSource};
 pub use rate_limit::{DefaultTier, MAX_ROUTE_LIMITS, RateLimit, RateLimits, RateScope, RateStrategy, TIER_LIMIT, Tier};
 pub use route::{Access, Callers, KeyUse, Method, MethodError, Route, Waits, is_service_name};
-pub use runtime::{KeyValueStore, RuntimeConfig, VariablesProvider};
+pub use runtime::{KeyValueStore, RuntimeConfig, SqliteDatabase, VariablesProvider};
 pub use sagas::{Choreography, Overlap, SagaSettings, Schedule, StepLimit};
 pub use schemas::Schemas;
 pub use source::SourceFile;
@@ -118,6 +120,8 @@ pub struct Manifest {
     pub auth: Option<Auth>,
     /// What the gateway asks of every request, and gives every answer.
     pub gateway: Gateway,
+    /// What all functions may use together.
+    pub engine: EngineSettings,
     /// Policy on calls from function to function.
     pub mesh: mesh::Mesh,
     /// Where the schemas of events are.

@@ -19,8 +19,8 @@ use super::section::{Entry, Section};
 pub struct RuntimeConfig {
     /// Where key-value stores are, by label; those that are not named are the embedded ones.
     pub key_value_stores: BTreeMap<Arc<str>, KeyValueStore>,
-    /// Files of SQLite databases, by label; those that are not named are in the data directory.
-    pub sqlite_databases: BTreeMap<Arc<str>, PathBuf>,
+    /// Where SQLite databases are, by label; those that are not named are in the data directory.
+    pub sqlite_databases: BTreeMap<Arc<str>, SqliteDatabase>,
     /// Where variables get their values from, the first before the second.
     pub variables_providers: Vec<VariablesProvider>,
 }
@@ -30,8 +30,19 @@ pub struct RuntimeConfig {
 pub enum KeyValueStore {
     /// In a file of its own.
     File(PathBuf),
+    /// Nowhere that lasts: it is empty whenever the host starts.
+    Transient,
     /// On the Redis server at this URL, which may hold a password.
     Redis(Arc<str>),
+}
+
+/// Where a SQLite database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SqliteDatabase {
+    /// In a file of its own.
+    File(PathBuf),
+    /// Nowhere that lasts: it is empty whenever the host starts.
+    Transient,
 }
 
 /// Gives variables their values.
@@ -52,7 +63,10 @@ pub enum VariablesProvider {
 const ELSEWHERE: [(&str, &str); 12] = [
     ("state_dir", "name the data directory by --data"),
     ("log_dir", "the log is under the data directory; see `weft logs`"),
-    ("max_instance_memory", "memory is limited by `limits.memory_mb` of each component"),
+    (
+        "max_instance_memory",
+        "memory is limited for each component: tool.weft = { grants = \"spin\", limits = { memory_mb = 128 } }",
+    ),
     ("llm_compute", "this host has no models; ask one over HTTP"),
     ("client_tls", "outbound TLS trusts the authorities of Mozilla; `spin:postgres` takes one of its own"),
     ("outbound_networking", "outbound connections are limited for each component; see docs/spin.md"),
@@ -63,8 +77,8 @@ const ELSEWHERE: [(&str, &str); 12] = [
     ("outbound_mysql", "this host has no MySQL"),
     ("config_provider", "write [[variables_provider]]"),
 ];
-const KEY_VALUE_TYPES: &str = "\"spin\" (a file) and \"redis\"";
-const SQLITE_TYPES: &str = "\"spin\" (a file)";
+const KEY_VALUE_TYPES: &str = "\"spin\" (a file, or nothing that lasts) and \"redis\"";
+const SQLITE_TYPES: &str = "\"spin\" (a file, or nothing that lasts)";
 const PROVIDER_TYPES: &str = "\"static\" and \"env\"";
 
 impl RuntimeConfig {
@@ -145,7 +159,10 @@ fn unknown(section: &Section<'_>, kind: &Located<Arc<str>>, known: &str) {
 fn key_value_store(section: Section<'_>, folder: &Path) -> Option<KeyValueStore> {
     let kind = type_of(&section)?;
     let store = match &**kind {
-        "spin" => section.required_string("path").map(|path| KeyValueStore::File(folder.join(&*path.value))),
+        "spin" => match section.get("path") {
+            Some(path) => path.string().map(|path| KeyValueStore::File(folder.join(&*path.value))),
+            None => Some(KeyValueStore::Transient),
+        },
         "redis" => section.required_string("url").map(|url| KeyValueStore::Redis(url.value)),
         _ => {
             // What else stands there belongs to that type.
@@ -157,7 +174,7 @@ fn key_value_store(section: Section<'_>, folder: &Path) -> Option<KeyValueStore>
     store
 }
 
-fn sqlite_database(section: Section<'_>) -> Option<PathBuf> {
+fn sqlite_database(section: Section<'_>) -> Option<SqliteDatabase> {
     let kind = type_of(&section)?;
     if &**kind != "spin" {
         unknown(&section, &kind, SQLITE_TYPES);
@@ -168,9 +185,12 @@ fn sqlite_database(section: Section<'_>) -> Option<PathBuf> {
     {
         entry.report("cannot be true: this host attaches no files");
     }
-    let path = section.required_string("path").map(|path| PathBuf::from(&*path.value));
+    let database = match section.get("path") {
+        Some(path) => path.string().map(|path| SqliteDatabase::File(PathBuf::from(&*path.value))),
+        None => Some(SqliteDatabase::Transient),
+    };
     section.finish();
-    path
+    database
 }
 
 fn providers(root: &Section<'_>, folder: &Path) -> Vec<VariablesProvider> {
@@ -225,6 +245,12 @@ mod tests {
             type = "spin"
             path = "notes.db"
 
+            [key_value_store.passing]
+            type = "spin"
+
+            [sqlite_database.passing]
+            type = "spin"
+
             [sqlite_database.default]
             type = "spin"
             path = "data/db.db"
@@ -246,7 +272,9 @@ mod tests {
         assert!(
             matches!(&config.key_value_stores["notes"], KeyValueStore::File(path) if path == Path::new("conf/notes.db"))
         );
-        assert_eq!(config.sqlite_databases["default"], Path::new("data/db.db"));
+        assert_eq!(config.sqlite_databases["default"], SqliteDatabase::File("data/db.db".into()));
+        assert!(matches!(config.key_value_stores["passing"], KeyValueStore::Transient));
+        assert_eq!(config.sqlite_databases["passing"], SqliteDatabase::Transient);
         let environment = |name: &str, dotenv: Option<&Path>| {
             assert_eq!(dotenv, Some(Path::new("conf/.env")));
             (name == "MY_NAME").then(|| "value".to_owned())
@@ -261,7 +289,8 @@ mod tests {
         let text = "state_dir = \"x\"\nfoo = 1\n[key_value_store.a]\ntype = \"azure_cosmos\"\nkey = \"k\"\n\
                     [key_value_store.b]\ntype = \"redis\"\nhost = \"h\"\n[sqlite_database.c]\ntype = \"libsql\"\n\
                     [sqlite_database.d]\ntype = \"spin\"\npath = \"d\"\nallow_attach_file = true\n\
-                    [[variables_provider]]\ntype = \"vault\"\n[[variables_provider]]\ntype = \"static\"\nvalues = { a = 1 }\n";
+                    [[variables_provider]]\ntype = \"vault\"\n[[variables_provider]]\ntype = \"static\"\nvalues = { a = 1 }\n\
+                    [key_value_store.e]\ntype = \"spin\"\npath = 1\n[sqlite_database.f]\ntype = \"spin\"\npath = [\"x\"]\n";
         let found = problems(text);
         let has = |line: usize, part: &str| {
             let place = format!("runtime-config.toml:{line}: ");
@@ -271,14 +300,16 @@ mod tests {
         has(1, "--data");
         has(2, "unknown key `foo`");
         has(4, "does not have the type \"azure_cosmos\"");
-        has(4, "\"spin\" (a file) and \"redis\"");
+        has(4, "\"spin\" (a file, or nothing that lasts) and \"redis\"");
         has(6, "`key_value_store.b.url` is missing");
         has(8, "unknown key `key_value_store.b.host`");
         has(10, "\"libsql\"");
         has(14, "cannot be true");
         has(16, "\"vault\"");
         has(19, "must be a string");
-        assert_eq!(found.len(), 9, "{found:#?}");
+        has(22, "must be a string");
+        has(25, "must be a string");
+        assert_eq!(found.len(), 11, "{found:#?}");
         assert_eq!(problems("[").len(), 1);
     }
 }

@@ -58,6 +58,10 @@ pub struct Bench {
 
 impl Bench {
     pub fn new() -> Self {
+        Self::with(EngineOptions { max_instances: 16, ..EngineOptions::default() })
+    }
+
+    pub fn with(options: EngineOptions) -> Self {
         let runtime = Runtime::new().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new(|time| Box::pin(tokio::time::sleep(time))));
@@ -74,7 +78,6 @@ impl Bench {
             resolver: Arc::new(SystemResolver),
             telemetry: Arc::new(Untold),
         };
-        let options = EngineOptions { max_instances: 16, ..EngineOptions::default() };
         let engine = Engine::new(&options, folder.path(), clock.clone(), services, Arc::new(Silent)).unwrap();
         engine.connect(Arc::new(Direct(engine.clone())));
         drop(entered);

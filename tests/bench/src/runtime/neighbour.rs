@@ -22,8 +22,9 @@ const CONCURRENCY: usize = 4;
 const ATTACKERS: usize = 4;
 
 /// The bench and what is asked of the hostile function.
-const ATTACKS: [(&str, &str); 7] = [
+const ATTACKS: [(&str, &str); 8] = [
     ("neighbour-loop", "/hostile?do=loop"),
+    ("neighbour-granted", "/hostile-granted?do=loop"),
     ("neighbour-grow", "/hostile?do=grow"),
     ("neighbour-trap", "/hostile?do=trap"),
     ("neighbour-print", "/hostile-loud?do=print"),

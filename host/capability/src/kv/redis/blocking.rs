@@ -1,9 +1,9 @@
 //! Reads for callers that cannot wait. A thread of its own asks the server over a connection of its own, so that a caller
 //! blocks for one round trip and no longer than [`PATIENCE`]; while the server does not answer, callers are told so at once.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,19 +27,18 @@ struct Question {
     answer: SyncSender<Answer>,
 }
 
-/// Asks the thread, which is started by the first question.
+/// Asks the thread. It is there from the start: one that a question started would have the priority of whoever asks first.
 #[derive(Debug)]
 pub(super) struct Blocking {
-    server: Arc<Stores>,
     clock: Arc<dyn Clock>,
-    thread: OnceLock<Sender<Question>>,
+    thread: Sender<Question>,
     /// Until when nobody asks, in milliseconds since the Unix epoch.
     silent_until_ms: AtomicU64,
 }
 
 impl Blocking {
     pub(super) fn new(server: Stores, clock: Arc<dyn Clock>) -> Self {
-        Self { server: Arc::new(server), clock, thread: OnceLock::new(), silent_until_ms: AtomicU64::new(0) }
+        Self { clock, thread: start(server), silent_until_ms: AtomicU64::new(0) }
     }
 
     pub(super) fn get(&self, label: &str, key: &str) -> Answer {
@@ -49,8 +48,7 @@ impl Blocking {
         }
         let (answer, answered) = sync_channel(1);
         let question = Question { label: label.to_owned(), key: key.to_owned(), now_ms, answer };
-        let thread = self.thread.get_or_init(|| start(self.server.clone()));
-        let answer = match thread.send(question) {
+        let answer = match self.thread.send(question) {
             Ok(()) => answered.recv_timeout(PATIENCE).unwrap_or_else(|_| Err(unavailable())),
             Err(_) => Err(unavailable()),
         };
@@ -66,7 +64,7 @@ fn unavailable() -> Error {
     Failure::not_attempted(Fault::Backend, Reason::Unavailable, message).into()
 }
 
-fn start(server: Arc<Stores>) -> Sender<Question> {
+fn start(server: Stores) -> Sender<Question> {
     let (sender, questions) = channel();
     // Without the thread its end of the channel is gone, and everybody is told that nothing answers.
     if let Err(error) =

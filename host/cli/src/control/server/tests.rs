@@ -38,8 +38,19 @@ impl Operations for Fake {
     fn info(&self) -> Info {
         let components = vec!["a".to_owned()];
         let application = "test".to_owned();
-        let manifest = ManifestStatus::default();
-        Info { version: "1".to_owned(), pid: 7, address: None, uptime_ms: 5, application, components, manifest }
+        let (memory_bytes, max_memory_bytes) = (3 << 20, 64 << 20);
+        let (version, manifest) = ("1".to_owned(), ManifestStatus::default());
+        Info {
+            version,
+            pid: 7,
+            address: None,
+            uptime_ms: 5,
+            memory_bytes,
+            max_memory_bytes,
+            application,
+            components,
+            manifest,
+        }
     }
 
     fn reload(&self, act: Act) -> BoxFuture<'_, Result<Reloaded, Problem>> {
