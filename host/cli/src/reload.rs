@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -49,8 +49,8 @@ pub struct Parts {
 /// Reloads a host.
 pub struct Reloader {
     parts: Parts,
-    /// Held while the host is reloaded.
-    serving: tokio::sync::Mutex<Serving>,
+    /// Held while the host is reloaded; nothing once it is not to be any more.
+    serving: tokio::sync::Mutex<Option<Serving>>,
     key_files: WatchedFolders,
     status: Mutex<ManifestStatus>,
     /// Told after each manifest that was taken up.
@@ -77,7 +77,7 @@ impl Reloader {
             deployed_ms: parts.host.parts().clock.now_ms(),
             last_error: None,
         };
-        let (serving, status) = (tokio::sync::Mutex::new(serving), Mutex::new(status));
+        let (serving, status) = (tokio::sync::Mutex::new(Some(serving)), Mutex::new(status));
         let reloader = Arc::new(Self { parts, serving, key_files, status, taken: watch::Sender::default() });
         let following = reloader.clone();
         tokio::spawn(async move {
@@ -107,13 +107,19 @@ impl Reloader {
         self.taken.subscribe()
     }
 
+    /// Waits for a reload that is under way; there is none after it, so that the host can be closed.
+    pub async fn stop(&self) {
+        self.serving.lock().await.take();
+    }
+
     /// Takes up the manifest as it is in its file now.
     ///
     /// # Errors
     /// Why not: [`assemble::Refused`] with places where there are any. Everything is as before then.
     pub async fn reload(&self, build: Build) -> anyhow::Result<Reloaded> {
         let mut serving = self.serving.lock().await;
-        let reloaded = self.take_up(&mut serving, build).await;
+        let Some(serving) = &mut *serving else { bail!("the host is going down") };
+        let reloaded = self.take_up(serving, build).await;
         let now_ms = self.parts.host.parts().clock.now_ms();
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         match &reloaded {

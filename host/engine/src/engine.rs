@@ -14,15 +14,13 @@ use weft_capability::outbound::glue::Inside;
 use weft_capability::projection::glue::{self as projection, PROJECT, PROJECTION};
 use weft_capability::projection::{ProjectError, SourceEvent};
 use weft_capability::sql::Statement;
-use weft_core::generation::Part;
-use weft_core::{
-    Call, CallContext, Clock, Failure, Fault, Generation, Invocation, Reason, Target, Trace, version_parts,
-};
+use weft_core::{Call, CallContext, Clock, Failure, Fault, Generation, Invocation, Reason, Target, Trace};
 
 use crate::background::{Background, Pace};
 use crate::capabilities::{Granted, Services};
 use crate::check;
 use crate::config::EngineOptions;
+use crate::deployed::{Deployed, FunctionSet, Functions};
 use crate::function::{Exports, Function};
 use crate::http;
 use crate::instance;
@@ -48,45 +46,6 @@ pub enum EngineError {
     Wasmtime(String),
 }
 
-type Functions = HashMap<Arc<str>, Arc<Function>>;
-
-/// The functions that were deployed together.
-#[derive(Default)]
-struct Deployed {
-    /// Versions may be put beside the others later on.
-    functions: ArcSwap<Functions>,
-    /// Optional components whose files were not there.
-    absent: Vec<Arc<str>>,
-}
-
-impl Deployed {
-    /// By its name. A version may have been taken away since it was chosen; the one that the manifest names stands in for it.
-    fn find(&self, name: &str) -> Option<Arc<Function>> {
-        let functions = self.functions.load();
-        let component = || version_parts(name).map(|(component, _)| component);
-        functions.get(name).or_else(|| functions.get(component()?)).cloned()
-    }
-}
-
-/// Functions that are loaded, checked and linked, and do not run yet.
-pub struct FunctionSet {
-    deployed: Arc<Deployed>,
-    left_out: Vec<(FunctionSpec, EngineError)>,
-}
-
-impl FunctionSet {
-    /// The versions that do not fit beside the others and are left out, and why.
-    #[must_use]
-    pub fn left_out(&self) -> &[(FunctionSpec, EngineError)] {
-        &self.left_out
-    }
-
-    /// The functions, for [`weft_core::Generation`].
-    #[must_use]
-    pub fn part(&self) -> Part {
-        self.deployed.clone()
-    }
-}
 /// By component and digest.
 type Versions = HashMap<(Arc<str>, Arc<str>), Arc<Function>>;
 

@@ -87,12 +87,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let audit = AuditLog::open(data, host.parts().clock.clone());
     let audit = audit.with_context(|| format!("cannot open the audit log in {}", data.display()))?;
     let audit_of_canaries = audit.clone();
-    let (mut listeners, mut secure_address, mut tls) = (Listeners::from(listener), None, None);
-    if let Some(https) = https {
-        secure_address = Some(https.listener.local_addr()?);
-        tls = Some(https.tls.clone());
-        listeners = listeners.with_tls(https.listener, https.tls);
-    }
+    let tls = https.as_ref().map(|https| https.tls.clone());
+    let secure_address = https.as_ref().map(|https| https.listener.local_addr()).transpose()?;
+    let listeners = match https {
+        Some(https) => Listeners::from(listener).with_tls(https.listener, https.tls),
+        None => listener.into(),
+    };
     let serving = https::Serving::new(host.clone(), edge.clone(), options.listen_tls, tls, stop.clone())?;
     let parts = reload::Parts {
         host: host.clone(),
@@ -122,11 +122,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         watch::start(reloader.clone(), stop.clone())?;
     }
     announce(&host.manifest(), address, secure_address, &told)?;
-    let drained = edge.serve(listeners, stop.clone().cancelled_owned(), DRAIN).await;
-    if drained.cut_off > 0 {
-        tracing::warn!(connections = drained.cut_off, "cut off requests that did not finish in time");
-    }
-    stop.cancel();
+    serve(&edge, listeners, &stop).await;
+    reloader.stop().await;
     // Told at the end: the host is closed whatever became of its socket.
     let controlled = control.await.context("the control socket's task");
     drop((edge, reloader));
@@ -134,6 +131,15 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     controlled?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Serves until it is stopped, and lets requests in work finish. It is stopped in any case after it.
+async fn serve(edge: &Edge, listeners: Listeners, stop: &CancellationToken) {
+    let drained = edge.serve(listeners, stop.clone().cancelled_owned(), DRAIN).await;
+    if drained.cut_off > 0 {
+        tracing::warn!(connections = drained.cut_off, "cut off requests that did not finish in time");
+    }
+    stop.cancel();
 }
 
 fn edge(host: &Arc<Host>, api_keys: Option<Arc<Keyring>>, rate_limited: bool) -> anyhow::Result<Edge> {
