@@ -138,7 +138,7 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
     let services = Services {
         databases,
         event_stores: event_stores.clone(),
-        key_value: key_value_stores(&config, data, &resolver, &clock)?,
+        key_value: key_value_stores(&config, data, manifest.deadlines.database(), &resolver, &clock)?,
         spin_sqlite: Databases::new(data, clock.clone()).with_files(config.sqlite_databases),
         broker: Some(broker.clone()),
         push: Some(push.clone()),
@@ -249,6 +249,7 @@ fn shared_limits(
 fn key_value_stores(
     config: &RuntimeConfig,
     data: &Path,
+    command: Duration,
     resolver: &Arc<dyn Resolve>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Arc<dyn Store>> {
@@ -269,7 +270,7 @@ fn key_value_stores(
                 }
             },
             KeyValueStore::Redis(url) => {
-                let store = RedisStore::new(url, resolver, clock);
+                let store = RedisStore::new(url, command, resolver, clock);
                 Arc::new(store.with_context(|| format!("the key-value store {label} of the runtime configuration"))?)
             }
         };

@@ -95,8 +95,17 @@ pub(crate) struct Pace {
 impl Pace {
     /// Of a function with these grants.
     pub fn of(grants: &Grants) -> Self {
-        let Grants { context, topics, push, key_value_stores, sqlite_databases: _, outbound: _, variables: _, sagas } =
-            grants;
+        let Grants {
+            context,
+            topics,
+            push,
+            key_value_stores,
+            sqlite_databases: _,
+            outbound: _,
+            variables: _,
+            sagas,
+            deadlines: _,
+        } = grants;
         let stays = context.is_some()
             || !topics.is_empty()
             || !push.is_empty()

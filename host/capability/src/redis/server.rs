@@ -2,6 +2,7 @@
 //! asks what is the caller's business.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, FromRedisValue, ScriptInvocation};
@@ -17,6 +18,7 @@ use crate::outbound::{Budget, Dialer, Resolve};
 pub(crate) struct Server {
     url: String,
     dialer: Dialer,
+    command: Duration,
     max_answer_bytes: usize,
     line: Mutex<Option<(MultiplexedConnection, Budget)>>,
 }
@@ -43,13 +45,15 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// The server at `url` (`redis://` or `rediss://`), and no other. Nothing is connected yet.
+    /// The server at `url` (`redis://` or `rediss://`), and no other, each of whose commands may take as long as `command`. Nothing is
+    /// connected yet.
     ///
     /// # Errors
     /// If it is no such URL.
     pub fn new(
         url: &str,
         max_answer_bytes: usize,
+        command: Duration,
         resolver: Arc<dyn Resolve>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, String> {
@@ -59,7 +63,7 @@ impl Server {
         let allowed = format!("{}://{host}:{}", to.scheme, to.port).parse().map_err(|error| format!("{error}"))?;
         let hosts = OutboundHosts::new(vec![allowed]);
         let dialer = Dialer::new(hosts, resolver, clock).map_err(|error| error.to_string())?;
-        Ok(Self { url: url.to_owned(), dialer, max_answer_bytes, line: Mutex::new(None) })
+        Ok(Self { url: url.to_owned(), dialer, command, max_answer_bytes, line: Mutex::new(None) })
     }
 
     /// The connection, which is made if there is none.
@@ -69,7 +73,7 @@ impl Server {
             return Ok(line.clone());
         }
         let budget = Budget::new(self.max_answer_bytes);
-        let connection = dial(&self.dialer, &self.url, budget.clone()).await;
+        let connection = dial(&self.dialer, &self.url, budget.clone(), self.command).await;
         let connection = connection.map_err(|error| ServerError::Unreached(error.to_string()))?;
         Ok(line.insert((connection, budget)).clone())
     }

@@ -13,6 +13,7 @@ mod closed_form;
 mod component;
 mod context;
 mod cycle;
+mod deadlines;
 mod dependency;
 mod diagnostic;
 mod gateway;
@@ -55,6 +56,7 @@ pub use auth::{Auth, KeySource, PolicyFile};
 pub use build::Build;
 pub use component::Component;
 pub use context::{Context, Migration};
+pub use deadlines::Deadlines;
 pub use dependency::{Configuration, Dependency, DependencyName, DependencySource, Inherits};
 pub use diagnostic::{Diagnostic, Located};
 pub use gateway::{
@@ -112,6 +114,8 @@ pub struct Manifest {
     pub auth: Option<Auth>,
     /// What the gateway asks of every request, and gives every answer.
     pub gateway: Gateway,
+    /// How long what is outside of the host may take.
+    pub deadlines: Deadlines,
     /// Policy on calls from function to function.
     pub mesh: mesh::Mesh,
     /// Where the schemas of events are.
