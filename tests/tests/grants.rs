@@ -204,3 +204,43 @@ fn what_is_no_component_or_does_not_fit_is_refused() {
         assert!(said.contains("spin.toml:") && said.contains(why), "{why}: {said}");
     }
 }
+
+#[test]
+fn policy_on_a_function_that_nobody_exports_is_refused() {
+    let with = |policy: &str| weft(&["check"], &manifest(&[CONTEXT, TOPICS, CALLS].join("\n"), policy));
+    let fault = "[[application.tool.weft.mesh.faults]]\nabort = \"unavailable\"\nfunction";
+    for (policy, why, help) in [
+        (
+            r#"mesh.rules = [{ action = "deny", functions = ["example:probe/behaviour@1.0.0#akt"] }]"#.to_owned(),
+            r#"mesh.rules: component "callee" does not export "example:probe/behaviour@1.0.0#akt""#,
+            "example:probe/behaviour@1.0.0#act",
+        ),
+        (
+            r#"mesh.rules = [{ action = "deny", functions = ["example:probe/behavior@1.0.0#*"] }]"#.to_owned(),
+            r#"mesh.rules: component "callee" does not export "example:probe/behavior@1.0.0#*""#,
+            "example:probe/behaviour@1.0.0",
+        ),
+        (
+            r#"mesh.retry = { idempotent = ["example:probe/behaviour@2.0.0#act"] }"#.to_owned(),
+            r#"mesh.retry.idempotent: component "callee" does not export "example:probe/behaviour@2.0.0#act""#,
+            "example:probe/behaviour@1.0.0",
+        ),
+        (
+            format!("{fault} = \"example:probe/behaviour@1.0.0#akt\""),
+            r#"mesh.faults: no component exports "example:probe/behaviour@1.0.0#akt""#,
+            "example:probe/behaviour@1.0.0#act",
+        ),
+    ] {
+        let (output, said) = with(&policy);
+        assert_eq!(output.status.code(), Some(1), "{policy}: {said}");
+        assert!(said.contains(&format!("spin.toml:18: {why}")), "{policy}: {said}");
+        assert!(said.lines().any(|line| line.contains("help: there is") && line.contains(help)), "{policy}: {said}");
+    }
+    for policy in [
+        r#"mesh.rules = [{ action = "deny", functions = ["example:probe/behaviour@1.0.0#*"] }]"#.to_owned(),
+        format!("{fault} = \"example:probe/behaviour@1.0.0#act\""),
+    ] {
+        let (output, said) = with(&policy);
+        assert!(output.status.success(), "{policy}: {said}");
+    }
+}

@@ -85,3 +85,33 @@ fn what_is_done_to_a_component_is_done_behind_its_middleware() {
     weft(&platform, &["chaos", "clear"]);
     everywhere(200);
 }
+
+#[test]
+fn an_operator_sees_what_holds_for_a_component_and_what_stands_before_its_routes() {
+    let platform = start();
+    assert_eq!(status(&platform, "/ruled", "v1", "sesame"), 200);
+    let mesh: serde_json::Value = serde_json::from_str(&weft(&platform, &["mesh", "--json"])).expect("JSON");
+    let names: Vec<_> = mesh.as_array().expect("a list").iter().map(|entry| entry["name"].clone()).collect();
+    assert_eq!(names, ["hello"], "{mesh}");
+    let hello = &mesh[0];
+    assert_eq!(hello["halves"].as_array().map(Vec::len), Some(2), "{hello}");
+    assert_eq!(
+        (&hello["max_concurrent"], &hello["running"], &hello["now"]["calls"]),
+        (&100.into(), &0.into(), &1.into())
+    );
+    assert_eq!((&hello["breaker"]["http"], &hello["now"]["state"]), (&true.into(), &"closed".into()));
+    assert_eq!((&hello["retry"]["max_retries"], &hello["retry"]["budget_left"]), (&3.into(), &3.into()));
+    assert_eq!(hello["versions"][1]["version"], "v2");
+    let told = weft(&platform, &["mesh", "hello-behind-1"]);
+    for says in ["hello (function)", "0 of 100", "hello-behind-1, behind middleware", "closed", "v2, 0 %"] {
+        assert!(told.contains(says), "{says}: {told}");
+    }
+    let (refused, _, why) = platform.weft(&["mesh", "nobody"]);
+    assert!(!refused.success() && why.contains("no component or service"), "{why}");
+    let routes = weft(&platform, &["routes", "--wide"]);
+    for route in routes.lines().filter(|line| line.starts_with("GET")) {
+        assert_eq!(route.contains("guard"), !route.contains("/open"), "{routes}");
+        assert!(route.contains("normal") && route.contains("ms"), "{routes}");
+    }
+    assert_eq!(routes.lines().filter(|line| line.starts_with("GET")).count(), 3, "{routes}");
+}

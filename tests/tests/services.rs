@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 
 use serde_json::{Value, json};
+use weft_tests::isolation::component;
 use weft_tests::origin::Origin;
 use weft_tests::platform::{Options, Platform};
 use weft_tests::repository;
@@ -309,6 +310,17 @@ fn functions_are_in_the_registry_too() {
     let found = bench.json(&["services", "health", "shop", "--version", &version]);
     assert_eq!(found["instances"][0]["id"], "shop", "{found}");
     bench.refused(&["services", "health", "nobody"], "no service");
+    // Whoever watches it is told of what is deployed, and not before.
+    let index = found["index"].as_u64().expect("an index");
+    let waiting = watched(&bench, &format!("/v1/services/shop?index={index}&wait_ms=60000"));
+    let file = component("hello");
+    bench.weft(&["deploy", "shop", file.to_str().expect("a path")]);
+    let deployed = waiting();
+    assert_eq!(deployed["instances"].as_array().map(Vec::len), Some(2), "{deployed}");
+    let waiting = watched(&bench, &format!("/v1/services/shop?index={}&wait_ms=60000", deployed["index"]));
+    bench.weft(&["canary", "weight", "shop", "25"]);
+    let weighed = waiting();
+    assert_eq!([0, 1].map(|one| &weighed["instances"][one]["weight"]), [&json!(7_500), &json!(2_500)], "{weighed}");
 }
 
 #[test]

@@ -146,7 +146,7 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
 
     let databases = of_contexts(&manifest, |name| sql.database(name));
     let event_stores = of_contexts(&manifest, |name| sql.events(name));
-    let (key_value, spin_sqlite) = spins_stores(&config, data, &resolver, &clock)?;
+    let (key_value, spin_sqlite) = spins_stores(&config, data, manifest.deadlines.database(), &resolver, &clock)?;
     let services = Services {
         databases,
         event_stores: event_stores.clone(),
@@ -295,13 +295,14 @@ fn system_clock() -> Arc<dyn Clock> {
 fn spins_stores(
     config: &RuntimeConfig,
     data: &Path,
+    command: Duration,
     resolver: &Arc<dyn Resolve>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<(Arc<dyn Store>, Databases)> {
     let transient = runtime_config::transient_folder(data)
         .with_context(|| format!("cannot make room for what does not last in {}", data.display()))?;
     let files = runtime_config::sqlite_files(config, &transient);
-    let key_value = key_value_stores(config, (data, &transient), resolver, clock)?;
+    let key_value = key_value_stores(config, (data, &transient), command, resolver, clock)?;
     Ok((key_value, Databases::new(data, clock.clone()).with_files(files)))
 }
 
@@ -310,6 +311,7 @@ fn spins_stores(
 fn key_value_stores(
     config: &RuntimeConfig,
     (data, transient): (&Path, &Path),
+    command: Duration,
     resolver: &Arc<dyn Resolve>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Arc<dyn Store>> {
@@ -333,7 +335,7 @@ fn key_value_stores(
                 Arc::new(EmbeddedStore::open(&transient.join(format!("kv-{number}.db")), clock.clone())?)
             }
             KeyValueStore::Redis(url) => {
-                let store = RedisStore::new(url, resolver, clock);
+                let store = RedisStore::new(url, command, resolver, clock);
                 Arc::new(store.with_context(|| format!("the key-value store {label} of the runtime configuration"))?)
             }
         };

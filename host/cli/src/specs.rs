@@ -127,6 +127,7 @@ fn grants(manifest: &Manifest, component: &Component, variables: &Variables) -> 
         outbound: variables.outbound_hosts(manifest, component)?,
         variables: Arc::new(values),
         sagas: visible_sagas(manifest, component),
+        deadlines: manifest.deadlines,
     })
 }
 
@@ -279,7 +280,7 @@ pub fn services(
             kind: Kind::Service,
             callers: BTreeSet::new(),
             rules: service.calls.access_rules(),
-            deadline: Duration::from_millis(service.deadline_ms.into()),
+            deadline: Duration::from_millis(service.deadline_ms.unwrap_or(manifest.deadlines.external_ms).into()),
             max_concurrent: to_usize(service.max_concurrent),
             max_pending: to_usize(service.max_pending),
             durable: false,

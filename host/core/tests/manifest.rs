@@ -54,6 +54,22 @@ fn bad_manifests_are_refused_in_these_words() {
 }
 
 #[test]
+fn deadlines_hold_for_what_says_nothing_itself() {
+    let with = |deadlines: &str| {
+        parsed(&format!(
+            "spin_manifest_version = 2\n[application]\nname = \"d\"\n[application.tool.weft]\n{deadlines}\n\
+             mesh.services.own = {{ deadline_ms = 7 }}\nmesh.services.any = {{}}\n"
+        ))
+    };
+    let manifest = with("");
+    assert_eq!((manifest.deadlines.database_ms, manifest.deadlines.external_ms), (15_000, 30_000));
+    let of = |name: &str| manifest.mesh.services[name].deadline_ms;
+    assert_eq!((of("own"), of("any")), (Some(7), None));
+    let manifest = with("deadlines = { database_ms = 1, external_ms = 600000 }");
+    assert_eq!((manifest.deadlines.database_ms, manifest.deadlines.external_ms), (1, 600_000));
+}
+
+#[test]
 fn what_is_said_of_sagas_is_understood() {
     let manifest = parsed(
         r##"

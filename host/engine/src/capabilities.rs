@@ -73,11 +73,13 @@ impl Granted {
     /// Cuts the services down to the grants.
     pub fn new(grants: &Grants, services: &Services, clock: &Arc<dyn Clock>) -> Result<Self, OutboundError> {
         let outbound = Outbound::new(grants.outbound.clone(), services.resolver.clone(), clock.clone())?;
+        let (database, external) = (grants.deadlines.database(), grants.deadlines.external());
+        let outbound = outbound.within(external);
         let dialer = || outbound.dialer().clone();
         Ok(Self {
-            redis: Redis::new(dialer()),
-            mqtt: Mqtt::new(dialer()),
-            postgres: Postgres::new(dialer()),
+            redis: Redis::new(dialer(), database),
+            mqtt: Mqtt::new(dialer(), external),
+            postgres: Postgres::new(dialer(), database),
             database: grants.context.as_ref().and_then(|context| services.databases.get(context)).cloned(),
             event_store: grants.context.as_ref().and_then(|context| services.event_stores.get(context)).cloned(),
             topics: grants.topics.clone(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weft_core::manifest::Limits;
+use weft_core::manifest::{Deadlines, Limits};
 use weft_core::version_name;
 
 /// One function of the application.
@@ -90,6 +90,8 @@ pub struct Grants {
     pub variables: Arc<BTreeMap<String, String>>,
     /// Durable components whose sagas it may see.
     pub sagas: Vec<Arc<str>>,
+    /// How long what it asks outside of the host may take.
+    pub deadlines: Deadlines,
 }
 
 /// Bounds of one instance. The manifest's [`Limits`] say what each means.

@@ -31,13 +31,19 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// The stores at `url` (`redis://` or `rediss://`). Nothing is connected yet.
+    /// The stores at `url` (`redis://` or `rediss://`), each of whose commands may take as long as `command`. Nothing is connected yet.
     ///
     /// # Errors
     /// If it is no such URL.
-    pub fn new(url: &str, resolver: &Arc<dyn Resolve>, clock: &Arc<dyn Clock>) -> Result<Self, Failure> {
+    pub fn new(
+        url: &str,
+        command: Duration,
+        resolver: &Arc<dyn Resolve>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, Failure> {
         let bad = |message: String| Failure::not_attempted(Fault::Host, Reason::Internal, message);
-        let server = || Server::new(url, MAX_ANSWER_BYTES, resolver.clone(), clock.clone()).map(Stores).map_err(bad);
+        let server = || Server::new(url, MAX_ANSWER_BYTES, command, resolver.clone(), clock.clone());
+        let server = || server().map(Stores).map_err(bad);
         let blocking = Blocking::new(server()?, clock.clone());
         let server = server()?;
         let server = Stores(server.0.living_here());
@@ -193,9 +199,11 @@ mod tests {
     use crate::kv::conformance;
     use crate::outbound::SystemResolver;
 
+    const COMMAND: Duration = Duration::from_secs(15);
+
     fn store(url: &str, clock: &Arc<ManualClock>) -> RedisStore {
         let (resolver, clock): (Arc<dyn Resolve>, Arc<dyn Clock>) = (Arc::new(SystemResolver), clock.clone());
-        RedisStore::new(url, &resolver, &clock).unwrap()
+        RedisStore::new(url, COMMAND, &resolver, &clock).unwrap()
     }
 
     /// Labels of this run, so that what an earlier one left is not in the way.
@@ -284,6 +292,6 @@ mod tests {
     fn a_url_of_something_else_is_refused() {
         let (resolver, clock): (Arc<dyn Resolve>, Arc<dyn Clock>) =
             (Arc::new(SystemResolver), Arc::new(ManualClock::default()));
-        assert!(RedisStore::new("http://localhost", &resolver, &clock).is_err());
+        assert!(RedisStore::new("http://localhost", COMMAND, &resolver, &clock).is_err());
     }
 }

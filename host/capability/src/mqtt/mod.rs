@@ -49,6 +49,7 @@ pub struct Mqtt {
     dialer: Dialer,
     /// Counts; a connection has a login and an identity of its own and is not given to anybody else.
     pool: Pool<()>,
+    publish: Duration,
 }
 
 /// Who opens a connection, and how it is kept alive.
@@ -70,6 +71,8 @@ struct Shared {
     dialer: Dialer,
     address: Address,
     login: Login,
+    /// How long one message may take.
+    publish: Duration,
     permit: Arc<Permit>,
     /// One message at a time. Nothing is there before the first one and after one that failed or was given up.
     line: Mutex<Option<Line>>,
@@ -96,11 +99,12 @@ struct Line {
 }
 
 impl Mqtt {
-    /// The client of a component that may reach what `dialer` lets through.
+    /// The client of a component that may reach what `dialer` lets through, whose messages may take as long as `publish`, connecting
+    /// included.
     #[must_use]
-    pub fn new(dialer: Dialer) -> Arc<Self> {
+    pub fn new(dialer: Dialer, publish: Duration) -> Arc<Self> {
         let pool = Pool::new(dialer.clock().clone());
-        Arc::new(Self { dialer, pool })
+        Arc::new(Self { dialer, pool, publish })
     }
 
     /// A connection to the broker at `address`, a URL.
@@ -111,8 +115,8 @@ impl Mqtt {
         let address = Address::parse(address)?;
         self.dialer.check(&address.to).map_err(refused)?;
         let permit = Arc::new(self.pool.permit().map_err(|_| Error::TooManyConnections)?);
-        let (dialer, line) = (self.dialer.clone(), Mutex::new(None));
-        Ok(Connection(Arc::new(Shared { dialer, address, login, permit, line })))
+        let (dialer, publish, line) = (self.dialer.clone(), self.publish, Mutex::new(None));
+        Ok(Connection(Arc::new(Shared { dialer, address, login, publish, permit, line })))
     }
 }
 
@@ -128,7 +132,7 @@ impl Connection {
                 "the payload has {bytes} bytes; at most {MAX_PAYLOAD_BYTES} are allowed"
             )));
         }
-        let timeout = self.0.dialer.sleep(PUBLISH_TIMEOUT);
+        let timeout = self.0.dialer.sleep(self.0.publish);
         let publish = async {
             let mut place = self.0.line.lock().await;
             // Taken out: whoever gives up half-way leaves nothing behind that an answer could be mistaken on.

@@ -12,7 +12,7 @@ use crate::outbound::SystemResolver;
 fn client(allowed: &[&str]) -> Arc<Mqtt> {
     let hosts = OutboundHosts::new(allowed.iter().map(|host| host.parse().unwrap()).collect());
     let clock = Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))));
-    Mqtt::new(Dialer::new(hosts, Arc::new(SystemResolver), clock).unwrap())
+    Mqtt::new(Dialer::new(hosts, Arc::new(SystemResolver), clock).unwrap(), std::time::Duration::from_secs(15))
 }
 
 fn nobody() -> Login {

@@ -45,10 +45,18 @@ pub(super) struct Timeouts {
 }
 
 impl Timeouts {
-    /// What was asked for, and the default for the rest.
-    pub(super) fn new(connect: Option<Duration>, first_byte: Option<Duration>, between: Option<Duration>) -> Self {
-        let head = connect.unwrap_or(DEFAULT_TIMEOUT).saturating_add(first_byte.unwrap_or(DEFAULT_TIMEOUT));
-        Self { head, between: between.unwrap_or(DEFAULT_TIMEOUT) }
+    /// What was asked for, and `rest` for what was not.
+    pub(super) fn new(
+        connect: Option<Duration>,
+        first_byte: Option<Duration>,
+        between: Option<Duration>,
+        rest: Duration,
+    ) -> Self {
+        let head = match (connect, first_byte) {
+            (None, None) => rest,
+            (connect, first_byte) => connect.unwrap_or(rest).saturating_add(first_byte.unwrap_or(rest)),
+        };
+        Self { head, between: between.unwrap_or(rest) }
     }
 }
 
@@ -58,6 +66,7 @@ pub struct Outbound {
     dialer: Dialer,
     client: Client<Connector, RequestBody>,
     permits: Arc<Semaphore>,
+    timeout: Duration,
 }
 
 impl fmt::Debug for Outbound {
@@ -78,7 +87,18 @@ impl Outbound {
             .pool_max_idle_per_host(MAX_IDLE)
             .pool_timer(TokioTimer::new())
             .build(Connector(dialer.clone()));
-        Ok(Self { dialer, client, permits: Arc::new(Semaphore::new(MAX_CONCURRENT)) })
+        Ok(Self { dialer, client, permits: Arc::new(Semaphore::new(MAX_CONCURRENT)), timeout: DEFAULT_TIMEOUT })
+    }
+
+    /// The same, whose requests may take so long where it is not said: the head, and each part of the body.
+    #[must_use]
+    pub fn within(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// How long a request may take where it is not said.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// What connects, for clients of other protocols.

@@ -168,8 +168,9 @@ impl WasiHttpHooks for OutboundHooks {
         if let Ok(entry) = HeaderValue::from_str(&hops::entry(depth)) {
             request.headers_mut().append(hops::HEADER, entry);
         }
-        let asked = options.unwrap_or_default();
-        let timeouts = Timeouts::new(asked.connect_timeout, asked.first_byte_timeout, asked.between_bytes_timeout);
+        let RequestOptions { connect_timeout, first_byte_timeout, between_bytes_timeout } = options.unwrap_or_default();
+        let rest = self.outbound.timeout();
+        let timeouts = Timeouts::new(connect_timeout, first_byte_timeout, between_bytes_timeout, rest);
         let inside = match self.way(request.uri()) {
             Ok(Way::Out) => None,
             Ok(way) => Some(way),

@@ -30,8 +30,8 @@ pub use metered::{Budget, Metered};
 pub use pool::{Permit, Pool, TooMany};
 pub use resolve::{Resolve, SystemResolver};
 
-/// How long each part of a request may take where the component asks for nothing else: connecting, waiting for the
-/// response's head, waiting for each part of its body.
+/// How long a request may take where neither its component nor its client says otherwise: connecting; all until the
+/// response's head; each part of its body.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Requests of one component that are under way at the same time; more wait for their turn.
 pub const MAX_CONCURRENT: usize = 256;

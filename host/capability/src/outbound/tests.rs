@@ -50,7 +50,7 @@ fn get(url: &str) -> Request<RequestBody> {
 }
 
 async fn send(outbound: &Outbound, url: &str) -> Sent {
-    outbound.send(get(url), Timeouts::new(None, None, None)).await
+    outbound.send(get(url), Timeouts::new(None, None, None, outbound.timeout())).await
 }
 
 /// A server that answers every request on a connection by `answer`, and counts connections.

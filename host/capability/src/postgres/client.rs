@@ -4,6 +4,7 @@
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -11,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::{Client, RowStream, Statement};
 
 use super::address::Address;
-use super::{CONNECT_TIMEOUT, Column, DatabaseError, Error, MAX_ANSWER_BYTES, Row, RowSet, STATEMENT_TIMEOUT, Stream};
+use super::{CONNECT_TIMEOUT, Column, DatabaseError, Error, MAX_ANSWER_BYTES, Row, RowSet, Stream};
 use super::{Value, convert, tls};
 use crate::outbound::{Budget, Destination, Dialer, Metered, OutboundError, Permit, Pool};
 
@@ -23,6 +24,7 @@ const ROWS_WAITING: usize = 16;
 pub struct Postgres {
     dialer: Dialer,
     pool: Pool<Line>,
+    statement: Duration,
 }
 
 /// A connection to a server.
@@ -52,11 +54,12 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Postgres {
-    /// The client of a component that may reach what `dialer` lets through.
+    /// The client of a component that may reach what `dialer` lets through, whose statements may take as long as `statement`; of one
+    /// whose rows are streamed, each row.
     #[must_use]
-    pub fn new(dialer: Dialer) -> Arc<Self> {
+    pub fn new(dialer: Dialer, statement: Duration) -> Arc<Self> {
         let pool = Pool::new(dialer.clock().clone());
-        Arc::new(Self { dialer, pool })
+        Arc::new(Self { dialer, pool, statement })
     }
 
     /// A connection to the server at `address`, a URL or `key=value` words. Certificate authorities in `ca`, in PEM,
@@ -131,7 +134,7 @@ impl Connection {
 
     /// Bounds the time of a part of a statement; one that takes longer spoils the connection.
     async fn in_time<R>(&self, part: impl Future<Output = Result<R, Error>>) -> Result<R, Error> {
-        let timeout = self.0.postgres.dialer.sleep(STATEMENT_TIMEOUT);
+        let timeout = self.0.postgres.dialer.sleep(self.0.postgres.statement);
         tokio::select! {
             result = part => result,
             () = timeout => {

@@ -17,8 +17,6 @@ pub use client::{Connection, Postgres};
 
 /// How long connecting may take, TLS and login included.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a statement may take; of one whose rows are streamed, each row.
-pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest answer that is handed over as a whole, and the largest row of a stream, in bytes.
 pub const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 

@@ -12,7 +12,7 @@ use crate::outbound::{Dialer, SystemResolver};
 fn client(allowed: &[&str]) -> Arc<Postgres> {
     let hosts = OutboundHosts::new(allowed.iter().map(|host| host.parse().unwrap()).collect());
     let clock = Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))));
-    Postgres::new(Dialer::new(hosts, Arc::new(SystemResolver), clock).unwrap())
+    Postgres::new(Dialer::new(hosts, Arc::new(SystemResolver), clock).unwrap(), std::time::Duration::from_secs(15))
 }
 
 async fn connected() -> Option<Connection> {

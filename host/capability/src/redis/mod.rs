@@ -18,8 +18,6 @@ use crate::outbound::{Budget, Destination, Dialer, Metered, OutboundError, Permi
 
 /// How long connecting may take, the handshake and the login included.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long one command may take.
-pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest answer to one command, in bytes.
 pub const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
@@ -58,6 +56,7 @@ pub enum Answer {
 pub struct Redis {
     dialer: Dialer,
     pool: Pool<Line>,
+    command: Duration,
 }
 
 /// A connection to a server.
@@ -89,11 +88,11 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Redis {
-    /// The client of a component that may reach what `dialer` lets through.
+    /// The client of a component that may reach what `dialer` lets through, whose commands may take as long as `command`.
     #[must_use]
-    pub fn new(dialer: Dialer) -> Arc<Self> {
+    pub fn new(dialer: Dialer, command: Duration) -> Arc<Self> {
         let pool = Pool::new(dialer.clock().clone());
-        Arc::new(Self { dialer, pool })
+        Arc::new(Self { dialer, pool, command })
     }
 
     /// A connection to the server at `address`, a URL.
@@ -113,7 +112,7 @@ impl Redis {
             None => {
                 let permit = self.pool.permit().map_err(|_| Error::TooManyConnections)?;
                 let budget = Budget::new(MAX_ANSWER_BYTES);
-                let connection = dial(&self.dialer, address, budget.clone()).await?;
+                let connection = dial(&self.dialer, address, budget.clone(), self.command).await?;
                 (Line { connection, budget }, permit)
             }
         };
@@ -130,15 +129,20 @@ impl Line {
     }
 }
 
-/// A connection without a pool, for the host's own use.
+/// A connection without a pool, for the host's own use, each of whose commands may take as long as `command`.
 ///
 /// # Errors
 /// [`Error`].
-pub(crate) async fn dial(dialer: &Dialer, address: &str, budget: Budget) -> Result<MultiplexedConnection, Error> {
+pub(crate) async fn dial(
+    dialer: &Dialer,
+    address: &str,
+    budget: Budget,
+    command: Duration,
+) -> Result<MultiplexedConnection, Error> {
     let (to, info) = parse(address)?;
     let timeout = dialer.sleep(CONNECT_TIMEOUT);
     tokio::select! {
-        connection = connect(dialer, &to, info.redis_settings(), budget) => connection,
+        connection = connect(dialer, &to, info.redis_settings(), budget, command) => connection,
         () = timeout => Err(Error::Other("connecting took too long".to_owned())),
     }
 }
@@ -156,22 +160,27 @@ async fn connect(
     to: &Destination,
     settings: &RedisConnectionInfo,
     budget: Budget,
+    command: Duration,
 ) -> Result<MultiplexedConnection, Error> {
     let stream = Metered::new(dialer.tcp(to).await.map_err(refused)?, budget);
     let connection = if to.scheme == "rediss" {
-        log_in(settings, dialer.tls(&to.host, stream).await.map_err(refused)?).await
+        log_in(settings, dialer.tls(&to.host, stream).await.map_err(refused)?, command).await
     } else {
-        log_in(settings, stream).await
+        log_in(settings, stream, command).await
     };
     connection.map_err(|error| failed(&error))
 }
 
 /// Logs in on a stream; a task drives it as long as the connection lives.
-async fn log_in<S>(settings: &RedisConnectionInfo, stream: S) -> Result<MultiplexedConnection, RedisError>
+async fn log_in<S>(
+    settings: &RedisConnectionInfo,
+    stream: S,
+    command: Duration,
+) -> Result<MultiplexedConnection, RedisError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let config = AsyncConnectionConfig::new().set_response_timeout(Some(COMMAND_TIMEOUT));
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(command));
     let (connection, driver) = MultiplexedConnection::new_with_config(settings, stream, config).await?;
     drop(tokio::spawn(driver));
     Ok(connection)

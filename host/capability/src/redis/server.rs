@@ -2,6 +2,7 @@
 //! asks what is the caller's business.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, FromRedisValue, ScriptInvocation};
@@ -18,6 +19,7 @@ use crate::outbound::{Budget, Dialer, Resolve};
 pub(crate) struct Server {
     url: String,
     dialer: Dialer,
+    command: Duration,
     max_answer_bytes: usize,
     /// Where the connection lives, if not where it is asked for.
     runtime: Option<Handle>,
@@ -46,13 +48,15 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// The server at `url` (`redis://` or `rediss://`), and no other. Nothing is connected yet.
+    /// The server at `url` (`redis://` or `rediss://`), and no other, each of whose commands may take as long as `command`. Nothing is
+    /// connected yet.
     ///
     /// # Errors
     /// If it is no such URL.
     pub fn new(
         url: &str,
         max_answer_bytes: usize,
+        command: Duration,
         resolver: Arc<dyn Resolve>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, String> {
@@ -62,7 +66,7 @@ impl Server {
         let allowed = format!("{}://{host}:{}", to.scheme, to.port).parse().map_err(|error| format!("{error}"))?;
         let hosts = OutboundHosts::new(vec![allowed]);
         let dialer = Dialer::new(hosts, resolver, clock).map_err(|error| error.to_string())?;
-        Ok(Self { url: url.to_owned(), dialer, max_answer_bytes, runtime: None, line: Mutex::new(None) })
+        Ok(Self { url: url.to_owned(), dialer, command, max_answer_bytes, runtime: None, line: Mutex::new(None) })
     }
 
     /// The same, with its connection on the runtime that this is called in, whoever asks first: all share it, and a
@@ -85,11 +89,11 @@ impl Server {
 
     async fn connect(&self, budget: Budget) -> Result<MultiplexedConnection, String> {
         let Some(runtime) = &self.runtime else {
-            return dial(&self.dialer, &self.url, budget).await.map_err(|error| error.to_string());
+            return dial(&self.dialer, &self.url, budget, self.command).await.map_err(|error| error.to_string());
         };
-        let (dialer, url) = (self.dialer.clone(), self.url.clone());
+        let (dialer, url, command) = (self.dialer.clone(), self.url.clone(), self.command);
         // Whoever gives up leaves it to its own timeout.
-        let dialling = runtime.spawn(async move { dial(&dialer, &url, budget).await });
+        let dialling = runtime.spawn(async move { dial(&dialer, &url, budget, command).await });
         dialling.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 

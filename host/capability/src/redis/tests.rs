@@ -14,7 +14,7 @@ use crate::outbound::{Resolve, SystemResolver};
 fn client(allowed: &[&str], resolver: impl Resolve) -> Arc<Redis> {
     let hosts = OutboundHosts::new(allowed.iter().map(|host| host.parse().unwrap()).collect());
     let clock = Arc::new(SystemClock::new(|duration| Box::pin(tokio::time::sleep(duration))));
-    Redis::new(Dialer::new(hosts, Arc::new(resolver), clock).unwrap())
+    Redis::new(Dialer::new(hosts, Arc::new(resolver), clock).unwrap(), std::time::Duration::from_secs(15))
 }
 
 /// Everything is one address.

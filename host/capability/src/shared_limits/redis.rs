@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_millis(250);
 const PAUSE_MS: u64 = 1_000;
 /// The largest answer, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// After how long a connection without a word is given up. Whoever waits for an answer has given up long before.
+const COMMAND: Duration = Duration::from_secs(30);
 
 /// What both scripts begin with: the counts as they are now. Numbers are below 2^53, and written without an exponent.
 const COMMON: &str = r"
@@ -148,7 +150,7 @@ impl RedisLimits {
         resolver: &Arc<dyn Resolve>,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, String> {
-        let server = Arc::new(Server::new(url, MAX_ANSWER_BYTES, resolver.clone(), clock.clone())?);
+        let server = Arc::new(Server::new(url, MAX_ANSWER_BYTES, COMMAND, resolver.clone(), clock.clone())?);
         let prefix = format!("weft:limits:{{{application}}}:");
         Ok(Self { server, clock: clock.clone(), prefix, silent_until_ms: AtomicU64::new(0) })
     }

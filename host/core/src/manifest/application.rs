@@ -15,6 +15,7 @@ use super::build::Build;
 use super::check;
 use super::component::Component;
 use super::context::Context;
+use super::deadlines::Deadlines;
 use super::diagnostic::{Diagnostic, Located};
 use super::engine::EngineSettings;
 use super::gateway::{self, Gateway};
@@ -123,6 +124,7 @@ fn top_level(root: Section<'_>, path: &Path, mode: Mode<'_>) -> (Manifest, Vec<R
         auth: None,
         gateway: Gateway::default(),
         engine: EngineSettings::default(),
+        deadlines: Deadlines::default(),
         mesh: Mesh::default(),
         schemas: Schemas::default(),
         sagas: SagaSettings::default(),
@@ -227,6 +229,7 @@ fn tool(section: Section<'_>, manifest: &mut Manifest, files: &Files) -> Vec<Rul
     manifest.auth = section.section("auth").map(|table| Auth::read(table, files));
     manifest.gateway = section.section("gateway").map(|table| Gateway::read(table, files)).unwrap_or_default();
     manifest.engine = section.section("engine").map(EngineSettings::read).unwrap_or_default();
+    manifest.deadlines = section.section("deadlines").map(Deadlines::read).unwrap_or_default();
     manifest.mesh = section.section("mesh").map(Mesh::read).unwrap_or_default();
     manifest.schemas = Schemas::read(&section, files);
     manifest.sagas = section.section("sagas").map(SagaSettings::read).unwrap_or_default();

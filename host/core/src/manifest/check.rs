@@ -100,7 +100,7 @@ impl<'m> Check<'m> {
     fn callers(&self, who: &str, rules: &[WrittenRule]) {
         let ids = || self.manifest.components.keys().map(|id| &**id);
         for caller in rules.iter().flat_map(|rule| &rule.callers) {
-            if ids().any(|id| names::covers(&caller.value, id)) {
+            if !names::is_pattern(caller) || ids().any(|id| names::covers(caller, id)) {
                 continue;
             }
             let near = match caller.value.strip_suffix('*') {

@@ -13,6 +13,7 @@ mod closed_form;
 mod component;
 mod context;
 mod cycle;
+mod deadlines;
 mod dependency;
 mod diagnostic;
 mod engine;
@@ -58,6 +59,7 @@ pub use auth::{Auth, KeySource, PolicyFile};
 pub use build::Build;
 pub use component::Component;
 pub use context::{Context, Migration};
+pub use deadlines::Deadlines;
 pub use dependency::{Configuration, Dependency, DependencyName, DependencySource, Inherits};
 pub use diagnostic::{Diagnostic, Located};
 pub use engine::EngineSettings;
@@ -122,6 +124,8 @@ pub struct Manifest {
     pub gateway: Gateway,
     /// What all functions may use together.
     pub engine: EngineSettings,
+    /// How long what is outside of the host may take.
+    pub deadlines: Deadlines,
     /// Policy on calls from function to function.
     pub mesh: mesh::Mesh,
     /// Where the schemas of events are.

@@ -43,8 +43,9 @@ pub struct Service {
     pub health: HealthCheck,
     /// When an instance that fails gets no requests for a while.
     pub ejection: Ejection,
-    /// How long a request may take up to the head of its answer, in milliseconds: 1 to 600,000, 30,000 by default.
-    pub deadline_ms: u32,
+    /// How long a request may take up to the head of its answer, in milliseconds: 1 to 600,000; what `deadlines.external_ms` says
+    /// without it.
+    pub deadline_ms: Option<u32>,
     /// Requests at the same time: 1 to 256, 100 by default.
     pub max_concurrent: u32,
     /// Requests that wait for one of those to end: 0 to 10,000, 100 by default.
@@ -276,7 +277,7 @@ impl Service {
             load_balance: LoadBalance::read(&section),
             health: section.section("health").map(HealthCheck::read).unwrap_or_default(),
             ejection: section.section("ejection").map(Ejection::read).unwrap_or_default(),
-            deadline_ms: section.number("deadline_ms", 1..=MAX_MS, 30_000),
+            deadline_ms: section.get("deadline_ms").and_then(|entry| entry.number(&(1..=MAX_MS))),
             max_concurrent: section.number("max_concurrent", 1..=MAX_CONCURRENT, 100),
             max_pending: section.number("max_pending", 0..=10_000, 100),
             allow_private: section.flag("allow_private", false),
