@@ -12,7 +12,7 @@ use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use weft_core::manifest::{Auth, Build, Located, Manifest};
+use weft_core::manifest::{Auth, Build, Located, Manifest, PolicyFile};
 use weft_gateway::{AuthSettings, Limits, Policy, RouteTable};
 
 use crate::api_keys::Keyring;
@@ -138,7 +138,8 @@ fn same_auth(one: Option<&Auth>, other: Option<&Auth>) -> bool {
     let without_lines = |auth: &Auth| {
         let keys = auth.keys.iter().map(|key| Located::new(key.value.clone(), 0)).collect();
         let revocations = auth.revocations.as_ref().map(|label| Located::new(label.value.clone(), 0));
-        Auth { keys, revocations, line: 0, ..auth.clone() }
+        let policies = auth.policies.iter().map(|file| PolicyFile { line: 0, ..file.clone() }).collect();
+        Auth { keys, revocations, policies, line: 0, ..auth.clone() }
     };
     one.map(without_lines) == other.map(without_lines)
 }
