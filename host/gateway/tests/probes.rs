@@ -13,6 +13,7 @@ use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use weft_core::manifest::Route;
 use weft_gateway::HealthCheck;
 
 #[derive(Default)]
@@ -92,7 +93,14 @@ async fn ask(sender: &mut Sender, method: &str, path: &str) -> Response<Incoming
 
 #[tokio::test]
 async fn http2_is_served_with_prior_knowledge() {
-    let routes = vec![public("GET /echo", "echo"), public("GET /headers", "headers")];
+    let on = |host: &str, route: Route| Route { hosts: vec![host.parse().unwrap()], ..route };
+    let routes = vec![
+        public("GET /echo", "echo"),
+        public("GET /headers", "headers"),
+        // The authority says which host it is.
+        on("weft.test", public("GET /here", "ignore")),
+        on("other.test", public("GET /there", "ignore")),
+    ];
     let server = Setup::default().with_routes(routes).start().await;
     let mut sender = http2(&server).await;
     let answer = ask(&mut sender, "GET", "/echo").await;
@@ -105,5 +113,7 @@ async fn http2_is_served_with_prior_knowledge() {
     assert_eq!((head.status().as_u16(), head.headers()["content-length"].to_str().unwrap()), (200, "12"));
     assert!(head.into_body().collect().await.unwrap().to_bytes().is_empty());
     assert_eq!(ask(&mut sender, "GET", "/nothing").await.status(), 404);
+    let [here, there] = [ask(&mut sender, "GET", "/here").await, ask(&mut sender, "GET", "/there").await];
+    assert_eq!((here.status().as_u16(), there.status().as_u16()), (200, 404));
     assert_eq!(ask(&mut sender, "GET", "/echo/%2e%2e/x").await.status(), 400);
 }
