@@ -159,9 +159,8 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
         resolver: resolver.clone(),
         telemetry: Arc::new(Told(logs.clone())),
     };
-    let options = EngineOptions { world: dialect.world(), ..machine::engine_options(&manifest.engine) };
-    tracing::info!(options.max_memory_mb, options.max_instances, "bounds of all instances together");
-    let (engine, mesh, external, inside) = connected(&options, services, data, &clock, &logs)?;
+    let (engine, mesh, external, inside) =
+        connected(&engine_options(&manifest, dialect), services, data, &clock, &logs)?;
     let projections = Projections::open(data, clock.clone())?;
     let parts = Parts {
         place: place.clone(),
@@ -187,6 +186,12 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
         _lock: lock,
     };
     Host::new(parts, manifest, &variables)
+}
+
+fn engine_options(manifest: &Manifest, dialect: Dialect) -> EngineOptions {
+    let options = EngineOptions { world: dialect.world(), ..machine::engine_options(&manifest.engine) };
+    tracing::info!(options.max_memory_mb, options.max_instances, "bounds of all instances together");
+    options
 }
 
 /// The engine and the mesh, each with what it reaches of the other.

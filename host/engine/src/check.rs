@@ -32,6 +32,10 @@ pub struct Problem {
 
 /// So many functions or interfaces are named in the place of one that is not there.
 const MAX_NAMED: usize = 8;
+/// What the SDKs of Spin 1 export, and some for other languages than Rust did longer.
+const SPIN_1_HANDLER: &str = "fermyon:spin/inbound-http";
+/// The one draft of `wasi:config` that Spin has, and this host.
+const CONFIG: &str = "wasi:config/store@0.2.0-draft-2024-09-27";
 
 /// Who may be called: by id its exports, or nothing where an optional component is not there.
 type Providers<'a> = HashMap<&'a str, Option<Exports>>;
@@ -75,7 +79,12 @@ pub(crate) fn check(
             report.add(format!("is durable but does not export {RESUMABLE}"), Some(help));
         }
         if spec.serves_http && !exports_http(component) {
-            report.add("is the target of a route but exports no wasi:http handler".to_owned(), None);
+            let help = component.get_export(None, SPIN_1_HANDLER).map(|_| {
+                format!(
+                    "it exports {SPIN_1_HANDLER}, the handler of Spin 1: build it with an SDK that exports wasi:http"
+                )
+            });
+            report.add("is the target of a route but exports no wasi:http handler".to_owned(), help);
         }
     }
     problems.extend(named.iter().filter_map(|named| check_named(named, &providers)));
@@ -194,6 +203,9 @@ fn check_missing(interface: &str, report: &mut Report<'_>) {
     let (name, version) = interface.split_once('@').unwrap_or((interface, ""));
     let help = match name {
         "wasi:keyvalue/watch" => "poll the key, or subscribe to a topic",
+        _ if name.starts_with("wasi:config/") && interface != CONFIG => {
+            "build it with `wasi:config/store@0.2.0-draft-2024-09-27`, which Spin has as well, or with `spin:variables`"
+        }
         _ if denied::is_absent(interface) || wasi_snapshot::has(interface) => return,
         _ if name.starts_with("wasi:") && version.contains("-rc-") => "build it with an SDK for the released interface",
         _ if name.starts_with("fermyon:spin/") && version.is_empty() => {
