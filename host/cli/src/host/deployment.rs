@@ -44,7 +44,7 @@ pub struct Prepared {
     schemas: Plan,
     generation: Generation,
     shared_counts: Option<Arc<SharedCounts>>,
-    _alone: OwnedMutexGuard<()>,
+    alone: OwnedMutexGuard<()>,
 }
 
 impl Prepared {
@@ -84,7 +84,8 @@ impl Deployed {
         let prepared = prepare(parts, versions, manifest, variables, None, alone)?;
         let generation = ArcSwap::from_pointee(prepared.generation());
         let shared_counts = ArcSwapOption::new(prepared.shared_counts.clone());
-        let manifest = ArcSwap::from_pointee(commit(parts, prepared)?);
+        let (manifest, _alone) = commit(parts, prepared)?;
+        let manifest = ArcSwap::from_pointee(manifest);
         Ok(Self { manifest, generation, shared_counts, started, changing })
     }
 }
@@ -112,7 +113,7 @@ impl Host {
     /// If its schemas cannot be registered; nothing has changed then.
     pub fn commit(&self, prepared: Prepared) -> anyhow::Result<()> {
         let (generation, shared_counts) = (prepared.generation(), prepared.shared_counts.clone());
-        let manifest = commit(&self.parts, prepared)?;
+        let (manifest, _alone) = commit(&self.parts, prepared)?;
         self.deployed.generation.store(Arc::new(generation));
         self.deployed.shared_counts.store(shared_counts);
         self.deployed.manifest.store(Arc::new(manifest));
@@ -158,7 +159,7 @@ fn prepare(
     let callees = parts.mesh.prepare(policies);
     let triggered = Inside::triggered(&manifest);
     let generation = Generation::new(functions.part(), callees.part(), triggered.clone());
-    Ok(Prepared { manifest, functions, callees, triggered, schemas, generation, shared_counts, _alone: alone })
+    Ok(Prepared { manifest, functions, callees, triggered, schemas, generation, shared_counts, alone })
 }
 
 /// The versions that stand beside the manifest's by hand. One that no longer fits is left out: what was tried by hand must not keep a host
@@ -177,8 +178,9 @@ fn beside(versions: &Versions, manifest: &Manifest, functions: &[FunctionSpec], 
     beside
 }
 
-fn commit(parts: &Parts, prepared: Prepared) -> anyhow::Result<Manifest> {
-    let Prepared { manifest, functions, callees, triggered, schemas, generation: _, shared_counts: _, _alone } =
+/// Answers the manifest, and what keeps others from deploying until it is known.
+fn commit(parts: &Parts, prepared: Prepared) -> anyhow::Result<(Manifest, OwnedMutexGuard<()>)> {
+    let Prepared { manifest, functions, callees, triggered, schemas, generation: _, shared_counts: _, alone } =
         prepared;
     schemas::register(&parts.schemas, schemas, &manifest)?;
     for (spec, error) in functions.left_out() {
@@ -191,7 +193,7 @@ fn commit(parts: &Parts, prepared: Prepared) -> anyhow::Result<Manifest> {
     if let Some(push) = &manifest.gateway.push {
         parts.push.set_bounds(PushBounds::from(push));
     }
-    Ok(manifest)
+    Ok((manifest, alone))
 }
 
 /// What the engine is to run of a manifest.
