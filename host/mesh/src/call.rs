@@ -273,7 +273,7 @@ impl<V> Inner<V> {
             callees.get_key_value(name).map(|(function, callee)| (function.clone(), callee.clone()))
         };
         let found = match generation.and_then(Generation::callees::<Callees>) {
-            Some(callees) => found(&callees),
+            Some(callees) => found(callees),
             None => found(&self.callees.load()),
         };
         found.ok_or_else(|| {
