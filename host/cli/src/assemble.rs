@@ -159,8 +159,7 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
         resolver: resolver.clone(),
         telemetry: Arc::new(Told(logs.clone())),
     };
-    let (engine, mesh, external, inside) =
-        connected(&engine_options(&manifest, dialect), services, data, &clock, &logs)?;
+    let (engine, mesh, external, inside) = connected((&manifest, dialect), services, data, &clock, &logs)?;
     let projections = Projections::open(data, clock.clone())?;
     let parts = Parts {
         place: place.clone(),
@@ -196,14 +195,14 @@ fn engine_options(manifest: &Manifest, dialect: Dialect) -> EngineOptions {
 
 /// The engine and the mesh, each with what it reaches of the other.
 fn connected(
-    options: &EngineOptions,
+    (manifest, dialect): (&Manifest, Dialect),
     services: Services,
     data: &Path,
     clock: &Arc<dyn Clock>,
     logs: &GuestLogs,
 ) -> anyhow::Result<(Engine, Mesh<Value>, ExternalServices, Arc<Inside>)> {
     let (resolver, outputs) = (services.resolver.clone(), Arc::new(Outputs(logs.clone())));
-    let engine = Engine::new(options, data, clock.clone(), services, outputs)?;
+    let engine = Engine::new(&engine_options(manifest, dialect), data, clock.clone(), services, outputs)?;
     let mesh = Mesh::new(Arc::new(engine.clone()), clock.clone(), rand::random);
     engine.connect(Arc::new(mesh.clone()));
     let external = ExternalServices::new(mesh.clone(), clock.clone(), resolver, data);
