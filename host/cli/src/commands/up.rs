@@ -161,18 +161,28 @@ fn edge(host: &Arc<Host>, api_keys: Option<Arc<Keyring>>, rate_limited: bool) ->
     Ok(Gateway::new(parts.clock.clone(), settings, deployment, checks, upstream))
 }
 
-/// Reloads the host whenever it is told to by SIGHUP, as daemons do.
+/// Reloads the host whenever it is told to by SIGHUP, as daemons do. The same signal says that the terminal of the host was closed, which
+/// ends it.
 fn reload_on(mut hangup: Signal, reloader: Arc<Reloader>, stop: CancellationToken) {
+    let had_terminal = has_terminal();
     tokio::spawn(async move {
         loop {
             tokio::select! {
                 _ = hangup.recv() => {}
                 () = stop.cancelled() => return,
             }
+            if had_terminal && !has_terminal() {
+                return stop.cancel();
+            }
             // It tells itself what became of it.
             drop(reloader.reload(Build::No).await);
         }
     });
+}
+
+/// Whether the process has a terminal that it is controlled by (tty(4)).
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
 }
 
 /// Says where it is and what to try. The address comes first: scripts wait for it.
