@@ -6,7 +6,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
-use wasmparser::{Parser, Payload};
+use wasmparser::component_types::ComponentEntityType;
+use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 use weft_tests::people::{self, Person};
 use weft_tests::platform::{Options, Platform};
 use weft_tests::repository;
@@ -50,6 +51,15 @@ fn enroll(platform: &Platform, course: &str, token: &str, payment: &str, wait: &
 
 /// The interfaces of the file's imports by which functions come.
 fn imports(bytes: &[u8]) -> Vec<String> {
+    let types = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes).expect("a component");
+    let types = types.as_ref();
+    // One that only names types asks for nothing.
+    let has_functions = |name: &str| match types.component_entity_type_of_import(name) {
+        Some(ComponentEntityType::Instance(id)) => {
+            types[id].exports.values().any(|export| matches!(export.ty, ComponentEntityType::Func(_)))
+        }
+        _ => true,
+    };
     let mut depth = 0;
     let mut imports = Vec::new();
     for payload in Parser::new(0).parse_all(bytes) {
@@ -59,7 +69,7 @@ fn imports(bytes: &[u8]) -> Vec<String> {
             // Those of the whole, and not of what it is composed of.
             Payload::ComponentImportSection(section) if depth == 1 => {
                 let names = section.into_iter().map(|import| import.expect("an import").name.name.to_owned());
-                imports.extend(names);
+                imports.extend(names.filter(|name| has_functions(name)));
             }
             _ => {}
         }

@@ -51,7 +51,8 @@ fn message(text: &str) -> NewMessage {
 
 #[tokio::test]
 async fn bounds_change_and_nobody_is_cut_off() {
-    let hub = Folder::new().open_with(PushOptions::default());
+    let folder = Folder::new();
+    let hub = folder.open_with(PushOptions::default());
     let connect = |user: &str| {
         let new = NewConnection { user: user.into(), channels: Vec::new(), resume: None, transport: "events" };
         hub.connect(new)
