@@ -86,7 +86,7 @@ fn composed_plugged_and_linked_answer_alike() {
 fn typed_errors_and_calls_at_once_are_alike() {
     let linked = isolation::start();
     let makers: [&dyn Fn(&Path); 2] =
-        [&|file| composed(ISOLATION, "probe", "probe, callee", file), &|file| plugged("probe", "probe-callee", file)];
+        [&|file| composed(ISOLATION, "probe", "callee, probe", file), &|file| plugged("probe", "probe-callee", file)];
     for make in makers {
         let folder = tempfile::tempdir().expect("a folder");
         make(&folder.path().join("it.wasm"));
