@@ -54,7 +54,7 @@ fn imports(bytes: &[u8]) -> Vec<String> {
     let types = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes).expect("a component");
     let types = types.as_ref();
     // One that only names types asks for nothing.
-    let has_functions = |name: &str| match types.component_entity_type_of_import(name) {
+    let has_functions = |name: &str| match types.component_item_for_import(name).map(|item| item.ty) {
         Some(ComponentEntityType::Instance(id)) => {
             types[id].exports.values().any(|export| matches!(export.ty, ComponentEntityType::Func(_)))
         }
