@@ -189,7 +189,8 @@ pub fn assemble(place: &Place, dialect: Dialect) -> anyhow::Result<Host> {
 
 fn engine_options(manifest: &Manifest, dialect: Dialect) -> EngineOptions {
     let options = EngineOptions { world: dialect.world(), ..machine::engine_options(&manifest.engine) };
-    tracing::info!(options.max_memory_mb, options.max_instances, "bounds of all instances together");
+    let EngineOptions { max_memory_mb, max_instances, .. } = options;
+    tracing::info!(max_memory_mb, max_instances, "bounds of all instances together");
     options
 }
 
