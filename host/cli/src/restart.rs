@@ -27,6 +27,11 @@ pub fn told(started: &Manifest, manifest: &Manifest) -> Vec<String> {
     let application = |manifest: &Manifest| (manifest.application.name.clone(), manifest.application.version.clone());
     let changed = [
         (application(started) != application(manifest), "name and version in [application]"),
+        (started.engine != manifest.engine, "[application.tool.weft.engine]"),
+        (
+            started.deadlines.database() != manifest.deadlines.database(),
+            "deadlines.database_ms, as far as the stores of the runtime configuration go by it",
+        ),
         (startup(started) != startup(manifest), "startup functions, which run at a start"),
         (started.messaging != manifest.messaging, "[application.tool.weft.messaging]"),
         (started.sagas != manifest.sagas, "[application.tool.weft.sagas]"),

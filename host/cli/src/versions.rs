@@ -5,6 +5,7 @@
 pub mod canary;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -130,7 +131,7 @@ impl Versions {
             is_whole
         });
         let versions = Self { folder, now: ArcSwap::from_pointee(now), changing: Mutex::new(()) };
-        versions.sweep();
+        versions.remove_files(|extension| extension != "json");
         Ok(versions)
     }
 
@@ -168,14 +169,19 @@ impl Versions {
         Ok(answer)
     }
 
-    /// Removes the files that are no version's. What a deployment brings is one from the time that it is kept, so only one that deploys may
-    /// sweep, or one that starts.
+    /// Removes components that are no version's. One that a deployment has just brought may be among them; that is then refused, and
+    /// can be made again.
     pub fn sweep(&self) {
+        let _alone = self.alone();
+        self.remove_files(|extension| extension == "wasm");
+    }
+
+    fn remove_files(&self, is_meant: impl Fn(&OsStr) -> bool) {
         let kept: BTreeSet<PathBuf> =
             self.all().iter().map(|version| self.folder.join(format!("{}.wasm", version.digest))).collect();
         let files = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
-        let is_component = |path: &Path| path.extension().is_some_and(|extension| extension != "json");
-        for file in files.filter(|file| is_component(file) && !kept.contains(file)) {
+        let is_meant = |path: &Path| path.extension().is_some_and(&is_meant);
+        for file in files.filter(|file| is_meant(file) && !kept.contains(file)) {
             if let Err(error) = fs::remove_file(&file) {
                 tracing::warn!(file = %file.display(), %error, "a file that is no version's is left behind");
             }

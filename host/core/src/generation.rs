@@ -1,5 +1,6 @@
-//! One deployment of an application, as those who run it have it. A request takes hold of it when it begins, and all that it calls runs on
-//! it: an answer is never made by the functions of two manifests. What nobody holds any more is gone.
+//! One deployment of an application, as those who run it have it. A request takes hold of it when it begins, and the functions that it calls
+//! are those of it: an answer is never made by the functions of two manifests. What nobody holds any more is gone. Services outside, faults on
+//! purpose and the shares of versions are those of now, and a request to the application itself is a new one.
 
 use std::any::Any;
 use std::fmt;

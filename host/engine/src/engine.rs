@@ -152,6 +152,8 @@ impl Engine {
     /// Replaces all functions at once. Requests in flight end on the functions that they began with.
     pub fn publish(&self, prepared: FunctionSet) {
         self.inner.deployed.store(prepared.deployed);
+        // They are linked again when a saga asks for them, with what the manifest grants now.
+        self.kept().clear();
     }
 
     /// Puts a version beside the functions that run; they go on as they are. To be called by one at a time, and not while all are replaced.
@@ -357,7 +359,7 @@ impl Engine {
 /// Loads functions and holds them against their grants, without running anything. Compiled code is kept under `data`.
 ///
 /// # Errors
-/// As [`Engine::deploy_with`].
+/// As [`Engine::prepare`].
 pub fn check_functions(
     options: &EngineOptions,
     data: &Path,
@@ -377,6 +379,8 @@ pub fn check_functions(
         for spec in &declared {
             let loaded = runtimes.of(spec)?.loader.load(&spec.source)?;
             problems.extend(check::check_version((spec, &loaded.component), &all, &absent, options.world));
+            let linked = runtimes.of(spec)?.linkers.link(&loaded.component, spec);
+            problems.extend(linked.err().map(|error| check::unlinkable(spec, &error)));
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(EngineError::Refused(problems)) }

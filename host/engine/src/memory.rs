@@ -29,6 +29,9 @@ impl HostMemory {
     /// Takes so much for an instance that then has `own`; whether there was so much left. Nothing else is ordered by the
     /// counter, so relaxed is enough.
     fn take(&self, bytes: usize, own: usize) -> bool {
+        if bytes == 0 {
+            return true;
+        }
         let limit = if own <= LITTLE { self.limit } else { self.limit - self.limit / 8 };
         let more = |used: usize| used.checked_add(bytes).filter(|used| *used <= limit);
         self.used.fetch_update(Relaxed, Relaxed, more).is_ok()

@@ -127,7 +127,12 @@ async fn speak_http1(
     match (activity.successor(), connection.into_parts()) {
         (Some(Successor::Upgraded(upgraded)), _) => Ok(Some(upgraded)),
         (Some(Successor::Streaming(answer)), Some(parts)) => {
-            let streaming = Streaming::new(parts.io.into_inner(), *answer, &*life.shared.clock);
+            let socket = parts.io.into_inner();
+            if socket.has_unwritten() {
+                // hyper has part of an earlier answer, which nobody can write any more: the client asked on without taking it.
+                return Err("a stream was asked for behind an answer that was not taken".into());
+            }
+            let streaming = Streaming::new(socket, *answer, &*life.shared.clock);
             let peer = Arc::clone(&life.peer);
             Ok(Some(Box::pin(async move {
                 if let Err(error) = streaming.await {

@@ -173,7 +173,7 @@ impl<V: Send + 'static> Mesh<V> {
         asked: &Asked<'_>,
     ) -> Result<(Permit, Passage), Failure> {
         let (function, callee) = self.inner.found(asked.generation, component)?;
-        let whole = asked.caller.and_then(|caller| self.inner.whole(caller));
+        let whole = asked.caller.and_then(|caller| self.inner.whole(asked.generation, caller));
         let caller = whole.as_deref().or(asked.caller);
         callee.begin();
         let admitted = self.inner.admit(&callee, &function, deadline, caller, asked).await;
@@ -269,13 +269,9 @@ impl<V> Inner<V> {
     /// A function by its name, and what is kept of the component that it is, or is a half of: in the deployment which a request began
     /// under, or else in that of now.
     fn found(&self, generation: Option<&Generation>, name: &str) -> Result<(Arc<str>, Arc<Callee>), Failure> {
-        let found = |callees: &Callees| {
+        let found = self.look(generation, |callees| {
             callees.get_key_value(name).map(|(function, callee)| (function.clone(), callee.clone()))
-        };
-        let found = match generation.and_then(Generation::callees::<Callees>) {
-            Some(callees) => found(callees),
-            None => found(&self.callees.load()),
-        };
+        });
         found.ok_or_else(|| {
             let message = format!("there is no function {name}");
             Failure::not_attempted(Fault::Host, Reason::Unavailable, message)
@@ -283,9 +279,18 @@ impl<V> Inner<V> {
     }
 
     /// The component that a caller is a half of, where it is one: rules and faults name that.
-    pub fn whole(&self, caller: &str) -> Option<Arc<str>> {
-        let callees = self.callees.load();
-        callees.get(caller).map(|callee| &callee.policy.component).filter(|whole| ***whole != *caller).cloned()
+    pub fn whole(&self, generation: Option<&Generation>, caller: &str) -> Option<Arc<str>> {
+        self.look(generation, |callees| {
+            callees.get(caller).map(|callee| &callee.policy.component).filter(|whole| ***whole != *caller).cloned()
+        })
+    }
+
+    /// Looks among the callees of a deployment, or among those of now.
+    fn look<T>(&self, generation: Option<&Generation>, look: impl FnOnce(&Callees) -> T) -> T {
+        match generation.and_then(Generation::callees::<Callees>) {
+            Some(callees) => look(callees),
+            None => look(&self.callees.load()),
+        }
     }
 
     pub fn until(&self, deadline: Duration) -> Duration {
@@ -476,9 +481,9 @@ impl<V: Clone + PartialEq + Send + Sync + 'static> Call<V> for Mesh<V> {
         let inner = self.inner.clone();
         Box::pin(async move {
             let (_, callee) = inner.found(invocation.context.generation.as_ref(), &invocation.target.component)?;
-            if let Some(whole) = invocation.context.caller.as_deref().and_then(|caller| inner.whole(caller)) {
-                invocation.context.caller = Some(whole);
-            }
+            let context = &mut invocation.context;
+            let whole = context.caller.as_deref().and_then(|caller| inner.whole(context.generation.as_ref(), caller));
+            context.caller = whole.or(context.caller.take());
             callee.begin();
             let answer = inner.call(callee.clone(), invocation).await;
             if let Err(failure) = &answer {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use weft_core::manifest::access::Operation;
-use weft_core::{Clock, Failure, Fault, Outcome, Reason};
+use weft_core::{Clock, Failure, Fault, Generation, Outcome, Reason};
 
 use crate::attempts::{Attempts, Failing, within};
 use crate::breaker::Verdict;
@@ -38,6 +38,8 @@ pub struct Ask<'a> {
     pub again: bool,
     /// Whether it is what a copy of a call asks: it is made once, and counts nowhere.
     pub mirrored: bool,
+    /// What was deployed when it all began.
+    pub generation: Option<&'a Generation>,
 }
 
 /// Where an attempt is to go.
@@ -80,7 +82,7 @@ impl<V: Send + Sync + 'static> Mesh<V> {
             let message = format!("there is no service {}", ask.service);
             Failure::not_attempted(Fault::Client, Reason::Unavailable, message)
         })?;
-        let whole = ask.caller.and_then(|caller| self.inner.whole(caller));
+        let whole = ask.caller.and_then(|caller| self.inner.whole(ask.generation, caller));
         let caller = whole.as_deref().or(ask.caller);
         service.callee.begin();
         let answer = self.inner.request(&service, ask, caller, &send).await;

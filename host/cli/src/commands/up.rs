@@ -66,6 +66,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     // Signals first: one that comes while the host starts ends it in order. Then the port, so that one in use is told
     // before anything is opened or compiled.
+    // Asked before the signal is taken: whoever starts a host by nohup wants it to outlive the terminal.
+    let follows_terminal = has_terminal() && !ignores_hangup();
     let (stop, hangup) = (stop_on_signal()?, signal(SignalKind::hangup())?);
     let listener = bind(options.listen).await?;
     let address = listener.local_addr()?;
@@ -117,7 +119,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // Whoever has read the address finds the socket.
     let control = tokio::spawn(server::serve(Arc::new(operations), data, stop.clone().cancelled_owned())?);
     tokio::spawn(canary::run(host.clone(), audit_of_canaries, stop.clone()));
-    reload_on(hangup, reloader.clone(), stop.clone());
+    reload_on(hangup, follows_terminal, reloader.clone(), stop.clone());
     if options.watch {
         watch::start(reloader.clone(), stop.clone())?;
     }
@@ -163,15 +165,14 @@ fn edge(host: &Arc<Host>, api_keys: Option<Arc<Keyring>>, rate_limited: bool) ->
 
 /// Reloads the host whenever it is told to by SIGHUP, as daemons do. The same signal says that the terminal of the host was closed, which
 /// ends it.
-fn reload_on(mut hangup: Signal, reloader: Arc<Reloader>, stop: CancellationToken) {
-    let had_terminal = has_terminal();
+fn reload_on(mut hangup: Signal, follows_terminal: bool, reloader: Arc<Reloader>, stop: CancellationToken) {
     tokio::spawn(async move {
         loop {
             tokio::select! {
                 _ = hangup.recv() => {}
                 () = stop.cancelled() => return,
             }
-            if had_terminal && !has_terminal() {
+            if follows_terminal && !has_terminal() {
                 return stop.cancel();
             }
             // It tells itself what became of it.
@@ -183,6 +184,13 @@ fn reload_on(mut hangup: Signal, reloader: Arc<Reloader>, stop: CancellationToke
 /// Whether the process has a terminal that it is controlled by (tty(4)).
 fn has_terminal() -> bool {
     std::fs::File::open("/dev/tty").is_ok()
+}
+
+/// Whether SIGHUP was ignored when the process began, as by nohup (proc(5), `SigIgn`).
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")?.trim().get(..));
+    mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Says where it is and what to try. The address comes first: scripts wait for it.

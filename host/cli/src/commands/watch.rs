@@ -33,10 +33,7 @@ pub fn start(reloader: Arc<Reloader>, stop: CancellationToken) -> anyhow::Result
     let taken = reloader.taken();
     let following = Following { reloader, watched, wanted };
     tokio::spawn(async move {
-        tokio::select! {
-            () = following.follow(changes, taken) => {}
-            () = stop.cancelled() => {}
-        }
+        following.follow(changes, taken, stop).await;
     });
     tracing::info!("watching sources");
     Ok(())
@@ -50,9 +47,11 @@ struct Following {
 }
 
 impl Following {
-    async fn follow(self, mut changes: Changes, mut taken: watch::Receiver<()>) {
+    /// A reload is not left halfway: whoever stops the host waits for it.
+    async fn follow(self, mut changes: Changes, mut taken: watch::Receiver<()>, stop: CancellationToken) {
         loop {
             tokio::select! {
+                () = stop.cancelled() => return,
                 changed = changes.next() => match changed {
                     // The reload tells itself what became of it.
                     Some(()) => drop(self.reloader.reload(reload::Build::First).await),

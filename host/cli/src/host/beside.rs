@@ -83,7 +83,11 @@ impl Host {
         match self.versions.change(drop_them, split) {
             Ok(()) => self.versions.sweep(),
             // The manifest is deployed; calls that name a version which is gone go to its component, and the next start drops it again.
-            Err(error) => tracing::error!(%error, "that versions were dropped is not kept"),
+            Err(error) => {
+                tracing::error!(%error, "that versions were dropped is not kept");
+                let kept = |all: &[Version]| all.iter().filter(|version| is_kept(version)).cloned().collect::<Vec<_>>();
+                self.versions.with(|all| self.split(&kept(all)));
+            }
         }
     }
 

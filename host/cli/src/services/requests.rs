@@ -93,6 +93,7 @@ impl Inner {
             is_idempotent,
             again: body.is_kept() && context.step.is_none(),
             mirrored: context.mirrored,
+            generation: context.generation.as_ref(),
         };
         let answered = self.mesh.request(&ask, |to| self.attempt(service, &head, &body, context.deadline, to)).await;
         let NoGood { failure, came } = match answered {

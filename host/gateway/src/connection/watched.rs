@@ -65,6 +65,11 @@ impl Watched {
         }
     }
 
+    /// Whether something was to be written and the client has not taken it.
+    pub fn has_unwritten(&self) -> bool {
+        self.stalled_since.is_some()
+    }
+
     /// Which HTTP the client speaks, as far as its first bytes say; what it is found by is read again.
     pub async fn version(&mut self) -> io::Result<Version> {
         let mut first = [0; HTTP2_PREFACE.len()];

@@ -111,6 +111,7 @@ impl Bench {
             is_idempotent,
             again: true,
             mirrored: false,
+            generation: None,
         }
     }
 
