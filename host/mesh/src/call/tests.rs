@@ -431,11 +431,15 @@ fn a_rule_refuses_what_a_declared_caller_may_not() {
 
 /// `seats`, half of which stands behind middleware.
 fn halved(bench: &Bench, rules: Vec<AccessRule>) {
+    bench.mesh.configure(halves(bench, rules));
+}
+
+fn halves(bench: &Bench, rules: Vec<AccessRule>) -> Policies {
     let policy = CalleePolicy { rules, ..bench.mesh.inner.callees.load()["seats"].policy.clone() };
     let caller = CalleePolicy { component: "enroll".into(), ..policy.clone() };
     let halves = [("seats-behind-1".into(), "seats".into()), ("enroll-behind-1".into(), "enroll".into())];
     let functions = vec![CalleePolicy { max_concurrent: 1, max_pending: 0, ..policy }, caller];
-    bench.mesh.configure(Policies { functions, halves: halves.into(), ..Policies::default() });
+    Policies { functions, halves: halves.into(), ..Policies::default() }
 }
 
 #[test]
@@ -517,4 +521,21 @@ fn rules_and_faults_on_a_component_are_on_its_halves() {
     };
     let refused = bench.mesh.admit("seats-behind-1", ms(1_000), &asked).now_or_never().unwrap();
     assert_eq!(refused.unwrap_err().message, "a fault that is set for seats");
+}
+
+#[test]
+fn a_half_that_is_gone_from_the_manifest_is_known_to_the_calls_that_it_has_begun() {
+    let bench = Bench::new(&CallPolicy::default());
+    let policies = halves(&bench, Vec::new());
+    let set = bench.mesh.prepare(policies.clone());
+    let nothing: Part = Arc::new(());
+    let generation = Generation::new(nothing.clone(), set.part(), nothing);
+    bench.mesh.publish(set);
+    let mut call = invocation();
+    call.context.caller = Some("enroll-behind-1".into());
+    assert_eq!(bench.call(call.clone()), Ok(vec![7]));
+    bench.mesh.configure(Policies { halves: std::collections::BTreeMap::new(), ..policies });
+    assert_eq!(bench.call(call.clone()).unwrap_err().reason, Reason::Denied);
+    call.context.generation = Some(generation);
+    assert_eq!(bench.call(call), Ok(vec![7]));
 }
