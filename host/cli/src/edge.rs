@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use weft_core::Generation;
 use weft_core::manifest::{KeySource, Manifest, RateLimits, Variables};
+use weft_core::shared_limits::SharedLimits;
 use weft_gateway::{ApiKeys, AuthSettings, Deployment, Gateway, KeySet, Revocations};
 
 use crate::api_keys::Keyring;
@@ -15,8 +17,15 @@ use crate::wiring::VoidTokens;
 /// The gateway over the host.
 pub type Edge = Gateway<Upstream>;
 
-/// What a manifest says of the gateway. `rate_limited` is whether its rate limits count. What stands behind it, and who counts for several
-/// hosts, is to be added.
+/// What stands behind what a gateway serves.
+pub struct Behind {
+    /// What its requests run on.
+    pub generation: Generation,
+    /// Who counts rate limits for several hosts together.
+    pub shared_limits: Option<Arc<dyn SharedLimits>>,
+}
+
+/// What a gateway is to serve of a manifest. `rate_limited` is whether its rate limits count.
 ///
 /// # Errors
 /// Keys that cannot be used, and a route that needs one where there is none, with their lines.
@@ -26,11 +35,13 @@ pub fn deployment(
     variables: &Variables,
     api_keys: Option<Arc<Keyring>>,
     rate_limited: bool,
+    behind: Behind,
 ) -> anyhow::Result<Deployment> {
     let auth = auth(host, manifest, variables, api_keys)?;
     let unusable = |error: weft_gateway::ConfigError| manifest.problem(error.line(), error.to_string());
     let deployment = Deployment::of(manifest, auth).map_err(|error| assemble::refused(vec![unusable(error)]));
     let mut deployment = deployment?;
+    (deployment.generation, deployment.shared_limits) = (Some(behind.generation), behind.shared_limits);
     if !rate_limited {
         deployment.rate_limits = RateLimits::default();
     }

@@ -239,16 +239,7 @@ impl Host {
     /// [`Failure`] if there is no answer.
     pub async fn call(&self, target: Target, arguments: Vec<Value>, within: Duration) -> Result<Vec<Value>, Failure> {
         let deadline = self.parts.clock.monotonic() + within;
-        let context = CallContext {
-            caller: None,
-            deadline,
-            trace: None,
-            depth: 0,
-            step: None,
-            mirrored: false,
-            origin: None,
-            generation: None,
-        };
+        let context = CallContext::of_host(deadline);
         self.parts.mesh.call(Invocation { target, arguments: arguments.into(), keyed: false, context }).await
     }
 

@@ -171,8 +171,8 @@ impl Reloader {
         let preparing = move || -> anyhow::Result<Ready> {
             let (manifest, variables) = assemble::application(manifest, &host.parts().place, dialect)?;
             let prepared = host.prepare(manifest, &variables)?;
-            let mut deployment = edge::deployment(&host, prepared.manifest(), &variables, api_keys, rate_limited)?;
-            (deployment.generation, deployment.shared_limits) = (Some(prepared.generation()), prepared.shared_limits());
+            let (manifest, behind) = (prepared.manifest(), prepared.behind());
+            let deployment = edge::deployment(&host, manifest, &variables, api_keys, rate_limited, behind)?;
             Ok(Ready { prepared, deployment })
         };
         tokio::task::spawn_blocking(preparing).await.context("a reload was cut short")?

@@ -155,16 +155,7 @@ impl Delivering {
     ) -> BoxFuture<'static, Result<Vec<Value>, Failure>> {
         let deadline = self.clock.monotonic() + DELIVERY_DEADLINE;
         let trace = Some(delivery.trace.clone());
-        let context = CallContext {
-            caller: None,
-            deadline,
-            trace,
-            depth: 0,
-            step: None,
-            mirrored: false,
-            origin: None,
-            generation: None,
-        };
+        let context = CallContext { trace, ..CallContext::of_host(deadline) };
         self.mesh.call(Invocation { target, arguments: arguments.into(), keyed: true, context })
     }
 }

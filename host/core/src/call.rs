@@ -92,6 +92,23 @@ pub struct CallContext {
     pub generation: Option<Generation>,
 }
 
+impl CallContext {
+    /// Of what the host itself begins, wanted until `deadline` on the host clock's monotonic time: nobody calls, and it is part of nothing.
+    #[must_use]
+    pub fn of_host(deadline: Duration) -> Self {
+        Self {
+            caller: None,
+            deadline,
+            trace: None,
+            depth: 0,
+            step: None,
+            mirrored: false,
+            origin: None,
+            generation: None,
+        }
+    }
+}
+
 /// One call of one function, with the engine's values as arguments.
 #[derive(Debug)]
 pub struct Invocation<V> {

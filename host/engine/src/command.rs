@@ -92,16 +92,7 @@ async fn run(function: Arc<Function>, job: Job) -> Result<JobEnd, Failure> {
     let written = Arc::new(Written::default());
     let terminal = Terminal { sink: written.clone(), arguments: job.arguments, stdin: job.stdin };
     let deadline = function.shared.clock.monotonic().saturating_add(job.timeout);
-    let context = CallContext {
-        caller: None,
-        deadline,
-        trace: None,
-        depth: 0,
-        step: None,
-        mirrored: false,
-        origin: None,
-        generation: None,
-    };
+    let context = CallContext::of_host(deadline);
     let mut store = function.command_store(context, &terminal);
     let pauses = store.data().limits.pauses();
     let ran = match Kind::of(&function) {

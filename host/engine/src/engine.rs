@@ -261,16 +261,7 @@ impl Engine {
         let is_trace = |id: &Arc<str>| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         let trace =
             correlation_id.filter(is_trace).map(|trace_id| Trace { trace_id, span_id: weft_core::id::new_span_id() });
-        let context = CallContext {
-            caller: None,
-            deadline: Duration::MAX,
-            trace,
-            depth: 0,
-            step: None,
-            mirrored: false,
-            origin: None,
-            generation: None,
-        };
+        let context = CallContext { trace, ..CallContext::of_host(Duration::MAX) };
         let arguments = [Val::String(key.to_owned())].into();
         let run = instance::run_in(function, Invocation { target, arguments, keyed: true, context });
         Box::pin(async move {
@@ -302,16 +293,7 @@ impl Engine {
         };
         let target =
             Target { component: function.spec.id.clone(), interface: PROJECTION.into(), function: PROJECT.into() };
-        let context = CallContext {
-            caller: None,
-            deadline,
-            trace: None,
-            depth: 0,
-            step: None,
-            mirrored: false,
-            origin: None,
-            generation: None,
-        };
+        let context = CallContext::of_host(deadline);
         let clock = self.inner.shared.clock.clone();
         let left = deadline.saturating_sub(clock.monotonic());
         let store = function.projection_store(context);

@@ -173,16 +173,7 @@ impl Engine {
         };
         let trace = Trace { trace_id: id::new_trace_id(), span_id: id::new_span_id() };
         let deadline = self.shared().clock.monotonic().saturating_add(timeout);
-        let context = CallContext {
-            caller: None,
-            deadline,
-            trace: Some(trace),
-            depth: 0,
-            step: None,
-            mirrored: false,
-            origin: None,
-            generation: None,
-        };
+        let context = CallContext { trace: Some(trace), ..CallContext::of_host(deadline) };
         let keyed = signature.parameters.first().is_some_and(|(name, ty)| calls::is_key(name, ty));
         let results = call.call(Invocation { target, arguments: arguments.into(), keyed, context }).await?;
         Ok(answer(&results)?)

@@ -147,8 +147,7 @@ async fn serve(edge: &Edge, listeners: Listeners, stop: &CancellationToken) {
 fn edge(host: &Arc<Host>, api_keys: Option<Arc<Keyring>>, rate_limited: bool) -> anyhow::Result<Edge> {
     let (parts, manifest) = (host.parts(), host.manifest());
     let variables = keys::resolve(&manifest, &parts.place).map_err(assemble::refused)?;
-    let mut deployment = edge::deployment(host, &manifest, &variables, api_keys, rate_limited)?;
-    (deployment.generation, deployment.shared_limits) = (Some(host.generation()), host.shared_limits());
+    let deployment = edge::deployment(host, &manifest, &variables, api_keys, rate_limited, host.behind())?;
     let application =
         About { name: manifest.application.name.to_string(), version: manifest.application.version.to_string() };
     let push = Some(parts.push.clone());

@@ -17,6 +17,7 @@ use weft_mesh::CalleeSet;
 
 use super::{Host, Parts};
 use crate::assemble::SharedCounts;
+use crate::edge::Behind;
 use crate::inside::Inside;
 use crate::specs::{self, Made};
 use crate::versions::{self, Versions};
@@ -54,16 +55,10 @@ impl Prepared {
         &self.manifest
     }
 
-    /// What requests run on once it is.
+    /// What is to stand behind the gateway then.
     #[must_use]
-    pub fn generation(&self) -> Generation {
-        self.generation.clone()
-    }
-
-    /// Who is to count for several hosts together.
-    #[must_use]
-    pub fn shared_limits(&self) -> Option<Arc<dyn SharedLimits>> {
-        self.shared_counts.as_ref().map(|counts| counts.limits.clone())
+    pub fn behind(&self) -> Behind {
+        behind(&self.generation, self.shared_counts.as_ref())
     }
 }
 
@@ -82,7 +77,7 @@ impl Deployed {
         let started = Arc::new(manifest.clone());
         let alone = changing.clone().blocking_lock_owned();
         let prepared = prepare(parts, versions, manifest, variables, None, alone)?;
-        let generation = ArcSwap::from_pointee(prepared.generation());
+        let generation = ArcSwap::from_pointee(prepared.generation.clone());
         let shared_counts = ArcSwapOption::new(prepared.shared_counts.clone());
         let (manifest, _alone) = commit(parts, prepared)?;
         let manifest = ArcSwap::from_pointee(manifest);
@@ -112,7 +107,7 @@ impl Host {
     /// # Errors
     /// If its schemas cannot be registered; nothing has changed then.
     pub fn commit(&self, prepared: Prepared) -> anyhow::Result<()> {
-        let (generation, shared_counts) = (prepared.generation(), prepared.shared_counts.clone());
+        let (generation, shared_counts) = (prepared.generation.clone(), prepared.shared_counts.clone());
         let (manifest, _alone) = commit(&self.parts, prepared)?;
         self.deployed.generation.store(Arc::new(generation));
         self.deployed.shared_counts.store(shared_counts);
@@ -121,16 +116,10 @@ impl Host {
         Ok(())
     }
 
-    /// What requests that begin now run on.
+    /// What stands behind the gateway for requests that begin now.
     #[must_use]
-    pub fn generation(&self) -> Generation {
-        Generation::clone(&self.deployed.generation.load())
-    }
-
-    /// Who counts rate limits for several hosts together.
-    #[must_use]
-    pub fn shared_limits(&self) -> Option<Arc<dyn SharedLimits>> {
-        self.deployed.shared_counts.load().as_ref().map(|counts| counts.limits.clone())
+    pub fn behind(&self) -> Behind {
+        behind(&self.deployed.generation.load(), self.deployed.shared_counts.load().as_ref())
     }
 
     /// The manifest that it was started with.
@@ -138,6 +127,11 @@ impl Host {
     pub fn started_with(&self) -> &Manifest {
         &self.deployed.started
     }
+}
+
+fn behind(generation: &Generation, shared_counts: Option<&Arc<SharedCounts>>) -> Behind {
+    let shared_limits = shared_counts.map(|counts| -> Arc<dyn SharedLimits> { counts.limits.clone() });
+    Behind { generation: generation.clone(), shared_limits }
 }
 
 fn prepare(

@@ -39,7 +39,7 @@ pub fn find<'r, 'p>(routes: &'r [Route], host: &str, method: &str, path: &'p str
     let Some((best, captures)) = routes.iter().find_map(matching) else {
         return Lookup::NotFound;
     };
-    let on_path = routes.iter().filter(|route| route.pattern == best.pattern);
+    let on_path = routes.iter().filter(|route| route.pattern.same_paths(&best.pattern));
     match choose(on_path.clone(), |route| route, host, method) {
         Choice::Route { route, .. } => Lookup::Found(route, captures),
         Choice::OtherMethods => {

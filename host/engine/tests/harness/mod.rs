@@ -114,16 +114,7 @@ impl Bench {
     ) -> Result<Vec<Val>, Failure> {
         let target = Target { component: component.into(), interface: interface.into(), function: function.into() };
         let deadline = self.clock.monotonic() + PATIENCE;
-        let context = CallContext {
-            caller: None,
-            deadline,
-            trace: None,
-            depth: 0,
-            step: None,
-            mirrored: false,
-            origin: None,
-            generation: None,
-        };
+        let context = CallContext::of_host(deadline);
         self.runtime.block_on(async {
             self.engine.run(Invocation { target, arguments: arguments.into(), keyed: false, context }).await
         })

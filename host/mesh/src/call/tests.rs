@@ -60,13 +60,8 @@ fn invocation() -> Invocation<u32> {
         keyed: true,
         context: CallContext {
             caller: Some("enroll".into()),
-            deadline: Duration::from_secs(1_000),
-            trace: None,
             depth: 1,
-            step: None,
-            mirrored: false,
-            origin: None,
-            generation: None,
+            ..CallContext::of_host(Duration::from_secs(1_000))
         },
     }
 }

@@ -179,16 +179,7 @@ async fn is_well(host: &Host, version: &Version, path: &str) -> Result<(), Probl
     let request = request.map_err(|_| problem(StatusCode::BAD_REQUEST, format!("{path:?} is no path")))?;
     let trace = weft_core::Trace { trace_id: id::new_trace_id(), span_id: id::new_span_id() };
     let deadline = parts.clock.monotonic() + CHECK;
-    let context = CallContext {
-        caller: None,
-        deadline,
-        trace: Some(trace),
-        depth: 0,
-        step: None,
-        mirrored: false,
-        origin: None,
-        generation: None,
-    };
+    let context = CallContext { trace: Some(trace), ..CallContext::of_host(deadline) };
     let answer = parts.engine.serve(&version.function(), request, context, ()).await;
     let why = match answer {
         Ok(response) if response.status().is_success() => return Ok(()),
