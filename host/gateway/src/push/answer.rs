@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ORIGIN};
 use http::{HeaderName, HeaderValue, Method, Response};
 use http_body_util::{BodyExt as _, Limited};
 use weft_core::manifest;
@@ -20,6 +20,7 @@ use crate::body::{RequestBody, ResponseBody, full};
 use crate::connection::Successor;
 use crate::problem::Problem;
 use crate::record::Record;
+use crate::route::host::authority;
 use crate::stack::{Answered, Routed};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -124,8 +125,7 @@ fn endless(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
 /// A browser lets every page open a WebSocket, and says which page it is: it has to be one of ours, or one that may call.
 fn check_origin(head: &http::request::Parts, record: &Record) -> Result<(), Problem> {
     let Some(origin) = head.headers.get(ORIGIN) else { return Ok(()) };
-    let authority = head.uri.authority().map(|authority| authority.as_str());
-    let host = authority.or_else(|| head.headers.get(HOST).and_then(|host| host.to_str().ok())).unwrap_or_default();
+    let host = authority(&head.uri, &head.headers);
     let own = format!("{}://{host}", record.scheme());
     if own.as_bytes().eq_ignore_ascii_case(origin.as_bytes()) || record.permission.get().is_some() {
         return Ok(());
