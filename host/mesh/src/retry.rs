@@ -9,9 +9,11 @@ use crate::breaker::Verdict;
 use crate::policy::RetryPolicy;
 use crate::window::Window;
 
-/// Over which the budget is kept.
-const BUDGET_WINDOW: Duration = Duration::from_secs(10);
-/// Calls made again within the window that need no budget: else a callee with few calls would never be tried again.
+/// Over which the budget is kept,
+const LONG: Duration = Duration::from_secs(10);
+/// and over which as well, so that what was not spent while all went well is not spent at once when a callee begins to fail.
+const SHORT: Duration = Duration::from_secs(1);
+/// Calls made again within either window that need no budget: else a callee with few calls would never be tried again.
 const FREE: u64 = 3;
 /// A call that its caller has given up counts against the callee if it had this much time, or all that its own deadline gives.
 const FAIR_CHANCE: Duration = Duration::from_secs(1);
@@ -23,33 +25,38 @@ const EXTRA: usize = 1;
 #[derive(Debug)]
 pub(crate) struct Budget {
     percent: u64,
-    window: Window<2>,
+    windows: [Window<2>; 2],
 }
 
 impl Budget {
     pub fn new(percent: u32) -> Self {
-        Self { percent: percent.into(), window: Window::new(BUDGET_WINDOW) }
+        Self { percent: percent.into(), windows: [LONG, SHORT].map(Window::new) }
     }
 
     /// Notes a call that somebody asked for.
     pub fn earn(&mut self, now: Duration) {
-        self.window.count(now, CALLS);
+        self.windows.iter_mut().for_each(|window| window.count(now, CALLS));
     }
 
     /// Takes what one more call costs, if it is there.
     pub fn spend(&mut self, now: Duration) -> bool {
-        let [calls, extra] = self.window.sums(now);
-        let is_there = self.percent > 0 && (extra < FREE || (extra + 1) * 100 <= calls * self.percent);
+        let is_there = self.left(now) > 0;
         if is_there {
-            self.window.count(now, EXTRA);
+            self.windows.iter_mut().for_each(|window| window.count(now, EXTRA));
         }
         is_there
     }
 
     /// How many more calls there is enough for now.
     pub fn left(&mut self, now: Duration) -> u64 {
-        let [calls, extra] = self.window.sums(now);
-        if self.percent == 0 { 0 } else { FREE.max(calls * self.percent / 100).saturating_sub(extra) }
+        if self.percent == 0 {
+            return 0;
+        }
+        let left = self.windows.iter_mut().map(|window| {
+            let [calls, extra] = window.sums(now);
+            FREE.max(calls * self.percent / 100).saturating_sub(extra)
+        });
+        left.min().unwrap_or_default()
     }
 }
 
@@ -101,26 +108,51 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// In no ten seconds are there more extra calls than the share of the calls, or the few that are free.
+        /// In no window are there more extra calls than the share of the calls, or the few that are free.
         #[test]
-        fn a_budget_is_kept(steps in prop::collection::vec((0u64..700, prop::bool::weighted(0.5)), 1..400)) {
+        fn a_budget_is_kept(steps in prop::collection::vec((0u64..700, 1u64..40, prop::bool::weighted(0.5)), 1..400)) {
             let mut budget = Budget::new(20);
             let (mut now_ms, mut asked, mut extra) = (0u64, Vec::new(), Vec::new());
-            for (wait_ms, is_call) in steps {
+            for (wait_ms, times, is_call) in steps {
                 now_ms += wait_ms;
                 let now = Duration::from_millis(now_ms);
-                if is_call {
-                    budget.earn(now);
-                    asked.push(now_ms / 1_000);
-                } else if budget.spend(now) {
-                    extra.push(now_ms / 1_000);
+                for _ in 0..times {
+                    if is_call {
+                        budget.earn(now);
+                        asked.push(now_ms);
+                    } else if budget.spend(now) {
+                        extra.push(now_ms);
+                    }
                 }
-                let within = |all: &[u64]| all.iter().filter(|slice| **slice + 10 > now_ms / 1_000).count();
-                // Calls fall out of the window before those that they paid for, so as many may be there as of the whole time since.
-                let paid = asked.iter().filter(|slice| **slice + 20 > now_ms / 1_000).count();
-                prop_assert!(within(&extra) <= (paid / 5).max(3) , "{} of {}", within(&extra), paid);
+                for slice_ms in [100, 1_000] {
+                    let slices = |all: &[u64], slices| {
+                        all.iter().filter(|at| **at / slice_ms + slices > now_ms / slice_ms).count()
+                    };
+                    // Calls fall out of the window before those that they paid for, so as many may be there as of the whole
+                    // time since.
+                    let paid = slices(&asked, 20);
+                    let made = slices(&extra, 10);
+                    prop_assert!(made <= (paid / 5).max(3), "{made} of {paid} in slices of {slice_ms} ms");
+                }
             }
         }
+    }
+
+    #[test]
+    fn what_was_saved_while_all_went_well_is_not_spent_at_once() {
+        let mut budget = Budget::new(20);
+        let mut extra = [0; 20];
+        for ms in 0..20_000_u64 {
+            let now = Duration::from_millis(ms);
+            budget.earn(now);
+            // From the tenth second on all fail, and each may be made again.
+            if ms >= 10_000 && budget.spend(now) {
+                extra[usize::try_from(ms / 1_000).unwrap()] += 1;
+            }
+        }
+        let all: u32 = extra.iter().sum();
+        assert!((1_900..=2_020).contains(&all), "{extra:?}");
+        assert!(extra.iter().all(|extra| *extra <= 400), "{extra:?}");
     }
 
     #[test]
@@ -140,6 +172,10 @@ mod tests {
             assert!(budget.spend(now));
         }
         assert!(!budget.spend(now));
+        // In another second these calls pay for none beyond the few.
+        let later = now + SHORT;
+        assert_eq!(budget.left(later), 0, "over ten seconds it is spent");
+        assert_eq!(budget.left(now + LONG), FREE);
     }
 
     #[test]
