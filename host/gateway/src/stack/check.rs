@@ -1,5 +1,6 @@
 //! The request's size and shape, before anything is made of it.
 
+use std::net::Ipv6Addr;
 use std::task::{Context, Poll};
 
 use futures::future::Either;
@@ -76,8 +77,52 @@ fn check(exchange: &Exchange, limits: &Limits) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Nothing but what may stand in a host and a port (RFC 3986 section 3.2.2): functions build URLs of it. A user's name
-/// before it is for misleading alone.
+/// A host with or without a port (RFC 3986 section 3.2.2): functions build URLs of it. A user's name before it is for
+/// misleading alone.
 fn is_host(text: &[u8]) -> bool {
-    text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte))
+    let Ok(text) = std::str::from_utf8(text) else { return false };
+    let (is_host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) => (address.parse::<Ipv6Addr>().is_ok(), rest),
+        None => {
+            let (name, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)), rest)
+        }
+    };
+    // The port may be empty.
+    let is_port =
+        |port: &str| port.is_empty() || port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    is_host && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for host in
+            ["", "a", "a.example", "A:80", "a:", "a:65535", "127.0.0.1:3000", "[::1]", "[::1]:80", "[::ffff:1.2.3.4]:"]
+        {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "a:abc",
+            "a:65536",
+            "a:80:80",
+            "a:+1",
+            "[::1]x",
+            "[::1",
+            "::1",
+            "[]",
+            "[a]",
+            "[::1]:x",
+            "[fe80::1%25a]",
+            "a@b",
+            "a/b",
+            "a b",
+            "\u{e4}",
+        ] {
+            assert!(!is_host(host.as_bytes()), "{host}");
+        }
+    }
 }
