@@ -44,9 +44,11 @@ pub(crate) async fn answer(endpoint: Endpoint, routed: Routed) -> Answered {
     match endpoint {
         Endpoint::Tickets => ticket(push, caller, &record),
         Endpoint::Read => read(push, &caller, body).await,
-        Endpoint::Events if record.method == Method::HEAD => Ok(event_stream(full(""))),
         Endpoint::Events => {
             let new = connection(&head, rules, &caller, "events")?;
+            if record.method == Method::HEAD {
+                return Ok(event_stream(full("")));
+            }
             let (session, welcome) = open(push, rules, caller, new, &record).await?;
             Ok(endless(event_stream(Events::new(session, welcome).boxed_unsync())))
         }
