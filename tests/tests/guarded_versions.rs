@@ -44,6 +44,8 @@ fn every_version_stands_behind_the_middleware() {
     assert_guarded(&platform, "hand", 204);
     let (refused, _, why) = platform.weft(&["deploy", "hello-behind-1", file]);
     assert!(!refused.success() && why.contains("serves the versions that hello has"), "{why}");
+    let (refused, _, why) = platform.weft(&["deploy", "guard", file]);
+    assert!(!refused.success() && why.contains("guard is only composed into others"), "{why}");
     platform.kill();
     let manifest = repository::root().join("tests/applications/guarded/spin.toml");
     platform.run(&Options { manifest, ..Options::default() }).expect("it starts again");

@@ -128,6 +128,10 @@ impl Host {
             let text = format!("{component} is {whole} behind middleware, and serves the versions that {whole} has");
             return Err(VersionError::Conflict(text).into());
         }
+        if manifest.is_part(found) {
+            let text = format!("{component} is only composed into others, and a version of it would serve nothing");
+            return Err(VersionError::Conflict(text).into());
+        }
         if found.durable {
             let text = format!(
                 "{component} is durable: its sagas end on the code that they began with, and a deployment of the \
