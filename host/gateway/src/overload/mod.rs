@@ -129,8 +129,9 @@ impl Waiting {
 
     /// Stops waiting; answers whether it was let in just before.
     fn give_up(&mut self) -> bool {
+        let now = self.overload.clock.monotonic();
         let mut state = self.overload.state();
-        !state.leave(self.kind.priority, self.id) && matches!(self.told.try_recv(), Ok(Some(true)))
+        !state.leave(now, self.kind.priority, self.id) && matches!(self.told.try_recv(), Ok(Some(true)))
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use weft_core::manifest::Priority;
+
 use super::limit::{Lesson, MOST};
 use super::rules::Rules;
 
@@ -19,7 +21,7 @@ const FEW: f64 = 10.0;
 /// A route that takes less than this share of its time under load owes the rest to the load.
 const BY_LOAD: f64 = 0.8;
 
-/// Routes are active so long after they were last measured.
+/// Routes are active so long after they were last asked for.
 const ACTIVE: Duration = Duration::from_secs(10);
 
 /// A route's place in the list.
@@ -45,13 +47,17 @@ pub(super) struct Measured {
     since: (u32, f64),
     /// Whether it takes too long while others do not.
     pub is_slow: bool,
-    pub running: usize,
-    /// When it was last measured.
-    seen: Duration,
+    running: Running,
+    /// When it was last asked for.
+    asked: Option<Duration>,
     count: u32,
     seconds: f64,
     ratios: f64,
 }
+
+/// How many requests of a route run, by priority.
+#[derive(Clone, Copy, Debug, Default)]
+struct Running([usize; Priority::ALL.len()]);
 
 impl Routes {
     /// These are the routes that there are. Answers their places; what is known of them stays.
@@ -90,7 +96,7 @@ impl Routes {
 
     /// Takes in a window, in which all routes had so many requests with this sum of ratios. Answers whether any route takes
     /// much less than was believed.
-    pub fn learn(&mut self, lesson: Lesson, (count, ratios): (u32, f64), now: Duration) -> bool {
+    pub fn learn(&mut self, lesson: Lesson, (count, ratios): (u32, f64)) -> bool {
         let mut is_news = false;
         for measured in self.measured.iter_mut().filter(|measured| measured.count > 0) {
             let others = count.saturating_sub(measured.count);
@@ -98,23 +104,42 @@ impl Routes {
             let takes = measured.ratios / f64::from(measured.count);
             measured.is_slow = others > 0 && takes >= ALONE && others_take <= 1.0;
             is_news |= measured.learn(lesson);
-            measured.seen = now;
             (measured.count, measured.seconds, measured.ratios) = (0, 0.0, 0.0);
         }
         is_news
     }
 
-    /// How many have been measured of late.
+    /// Notes that a route is asked for.
+    pub fn asked(&mut self, id: RouteId, now: Duration) {
+        if let Some(measured) = self.measured.get_mut(id.0) {
+            measured.asked = Some(now);
+        }
+    }
+
+    /// How many have been asked for of late, or are still at it.
     pub fn active(&self, now: Duration) -> usize {
         let is_active = |measured: &&Measured| {
-            measured.running > 0 || measured.usual_s.is_some() && now.saturating_sub(measured.seen) < ACTIVE
+            measured.running() > 0 || measured.asked.is_some_and(|asked| now.saturating_sub(asked) < ACTIVE)
         };
         self.measured.iter().filter(is_active).count()
     }
 
-    /// Whether fewer than so many requests of a route run.
-    pub fn may_run(&self, id: RouteId, most: f64) -> bool {
-        self.measured.get(id.0).is_none_or(|measured| (measured.running as f64) < most)
+    /// Whether fewer than so many requests of a route run. What is critical has all of that for itself.
+    pub fn may_run(&self, id: RouteId, priority: Priority, most: usize) -> bool {
+        self.measured.get(id.0).is_none_or(|measured| match priority {
+            Priority::Critical => measured.running() - measured.running.up_to(Priority::High) < most,
+            _ => measured.running() < most,
+        })
+    }
+
+    /// How many requests run beyond so many of each route, of those that matter no more than this; what is critical is
+    /// never too much.
+    pub fn beyond(&self, most: usize, priority: Priority) -> usize {
+        let of_one = |measured: &Measured| {
+            let counted = measured.running.up_to(priority.min(Priority::High));
+            measured.running().saturating_sub(most).min(counted)
+        };
+        self.measured.iter().map(of_one).sum()
     }
 
     /// Fewer run. A route that takes as long all the same is slow for another reason, and that is then what it takes. Answers
@@ -149,7 +174,32 @@ impl Routes {
     }
 }
 
+impl Running {
+    fn up_to(&self, priority: Priority) -> usize {
+        self.0.iter().take(priority as usize + 1).sum()
+    }
+}
+
 impl Measured {
+    /// How many of its requests run.
+    pub fn running(&self) -> usize {
+        self.running.up_to(Priority::Critical)
+    }
+
+    /// Notes that one more runs.
+    pub fn begin(&mut self, priority: Priority) {
+        if let Some(running) = self.running.0.get_mut(priority as usize) {
+            *running += 1;
+        }
+    }
+
+    /// Notes that one less runs.
+    pub fn end(&mut self, priority: Priority) {
+        if let Some(running) = self.running.0.get_mut(priority as usize) {
+            *running = running.saturating_sub(1);
+        }
+    }
+
     /// Takes in the mean of a window; answers whether it is much less than was believed.
     fn learn(&mut self, lesson: Lesson) -> bool {
         let mean = self.seconds / f64::from(self.count.max(1));

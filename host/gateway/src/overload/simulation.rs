@@ -172,7 +172,10 @@ impl Simulation {
             self.waiting.iter().filter(|(_, waiter)| is_over(waiter)).map(|(number, _)| *number).collect();
         for number in over {
             let Some(waiter) = self.waiting.remove(&number) else { continue };
-            assert!(self.state.leave(waiter.job.kind.priority, waiter.id), "whoever was told does not wait");
+            assert!(
+                self.state.leave(self.time(), waiter.job.kind.priority, waiter.id),
+                "whoever was told does not wait"
+            );
             self.state.refused(waiter.job.kind.priority);
             self.refuse(waiter);
         }

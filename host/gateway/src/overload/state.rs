@@ -87,9 +87,16 @@ impl<W> State<W> {
         tell: &mut impl FnMut(W, bool),
     ) -> Decision {
         let Kind { route, priority, holds } = kind;
+        self.routes.asked(route, now);
         // Those that may run have been let in already, unless the limit has risen since.
         self.call_in(now, tell);
-        if !self.rules.enabled || self.has_room(priority) && self.routes.may_run(route, self.most_of(priority)) {
+        if !self.rules.enabled || self.may_run(route, priority) {
+            self.begin(kind);
+            return Decision::Run;
+        }
+        // One that is new among the routes leaves the others less.
+        self.active_routes = self.routes.active(now);
+        if self.may_run(route, priority) {
             self.begin(kind);
             return Decision::Run;
         }
@@ -111,8 +118,8 @@ impl<W> State<W> {
     }
 
     /// Takes one out that has waited in vain; answers whether it still waited.
-    pub fn leave(&mut self, priority: Priority, id: u64) -> bool {
-        self.queue.remove(priority, id)
+    pub fn leave(&mut self, now: Duration, priority: Priority, id: u64) -> bool {
+        self.queue.remove(now, priority, id)
     }
 
     /// Notes that one was refused, which it is told elsewhere.
@@ -127,7 +134,7 @@ impl<W> State<W> {
             let counts = self.count(kind.priority);
             counts.running = counts.running.saturating_sub(1);
             if let Some(measured) = self.routes.get_mut(kind.route) {
-                measured.running = measured.running.saturating_sub(1);
+                measured.end(kind.priority);
             }
         }
         self.call_in(now, tell);
@@ -139,7 +146,7 @@ impl<W> State<W> {
             self.running += 1;
             self.count(kind.priority).running += 1;
             if let Some(measured) = self.routes.get_mut(kind.route) {
-                measured.running += 1;
+                measured.begin(kind.priority);
             }
             self.limit.runs(self.running);
         }
@@ -170,7 +177,7 @@ impl<W> State<W> {
         }
         let probes = self.limit.is_clearing();
         if let Some(lesson) = self.limit.ended(now, self.running, &self.rules) {
-            let is_news = self.routes.learn(lesson, self.limit.totals(), now);
+            let is_news = self.routes.learn(lesson, self.limit.totals());
             self.active_routes = self.routes.active(now);
             if self.limit.is_judged(now, &self.rules) {
                 let in_vain = self.routes.judge();
@@ -204,7 +211,7 @@ impl<W> State<W> {
             .map(|(name, measured)| OverloadRoute {
                 route: name.to_string(),
                 usual_ms: ms(measured.usual_s.unwrap_or_default()),
-                running: measured.running,
+                running: measured.running(),
                 slow: measured.is_slow,
             })
             .collect();
@@ -222,15 +229,28 @@ impl<W> State<W> {
         }
     }
 
+    fn may_run(&self, route: RouteId, priority: Priority) -> bool {
+        self.routes.may_run(route, priority, self.most_of(priority)) && self.has_room(priority)
+    }
+
+    /// What a route has beyond the most it may have, since it was alone or the limit higher when they began, is not held
+    /// against the others: they have the rest of the limit all the same.
     fn has_room(&self, priority: Priority) -> bool {
-        (self.running as f64) < share(self.limit.value(), priority)
+        let (running, most) = (self.running, share(self.limit.value(), priority));
+        let beyond = || self.routes.beyond(whole(self.half_of(most)), priority);
+        running < whole(most) || running.saturating_sub(beyond()) < whole(most)
     }
 
     /// Where there are several routes, none may have more than half of what its priority may have, so that one that waits for
     /// something slow leaves room to the others. What is critical may have all.
-    fn most_of(&self, priority: Priority) -> f64 {
+    fn most_of(&self, priority: Priority) -> usize {
         let most = share(self.limit.value(), priority);
-        if self.active_routes < 2 || priority == Priority::Critical { most } else { (most / 2.0).max(1.0) }
+        whole(if priority == Priority::Critical { most } else { self.half_of(most) })
+    }
+
+    /// All of it, if there is one route alone.
+    fn half_of(&self, most: f64) -> f64 {
+        if self.active_routes < 2 { most } else { (most / 2.0).max(1.0) }
     }
 
     fn begin(&mut self, kind: Kind) {
@@ -241,9 +261,9 @@ impl<W> State<W> {
     /// Lets in whoever waits and may run now.
     fn call_in(&mut self, now: Duration, tell: &mut impl FnMut(W, bool)) {
         for priority in Priority::ALL.into_iter().rev() {
-            while self.has_room(priority) {
+            while self.queue.has(priority) && self.has_room(priority) {
                 let most = self.most_of(priority);
-                let may = |route| self.routes.may_run(route, most);
+                let may = |route| self.routes.may_run(route, priority, most);
                 let Some(waiter) = self.queue.pop(now, priority, self.rules.patience, may) else { break };
                 let Waiter { route, holds, wake, .. } = waiter;
                 self.begin(Kind { route, priority, holds });
@@ -261,6 +281,11 @@ impl<W> State<W> {
             Priority::Critical => critical,
         }
     }
+}
+
+/// Requests are whole: one more may begin while fewer run than this.
+fn whole(most: f64) -> usize {
+    most.ceil() as usize
 }
 
 /// The name of a route, by which it is told apart over manifests.

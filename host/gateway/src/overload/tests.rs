@@ -173,6 +173,43 @@ fn a_host_that_waits_for_something_slow_is_not_taken_for_a_busy_one() {
     }
 }
 
+/// Asks until it is not let in; answers how often it was.
+fn fill(state: &mut State<u64>, kind: Kind) -> usize {
+    let (now, mut let_in) = (Duration::from_secs(1), 0);
+    loop {
+        match state.ask(now, kind, || 0, &mut |_, _| {}) {
+            Decision::Run => let_in += 1,
+            Decision::Wait { id, .. } => {
+                assert!(state.leave(now, kind.priority, id));
+                return let_in;
+            }
+            Decision::Refuse => return let_in,
+        }
+    }
+}
+
+/// As a function does that asks itself: each of its requests waits for two more.
+#[test]
+fn what_a_route_took_while_it_was_alone_is_not_held_against_others() {
+    let mut state = State::new(rules());
+    let routes = state.routes.set(&["GET /hog".into(), "GET /other".into()]);
+    let [hog, other] = [0, 1].map(|at| Kind { route: routes[at], priority: Priority::Normal, holds: true });
+    assert_eq!(fill(&mut state, hog), 80, "alone it has all that its priority may have");
+    assert_eq!(fill(&mut state, other), 40, "half, at once");
+    assert_eq!(fill(&mut state, hog), 0);
+    for _ in 0..40 {
+        state.release(Duration::from_secs(1), other, &mut |_, _| {});
+    }
+    // The limit falls, and what the hog has ends only when others have ended.
+    state.set_rules(Rules { max: 20.0, ..rules() });
+    assert_eq!(fill(&mut state, other), 8);
+    assert_eq!(fill(&mut state, hog), 0);
+    let critical = |kind| Kind { priority: Priority::Critical, ..kind };
+    assert_eq!(fill(&mut state, critical(hog)), 12, "the rest of the limit");
+    assert_eq!(fill(&mut state, Kind { priority: Priority::Low, ..other }), 0);
+    assert_eq!(fill(&mut state, critical(other)), 0);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Ask(Priority, bool),
@@ -227,8 +264,8 @@ proptest! {
                 }
                 Step::Leave(at) if !waiting.is_empty() => {
                     let (_, id, kind) = waiting.remove(at % waiting.len());
-                    prop_assert!(state.leave(kind.priority, id));
-                    prop_assert!(!state.leave(kind.priority, id));
+                    prop_assert!(state.leave(now, kind.priority, id));
+                    prop_assert!(!state.leave(now, kind.priority, id));
                 }
                 Step::Pass(ms) => now += Duration::from_millis(ms),
                 _ => {}
