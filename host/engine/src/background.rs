@@ -2,10 +2,13 @@
 //! once are not kept waiting by them. On an idle machine that changes nothing.
 //!
 //! A function that computes holds its thread for a whole epoch at a time. Whoever answers in a fraction of that would
-//! wait for it several times in each request; a thread of low priority is interrupted by the kernel at once instead.
+//! wait for it several times in each request; a thread of low priority is interrupted by the kernel at once instead. What
+//! it is owed the kernel lets it have in one piece, of which the timer's tick of up to 4 ms is the least; so it asks who
+//! else wants the processor at every beat of an epoch.
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -30,6 +33,14 @@ const MOST: u32 = 10 * EPOCH;
 const MEMORY: Duration = Duration::from_secs(10);
 /// Against the others' 0: a tenth of what they get when they want all there is.
 const NICE: i32 = 10;
+/// An epoch has so many beats: half a millisecond each, for an epoch of 10.
+pub(crate) const BEATS: u32 = 20;
+/// What such a thread gives away when it gives way before its time is a part of what it is owed, as long as this: one beat,
+/// so that its share stays what its priority says (Linux 6.12 and later, `sched_setattr(2)`; before that it gets less).
+const SLICE: Duration = Duration::from_micros(500);
+
+/// How often threads at the side have given way. There are others to give way to in one process alone.
+static GIVEN_WAY: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static AT_THE_SIDE: Cell<bool> = const { Cell::new(false) };
@@ -38,6 +49,18 @@ thread_local! {
 /// Whether this thread is one of those of low priority.
 pub(crate) fn is_at_the_side() -> bool {
     AT_THE_SIDE.get()
+}
+
+/// Lets the kernel see who else wants the processor, on a thread at the side.
+pub(crate) fn give_way() {
+    GIVEN_WAY.fetch_add(1, Relaxed);
+    std::thread::yield_now();
+}
+
+/// Whether any thread has given way since it was `before`: then beats have to be counted one by one.
+pub(crate) fn has_given_way(before: &mut u64) -> bool {
+    let now = GIVEN_WAY.load(Relaxed);
+    std::mem::replace(before, now) != now
 }
 
 /// The threads, started for the first function that needs them.
@@ -60,7 +83,7 @@ impl Background {
                 .thread_name("weft-background")
                 .on_thread_start(|| {
                     AT_THE_SIDE.set(true);
-                    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+                    if let Err(error) = step_back() {
                         tracing::warn!(%error, "a thread for functions that compute keeps its usual priority");
                     }
                 })
@@ -70,6 +93,25 @@ impl Background {
         });
         runtime.as_ref().map(Runtime::handle)
     }
+}
+
+/// Gives this thread its low priority.
+fn step_back() -> io::Result<()> {
+    // Kernels that have no slices pass over this one.
+    let attributes = libc::sched_attr {
+        size: u32::try_from(size_of::<libc::sched_attr>()).unwrap_or_default(),
+        sched_policy: u32::try_from(libc::SCHED_OTHER).unwrap_or_default(),
+        sched_flags: 0,
+        sched_nice: NICE,
+        sched_priority: 0,
+        sched_runtime: u64::try_from(SLICE.as_nanos()).unwrap_or_default(),
+        sched_deadline: 0,
+        sched_period: 0,
+    };
+    // SAFETY: the kernel reads as much as `size` says, and nothing after the call has returned; 0 is the calling thread.
+    #[allow(unsafe_code)]
+    let set = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 impl Drop for Background {
@@ -201,6 +243,27 @@ mod tests {
         assert_ne!(spawned, at_the_side);
         clock.advance(MEMORY);
         assert_ne!(pace.spawn(&clock, &background, async { place() }).await.unwrap(), at_the_side);
+    }
+
+    /// The slice of this thread in nanoseconds, if the kernel has slices that can be set and says so.
+    fn slice() -> Option<u64> {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+        let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+        let has_slices = (numbers.next()?, numbers.next()?) >= (6, 12);
+        let scheduled = std::fs::read_to_string("/proc/thread-self/sched").ok().filter(|_| has_slices)?;
+        let slice = scheduled.lines().find_map(|line| line.strip_prefix("se.slice"))?;
+        slice.rsplit(':').next()?.trim().parse().ok()
+    }
+
+    #[test]
+    fn a_thread_steps_back() {
+        let stepped_back = std::thread::spawn(|| {
+            step_back().unwrap();
+            (rustix::process::getpriority_process(None).unwrap(), slice())
+        });
+        let (priority, slice) = stepped_back.join().unwrap();
+        assert_eq!(priority, NICE);
+        assert!(slice.is_none_or(|slice| u128::from(slice) == SLICE.as_nanos()), "{slice:?}");
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use wasmtime::component::ResourceTable;
 use wasmtime::{CallHook, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
 
+use crate::background::{BEATS, give_way, is_at_the_side};
 use crate::memory::{Held, HostMemory};
 use crate::meter::{CpuMeter, Pauses};
 use crate::spec::{FunctionSpec, InstanceSpec};
@@ -36,6 +37,8 @@ pub(crate) struct InstanceLimits {
     pub exceeded: Option<Exceeded>,
     fuel: Option<u64>,
     cpu: CpuMeter,
+    /// Of the present epoch, at the side.
+    beats: u32,
 }
 
 impl InstanceLimits {
@@ -47,7 +50,19 @@ impl InstanceLimits {
             exceeded: None,
             fuel: spec.fuel,
             cpu: CpuMeter::new(spec.cpu, epoch),
+            beats: 0,
         }
+    }
+
+    /// When the code that runs is to be interrupted next. At the end of an epoch it yields, so that a busy function shares
+    /// the thread and a deadline on its task can fire.
+    fn next_deadline(&mut self) -> UpdateDeadline {
+        if !is_at_the_side() {
+            return UpdateDeadline::Yield(BEATS.into());
+        }
+        give_way();
+        self.beats = (self.beats + 1) % BEATS;
+        if self.beats == 0 { UpdateDeadline::Yield(1) } else { UpdateDeadline::Continue(1) }
     }
 
     /// The instance ends by this limit.
@@ -180,14 +195,13 @@ pub(crate) fn install<T: HasLimits>(store: &mut Store<T>, spec: &FunctionSpec) {
         }
         Ok(())
     });
-    store.set_epoch_deadline(1);
+    store.set_epoch_deadline(if is_at_the_side() { 1 } else { BEATS.into() });
     store.epoch_deadline_callback(|mut store: StoreContextMut<'_, T>| {
         let limits = store.data_mut().limits();
-        if limits.cpu.is_within() {
-            // Yield, so that a busy function shares the thread and a deadline on its task can fire.
-            return Ok(UpdateDeadline::Yield(1));
+        if !limits.cpu.is_within() {
+            limits.exceeded = Some(Exceeded::Cpu);
+            return Ok(UpdateDeadline::Interrupt);
         }
-        limits.exceeded = Some(Exceeded::Cpu);
-        Ok(UpdateDeadline::Interrupt)
+        Ok(limits.next_deadline())
     });
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use crate::background::{BEATS, has_given_way};
 use crate::config::{EngineOptions, Metering, wasmtime_config};
 use crate::engine::EngineError;
 use crate::linker::BaseLinkers;
@@ -99,14 +100,18 @@ fn wasmtime_error(error: wasmtime::Error) -> EngineError {
     EngineError::Wasmtime(format!("{error:#}"))
 }
 
-/// A thread that counts epochs as long as the engine lives. A thread and not a task: it has to tick while the
-/// runtime's threads are busy in wasm.
+/// A thread that counts the beats of epochs as long as the engine lives: all of an epoch together, while none of them
+/// matters. A thread and not a task: it has to tick while the runtime's threads are busy in wasm.
 fn spawn_ticker(engine: wasmtime::EngineWeak, epoch: Duration) -> std::io::Result<()> {
     let ticker = move || {
+        let (mut given_way, mut sleeps) = (0, 1);
         loop {
-            std::thread::sleep(epoch);
-            let Some(engine) = engine.upgrade() else { return };
-            engine.increment_epoch();
+            for _ in 0..sleeps {
+                std::thread::sleep(epoch / sleeps);
+                let Some(engine) = engine.upgrade() else { return };
+                (0..BEATS / sleeps).for_each(|_| engine.increment_epoch());
+            }
+            sleeps = if has_given_way(&mut given_way) { BEATS } else { 1 };
         }
     };
     std::thread::Builder::new().name("weft-epoch".to_owned()).spawn(ticker).map(drop)
