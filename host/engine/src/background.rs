@@ -33,13 +33,13 @@ const MOST: u32 = 10 * EPOCH;
 const MEMORY: Duration = Duration::from_secs(10);
 /// Against the others' 0: a tenth of what they get when they want all there is.
 const NICE: i32 = 10;
-/// An epoch has so many beats: half a millisecond each, for an epoch of 10.
+/// An epoch has so many beats: of half a millisecond each, where an epoch has 10.
 pub(crate) const BEATS: u32 = 20;
-/// What such a thread gives away when it gives way before its time is a part of what it is owed, as long as this: one beat,
-/// so that its share stays what its priority says (Linux 6.12 and later, `sched_setattr(2)`; before that it gets less).
+/// What such a thread gives away when it gives way is what is left of this: about a beat, so that it keeps more than half
+/// of the share that its priority says (Linux 6.12 and later, `sched_setattr(2)`; before that it keeps less).
 const SLICE: Duration = Duration::from_micros(500);
 
-/// How often threads at the side have given way. There are others to give way to in one process alone.
+/// How often threads at the side have given way, in the whole process: it is for the processor that they do so.
 static GIVEN_WAY: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
@@ -97,7 +97,7 @@ impl Background {
 
 /// Gives this thread its low priority.
 fn step_back() -> io::Result<()> {
-    // Kernels that have no slices pass over this one.
+    // Before Linux 6.12 `sched_runtime` is ignored.
     let attributes = libc::sched_attr {
         size: u32::try_from(size_of::<libc::sched_attr>()).unwrap_or_default(),
         sched_policy: u32::try_from(libc::SCHED_OTHER).unwrap_or_default(),

@@ -10,7 +10,7 @@ use wasmtime::{CallHook, ResourceLimiter, Store, StoreContextMut, UpdateDeadline
 
 use crate::background::{BEATS, give_way, is_at_the_side};
 use crate::memory::{Held, HostMemory};
-use crate::meter::{CpuMeter, Pauses};
+use crate::meter::{CpuMeter, Pauses, ticks};
 use crate::spec::{FunctionSpec, InstanceSpec};
 
 /// Which limit of the instance was passed, or of the host with all its instances. It is also the error that ends the
@@ -37,8 +37,9 @@ pub(crate) struct InstanceLimits {
     pub exceeded: Option<Exceeded>,
     fuel: Option<u64>,
     cpu: CpuMeter,
-    /// Of the present epoch, at the side.
-    beats: u32,
+    epoch: Duration,
+    /// When it yielded last, at the side.
+    yielded: Duration,
 }
 
 impl InstanceLimits {
@@ -50,7 +51,8 @@ impl InstanceLimits {
             exceeded: None,
             fuel: spec.fuel,
             cpu: CpuMeter::new(spec.cpu, epoch),
-            beats: 0,
+            epoch,
+            yielded: Duration::ZERO,
         }
     }
 
@@ -61,8 +63,13 @@ impl InstanceLimits {
             return UpdateDeadline::Yield(BEATS.into());
         }
         give_way();
-        self.beats = (self.beats + 1) % BEATS;
-        if self.beats == 0 { UpdateDeadline::Yield(1) } else { UpdateDeadline::Continue(1) }
+        // Others may have had the processor for long: an epoch is one of all time, as it is elsewhere.
+        let now = ticks();
+        if now.saturating_sub(self.yielded) < self.epoch {
+            return UpdateDeadline::Continue(1);
+        }
+        self.yielded = now;
+        UpdateDeadline::Yield(1)
     }
 
     /// The instance ends by this limit.

@@ -98,7 +98,7 @@ impl CpuMeter {
 }
 
 /// Monotonic time as of the kernel's last tick, which was 1 to 10 ms ago at most.
-fn ticks() -> Duration {
+pub(crate) fn ticks() -> Duration {
     time_of(ClockId::MonotonicCoarse)
 }
 

@@ -100,18 +100,22 @@ fn wasmtime_error(error: wasmtime::Error) -> EngineError {
     EngineError::Wasmtime(format!("{error:#}"))
 }
 
+/// For so many epochs beats are counted one by one after a thread has given way last: it may wait for long until it runs again.
+const LINGER: u32 = 100;
+
 /// A thread that counts the beats of epochs as long as the engine lives: all of an epoch together, while none of them
 /// matters. A thread and not a task: it has to tick while the runtime's threads are busy in wasm.
 fn spawn_ticker(engine: wasmtime::EngineWeak, epoch: Duration) -> std::io::Result<()> {
     let ticker = move || {
-        let (mut given_way, mut sleeps) = (0, 1);
+        let (mut given_way, mut quiet) = (0, LINGER);
         loop {
+            let sleeps = if quiet < LINGER { BEATS } else { 1 };
             for _ in 0..sleeps {
                 std::thread::sleep(epoch / sleeps);
                 let Some(engine) = engine.upgrade() else { return };
                 (0..BEATS / sleeps).for_each(|_| engine.increment_epoch());
             }
-            sleeps = if has_given_way(&mut given_way) { BEATS } else { 1 };
+            quiet = if has_given_way(&mut given_way) { 0 } else { LINGER.min(quiet + 1) };
         }
     };
     std::thread::Builder::new().name("weft-epoch".to_owned()).spawn(ticker).map(drop)

@@ -9,11 +9,12 @@ use crate::breaker::Verdict;
 use crate::policy::RetryPolicy;
 use crate::window::Window;
 
-/// Over which the budget is kept,
+/// Over which the budget is kept: ten slices of [`SHORT`].
 const LONG: Duration = Duration::from_secs(10);
-/// and over which as well, so that what was not spent while all went well is not spent at once when a callee begins to fail.
+/// In which no more is spent than the busiest slice of the ten pays for, so that what was not spent while all went well is
+/// not spent at once when a callee begins to fail.
 const SHORT: Duration = Duration::from_secs(1);
-/// Calls made again within either window that need no budget: else a callee with few calls would never be tried again.
+/// Calls made again within either that need no budget: else a callee with few calls would never be tried again.
 const FREE: u64 = 3;
 /// A call that its caller has given up counts against the callee if it had this much time, or all that its own deadline gives.
 const FAIR_CHANCE: Duration = Duration::from_secs(1);
@@ -25,24 +26,26 @@ const EXTRA: usize = 1;
 #[derive(Debug)]
 pub(crate) struct Budget {
     percent: u64,
-    windows: [Window<2>; 2],
+    long: Window<2>,
+    short: Window<1>,
 }
 
 impl Budget {
     pub fn new(percent: u32) -> Self {
-        Self { percent: percent.into(), windows: [LONG, SHORT].map(Window::new) }
+        Self { percent: percent.into(), long: Window::new(LONG), short: Window::new(SHORT) }
     }
 
     /// Notes a call that somebody asked for.
     pub fn earn(&mut self, now: Duration) {
-        self.windows.iter_mut().for_each(|window| window.count(now, CALLS));
+        self.long.count(now, CALLS);
     }
 
     /// Takes what one more call costs, if it is there.
     pub fn spend(&mut self, now: Duration) -> bool {
         let is_there = self.left(now) > 0;
         if is_there {
-            self.windows.iter_mut().for_each(|window| window.count(now, EXTRA));
+            self.long.count(now, EXTRA);
+            self.short.count(now, 0);
         }
         is_there
     }
@@ -52,11 +55,9 @@ impl Budget {
         if self.percent == 0 {
             return 0;
         }
-        let left = self.windows.iter_mut().map(|window| {
-            let [calls, extra] = window.sums(now);
-            FREE.max(calls * self.percent / 100).saturating_sub(extra)
-        });
-        left.min().unwrap_or_default()
+        let ([calls, extra], [busiest, _], [lately]) = (self.long.sums(now), self.long.most(now), self.short.sums(now));
+        let left = |calls: u64, extra| FREE.max(calls * self.percent / 100).saturating_sub(extra);
+        left(calls, extra).min(left(busiest, lately))
     }
 }
 
@@ -124,18 +125,27 @@ mod tests {
                         extra.push(now_ms);
                     }
                 }
-                for slice_ms in [100, 1_000] {
-                    let slices = |all: &[u64], slices| {
-                        all.iter().filter(|at| **at / slice_ms + slices > now_ms / slice_ms).count()
-                    };
-                    // Calls fall out of the window before those that they paid for, so as many may be there as of the whole
-                    // time since.
-                    let paid = slices(&asked, 20);
-                    let made = slices(&extra, 10);
-                    prop_assert!(made <= (paid / 5).max(3), "{made} of {paid} in slices of {slice_ms} ms");
-                }
+                let slices = |all: &[u64], slice_ms: u64, slices| {
+                    all.iter().filter(|at| **at / slice_ms + slices > now_ms / slice_ms).count()
+                };
+                // Calls fall out of the window before those that they paid for, so as many may be there as of the whole time
+                // since.
+                let (made, paid) = (slices(&extra, 1_000, 10), slices(&asked, 1_000, 20));
+                prop_assert!(made <= (paid / 5).max(3), "{made} of {paid} in ten seconds");
+                let of_second = |second| asked.iter().filter(|at| **at / 1_000 == second).count();
+                let busiest = (0..12).map(|ago| of_second((now_ms / 1_000).saturating_sub(ago))).max().unwrap_or_default();
+                let made = slices(&extra, 100, 10);
+                prop_assert!(made <= (busiest / 5).max(3), "{made} in a second, and the busiest had {busiest}");
             }
         }
+    }
+
+    #[test]
+    fn calls_that_fail_late_are_paid_for_as_well() {
+        let mut budget = Budget::new(20);
+        (0..100).for_each(|_| budget.earn(Duration::ZERO));
+        let later = Duration::from_millis(2_500);
+        assert_eq!((0..100).filter(|_| budget.spend(later)).count(), 20);
     }
 
     #[test]

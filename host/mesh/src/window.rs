@@ -43,6 +43,18 @@ impl<const N: usize> Window<N> {
         sums
     }
 
+    /// Of each count what the slice has that has most of it, in the window that ends now.
+    pub fn most(&mut self, now: Duration) -> [u64; N] {
+        self.move_to(now);
+        let mut most = [0; N];
+        for slice in &self.slices {
+            for (most, count) in most.iter_mut().zip(slice) {
+                *most = u64::from(*count).max(*most);
+            }
+        }
+        most
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.slices = [[0; N]; SLICES];

@@ -4,7 +4,7 @@
 //! as anybody may wait: then more comes than can be served, somebody has to be refused, and it is better that it be
 //! those who have waited longest, and soon. So the last one goes first then, and nobody waits longer than a tenth, until
 //! the queue has been empty (adaptive LIFO and the CoDel timeout of Facebook's servers: B. Maurer, "Fail at Scale", ACM
-//! Queue 13(8), 2015). A queue is long while somebody has waited for a twentieth, as in CoDel (RFC 8289), or has left it: many clients that
+//! Queue 13(8), 2015). A queue is long while somebody has waited for a twentieth, as in CoDel (RFC 8289), or has given up after as long: many clients that
 //! each wait for an answer before they ask again keep one that is never empty, and are all served.
 
 use std::collections::VecDeque;
@@ -41,7 +41,7 @@ pub(super) struct Queue<W> {
     next_id: u64,
     /// Since when it has not been empty, nor short.
     long_since: Option<Duration>,
-    /// When somebody has left it last without a turn.
+    /// When somebody last gave up who had waited for long.
     left: Option<Duration>,
 }
 
@@ -117,12 +117,14 @@ impl<W> Queue<W> {
     }
 
     /// Takes one out; answers whether it still waited.
-    pub fn remove(&mut self, now: Duration, priority: Priority, id: u64) -> bool {
+    pub fn remove(&mut self, now: Duration, patience: Duration, priority: Priority, id: u64) -> bool {
         let Some(class) = self.classes.get_mut(priority as usize) else { return false };
         // Numbers grow, so they are in order.
         let Ok(place) = class.binary_search_by_key(&id, |waiter| waiter.id) else { return false };
         let removed = class.remove(place);
-        self.left = Some(now);
+        if removed.as_ref().is_some_and(|waiter| now.saturating_sub(waiter.came) >= patience / LONG) {
+            self.left = Some(now);
+        }
         self.shrunk(removed).is_some()
     }
 

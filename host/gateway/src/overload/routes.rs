@@ -21,7 +21,7 @@ const FEW: f64 = 10.0;
 /// A route that takes less than this share of its time under load owes the rest to the load.
 const BY_LOAD: f64 = 0.8;
 
-/// Routes are active so long after they were last asked for.
+/// Routes are active so long after they were last measured.
 const ACTIVE: Duration = Duration::from_secs(10);
 
 /// A route's place in the list.
@@ -48,8 +48,8 @@ pub(super) struct Measured {
     /// Whether it takes too long while others do not.
     pub is_slow: bool,
     running: Running,
-    /// When it was last asked for.
-    asked: Option<Duration>,
+    /// When it was last measured.
+    seen: Duration,
     count: u32,
     seconds: f64,
     ratios: f64,
@@ -96,7 +96,7 @@ impl Routes {
 
     /// Takes in a window, in which all routes had so many requests with this sum of ratios. Answers whether any route takes
     /// much less than was believed.
-    pub fn learn(&mut self, lesson: Lesson, (count, ratios): (u32, f64)) -> bool {
+    pub fn learn(&mut self, lesson: Lesson, (count, ratios): (u32, f64), now: Duration) -> bool {
         let mut is_news = false;
         for measured in self.measured.iter_mut().filter(|measured| measured.count > 0) {
             let others = count.saturating_sub(measured.count);
@@ -104,24 +104,19 @@ impl Routes {
             let takes = measured.ratios / f64::from(measured.count);
             measured.is_slow = others > 0 && takes >= ALONE && others_take <= 1.0;
             is_news |= measured.learn(lesson);
+            measured.seen = now;
             (measured.count, measured.seconds, measured.ratios) = (0, 0.0, 0.0);
         }
         is_news
     }
 
-    /// Notes that a route is asked for.
-    pub fn asked(&mut self, id: RouteId, now: Duration) {
-        if let Some(measured) = self.measured.get_mut(id.0) {
-            measured.asked = Some(now);
-        }
-    }
-
-    /// How many have been asked for of late, or are still at it.
-    pub fn active(&self, now: Duration) -> usize {
-        let is_active = |measured: &&Measured| {
-            measured.running() > 0 || measured.asked.is_some_and(|asked| now.saturating_sub(asked) < ACTIVE)
+    /// How many are at it or have been measured of late, with the one that is being asked for.
+    pub fn active(&self, now: Duration, asked: Option<RouteId>) -> usize {
+        let is_active = |(place, measured): &(usize, &Measured)| {
+            let is_measured = || measured.usual_s.is_some() && now.saturating_sub(measured.seen) < ACTIVE;
+            asked == Some(RouteId(*place)) || measured.running() > 0 || is_measured()
         };
-        self.measured.iter().filter(is_active).count()
+        self.measured.iter().enumerate().filter(is_active).count()
     }
 
     /// Whether fewer than so many requests of a route run. What is critical has all of that for itself.
@@ -132,14 +127,11 @@ impl Routes {
         })
     }
 
-    /// How many requests run beyond so many of each route, of those that matter no more than this; what is critical is
-    /// never too much.
+    /// How many requests run beyond so many of each route, counting those that matter no more than this. What is critical is
+    /// not among them.
     pub fn beyond(&self, most: usize, priority: Priority) -> usize {
-        let of_one = |measured: &Measured| {
-            let counted = measured.running.up_to(priority.min(Priority::High));
-            measured.running().saturating_sub(most).min(counted)
-        };
-        self.measured.iter().map(of_one).sum()
+        let counted = |measured: &Measured| measured.running.up_to(priority.min(Priority::High));
+        self.measured.iter().map(|measured| counted(measured).saturating_sub(most)).sum()
     }
 
     /// Fewer run. A route that takes as long all the same is slow for another reason, and that is then what it takes. Answers

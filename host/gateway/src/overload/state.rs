@@ -87,15 +87,18 @@ impl<W> State<W> {
         tell: &mut impl FnMut(W, bool),
     ) -> Decision {
         let Kind { route, priority, holds } = kind;
-        self.routes.asked(route, now);
         // Those that may run have been let in already, unless the limit has risen since.
         self.call_in(now, tell);
         if !self.rules.enabled || self.may_run(route, priority) {
             self.begin(kind);
             return Decision::Run;
         }
-        // One that is new among the routes leaves the others less.
-        self.active_routes = self.routes.active(now);
+        let active = self.routes.active(now, Some(route).filter(|_| holds));
+        if active != self.active_routes {
+            // One that is new among the routes leaves the others less; one that is idle leaves them more, and who waits is first.
+            self.active_routes = active;
+            self.call_in(now, tell);
+        }
         if self.may_run(route, priority) {
             self.begin(kind);
             return Decision::Run;
@@ -119,7 +122,7 @@ impl<W> State<W> {
 
     /// Takes one out that has waited in vain; answers whether it still waited.
     pub fn leave(&mut self, now: Duration, priority: Priority, id: u64) -> bool {
-        self.queue.remove(now, priority, id)
+        self.queue.remove(now, self.rules.patience, priority, id)
     }
 
     /// Notes that one was refused, which it is told elsewhere.
@@ -177,8 +180,8 @@ impl<W> State<W> {
         }
         let probes = self.limit.is_clearing();
         if let Some(lesson) = self.limit.ended(now, self.running, &self.rules) {
-            let is_news = self.routes.learn(lesson, self.limit.totals());
-            self.active_routes = self.routes.active(now);
+            let is_news = self.routes.learn(lesson, self.limit.totals(), now);
+            self.active_routes = self.routes.active(now, None);
             if self.limit.is_judged(now, &self.rules) {
                 let in_vain = self.routes.judge();
                 self.limit.judged(in_vain);
@@ -233,8 +236,8 @@ impl<W> State<W> {
         self.routes.may_run(route, priority, self.most_of(priority)) && self.has_room(priority)
     }
 
-    /// What a route has beyond the most it may have, since it was alone or the limit higher when they began, is not held
-    /// against the others: they have the rest of the limit all the same.
+    /// What a route has beyond its half, since it was alone or the limit higher when that began, is not held against the
+    /// others: they have the rest of the limit all the same.
     fn has_room(&self, priority: Priority) -> bool {
         let (running, most) = (self.running, share(self.limit.value(), priority));
         let beyond = || self.routes.beyond(whole(self.half_of(most)), priority);

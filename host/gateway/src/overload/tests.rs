@@ -188,7 +188,19 @@ fn fill(state: &mut State<u64>, kind: Kind) -> usize {
     }
 }
 
-/// As a function does that asks itself: each of its requests waits for two more.
+/// Has a route of which it is known what it takes.
+fn measure(state: &mut State<u64>, kind: Kind) {
+    (0..20).for_each(|_| state.learn(Duration::from_secs(1), kind.route, End::Answered(Duration::from_millis(1))));
+}
+
+/// Takes all that a route of low priority may have beside another one.
+fn fill_half(state: &mut State<u64>, kind: Kind) {
+    assert_eq!(fill(state, kind), 50, "until it is seen that there is another");
+    (0..30).for_each(|_| state.release(Duration::from_secs(1), kind, &mut |_, _| {}));
+    assert_eq!(fill(state, kind), 5);
+}
+
+/// As when a function asks itself twice, for ever: what it has does not end before the others' have ended.
 #[test]
 fn what_a_route_took_while_it_was_alone_is_not_held_against_others() {
     let mut state = State::new(rules());
@@ -205,9 +217,48 @@ fn what_a_route_took_while_it_was_alone_is_not_held_against_others() {
     assert_eq!(fill(&mut state, other), 8);
     assert_eq!(fill(&mut state, hog), 0);
     let critical = |kind| Kind { priority: Priority::Critical, ..kind };
-    assert_eq!(fill(&mut state, critical(hog)), 12, "the rest of the limit");
+    assert_eq!(fill(&mut state, critical(hog)), 2, "the rest of the limit");
     assert_eq!(fill(&mut state, Kind { priority: Priority::Low, ..other }), 0);
     assert_eq!(fill(&mut state, critical(other)), 0);
+}
+
+#[test]
+fn who_waits_is_first_when_another_route_falls_idle() {
+    let mut state = State::new(rules());
+    let routes = state.routes.set(&["GET /a".into(), "GET /b".into()]);
+    let [a, b] = [0, 1].map(|at| Kind { route: routes[at], priority: Priority::Low, holds: true });
+    let mut told = Vec::new();
+    let at = Duration::from_secs;
+    measure(&mut state, b);
+    fill_half(&mut state, a);
+    let high = Kind { priority: Priority::High, ..a };
+    assert_eq!(fill(&mut state, high), 20);
+    assert!(matches!(state.ask(at(1), high, || 7, &mut |_, _| {}), Decision::Wait { .. }));
+    // The other one has not been measured since.
+    assert_eq!(state.ask(at(12), a, || 8, &mut |who, may_run| told.push((who, may_run))), Decision::Run);
+    assert_eq!(told, [(7, true)]);
+}
+
+#[test]
+fn what_waits_on_purpose_leaves_the_others_all() {
+    let mut state = State::new(rules());
+    let routes = state.routes.set(&["GET /a".into(), "GET /changes".into()]);
+    let [a, changes] =
+        [(0, true), (1, false)].map(|(at, holds)| Kind { route: routes[at], priority: Priority::Normal, holds });
+    assert_eq!(state.ask(Duration::from_secs(1), changes, || 0, &mut |_, _| {}), Decision::Run);
+    assert_eq!(fill(&mut state, a), 80);
+}
+
+#[test]
+fn what_matters_more_on_the_same_route_is_held_against_what_matters_less() {
+    let mut state = State::new(rules());
+    let routes = state.routes.set(&["GET /a".into(), "GET /b".into()]);
+    let kind = |at: usize, priority| Kind { route: routes[at], priority, holds: true };
+    measure(&mut state, kind(1, Priority::Low));
+    fill_half(&mut state, kind(0, Priority::Low));
+    assert_eq!(fill(&mut state, kind(0, Priority::High)), 20, "with these it has half");
+    assert_eq!(fill(&mut state, kind(1, Priority::Low)), 5, "half of the limit is low at most");
+    assert_eq!(fill(&mut state, kind(1, Priority::Critical)), 50);
 }
 
 #[derive(Clone, Debug)]
