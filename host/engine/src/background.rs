@@ -31,7 +31,7 @@ const LONG: u32 = 3 * EPOCH;
 const MOST: u32 = 10 * EPOCH;
 /// A function that has not computed for so long is expected to do so no more.
 const MEMORY: Duration = Duration::from_secs(10);
-/// Against the others' 0: a tenth of what they get when they want all there is.
+/// Against the others' 0: a tenth of what they get when they want all there is, of which giving way costs up to a half.
 const NICE: i32 = 10;
 /// An epoch has so many beats: of half a millisecond each, where an epoch has 10.
 pub(crate) const BEATS: u32 = 20;

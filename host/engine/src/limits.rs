@@ -37,7 +37,6 @@ pub(crate) struct InstanceLimits {
     pub exceeded: Option<Exceeded>,
     fuel: Option<u64>,
     cpu: CpuMeter,
-    epoch: Duration,
     /// When it yielded last, at the side.
     yielded: Duration,
 }
@@ -51,7 +50,6 @@ impl InstanceLimits {
             exceeded: None,
             fuel: spec.fuel,
             cpu: CpuMeter::new(spec.cpu, epoch),
-            epoch,
             yielded: Duration::ZERO,
         }
     }
@@ -65,7 +63,7 @@ impl InstanceLimits {
         give_way();
         // Others may have had the processor for long: an epoch is one of all time, as it is elsewhere.
         let now = ticks();
-        if now.saturating_sub(self.yielded) < self.epoch {
+        if now.saturating_sub(self.yielded) < self.cpu.epoch {
             return UpdateDeadline::Continue(1);
         }
         self.yielded = now;

@@ -41,7 +41,7 @@ impl Pauses {
 #[derive(Debug)]
 pub(crate) struct CpuMeter {
     limit: Duration,
-    epoch: Duration,
+    pub epoch: Duration,
     used: Duration,
     /// When it was looked at last, and how many pauses there had been.
     last: (Duration, u32),

@@ -33,26 +33,23 @@ impl<const N: usize> Window<N> {
 
     /// The sums over the window that ends now: of the current slice and the nine before it.
     pub fn sums(&mut self, now: Duration) -> [u64; N] {
-        self.move_to(now);
-        let mut sums = [0; N];
-        for slice in &self.slices {
-            for (sum, count) in sums.iter_mut().zip(slice) {
-                *sum += u64::from(*count);
-            }
-        }
-        sums
+        self.joined(now, |sum, count| sum + count)
     }
 
-    /// Of each count what the slice has that has most of it, in the window that ends now.
+    /// Of each count what the slice has that has most of it, in the same window.
     pub fn most(&mut self, now: Duration) -> [u64; N] {
+        self.joined(now, u64::max)
+    }
+
+    fn joined(&mut self, now: Duration, join: impl Fn(u64, u64) -> u64) -> [u64; N] {
         self.move_to(now);
-        let mut most = [0; N];
+        let mut all = [0; N];
         for slice in &self.slices {
-            for (most, count) in most.iter_mut().zip(slice) {
-                *most = u64::from(*count).max(*most);
+            for (all, count) in all.iter_mut().zip(slice) {
+                *all = join(*all, (*count).into());
             }
         }
-        most
+        all
     }
 
     /// Forgets everything.

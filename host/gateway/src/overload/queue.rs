@@ -4,8 +4,9 @@
 //! as anybody may wait: then more comes than can be served, somebody has to be refused, and it is better that it be
 //! those who have waited longest, and soon. So the last one goes first then, and nobody waits longer than a tenth, until
 //! the queue has been empty (adaptive LIFO and the CoDel timeout of Facebook's servers: B. Maurer, "Fail at Scale", ACM
-//! Queue 13(8), 2015). A queue is long while somebody has waited for a twentieth, as in CoDel (RFC 8289), or has given up after as long: many clients that
-//! each wait for an answer before they ask again keep one that is never empty, and are all served.
+//! Queue 13(8), 2015). A queue is long while somebody has waited for a twentieth, as in CoDel (RFC 8289), or has given up
+//! after as long: many clients that each wait for an answer before they ask again keep one that is never empty, and are
+//! all served.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -66,7 +67,7 @@ impl<W> Queue<W> {
         self.long_since.is_some_and(|since| now.saturating_sub(since) >= patience)
     }
 
-    /// Whether nobody has waited for so long, and nobody has left within that time.
+    /// Whether nobody waits for so long, and nobody gave up within that time who had waited for long.
     fn is_short(&self, now: Duration, long: Duration) -> bool {
         let first = self.classes.iter().filter_map(VecDeque::front).map(|waiter| waiter.came).min();
         let is_past = |then: Duration| now.saturating_sub(then) >= long;

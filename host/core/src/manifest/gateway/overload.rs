@@ -90,8 +90,8 @@ pub struct Overload {
     pub slack_ms: u32,
     /// How long is measured before the limit changes, in milliseconds: 10 to 10,000, 100 by default.
     pub window_ms: u32,
-    /// How long a request may wait for its turn, in milliseconds: 0 to 60,000, 1,000 by default. Once some have waited all
-    /// that time it is a tenth.
+    /// How long a request may wait for its turn, in milliseconds: 0 to 60,000, 1,000 by default. While more comes than can
+    /// be served it is a tenth.
     pub patience_ms: u32,
     /// How many may wait: 0 to 1,000,000, 500 by default.
     pub max_waiting: u32,
