@@ -94,6 +94,24 @@ fn tests_do_not_wait_by_the_clock() {
     assert_none("tests that sleep; wait for what you wait for, or add the file with its reason", &bad);
 }
 
+/// Where a crate's tests are one program, a file that it does not name is never built.
+#[test]
+fn no_test_file_is_left_out() {
+    let sources = sources();
+    let mut bad = Vec::new();
+    for (path, main) in &sources {
+        let Some(folder) = path.strip_suffix("main.rs").filter(|folder| folder.ends_with("/tests/")) else { continue };
+        let modules = sources.iter().filter_map(|(path, _)| path.strip_prefix(folder)?.strip_suffix(".rs"));
+        let missing = modules.filter(|module| *module != "main" && !module.contains('/'));
+        bad.extend(
+            missing
+                .filter(|module| !main.contains(&format!("mod {module};\n")))
+                .map(|module| format!("{folder}{module}.rs")),
+        );
+    }
+    assert_none("not named in the main.rs beside them", &bad);
+}
+
 #[test]
 fn build_files_name_no_other_registry() {
     let build_file = |path: &PathBuf| {

@@ -1,7 +1,5 @@
 //! The manifest over whole files: what a good one resolves to, and word for word what is said about bad ones.
 //! `BLESS=1` writes the words anew.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

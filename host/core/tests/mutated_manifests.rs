@@ -1,8 +1,6 @@
 //! Manifests that are nearly right, and some that are nothing: each is read or refused, in little time, with lines that
 //! are in it.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
 use std::path::Path;
 
 use weft_core::manifest::{Manifest, Route};

@@ -1,6 +1,4 @@
 //! Spin's manifest: every key of it is taken or refused by name, and what the forms mean that have no file of their own.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 use std::path::Path;
 

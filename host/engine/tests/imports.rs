@@ -1,12 +1,8 @@
 //! What a component may import and has to export, said to whoever has another idea.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod harness;
-
 use weft_engine::{EngineError, EngineOptions, FunctionSpec, Problem, World};
 
-use harness::Bench;
+use crate::harness::Bench;
 
 /// A component that imports an interface with one function, if it says one, and exports another the same way.
 fn component(import: Option<&str>, export: Option<&str>) -> Vec<u8> {

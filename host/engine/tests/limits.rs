@@ -1,16 +1,6 @@
 //! Limits of one instance that a component written in a language cannot reach by itself: its tables, several memories,
 //! its parts; and fuel, which is exact.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
-mod harness;
-
 use std::time::{Duration, Instant};
 
 use wasmtime::component::Val;
@@ -18,7 +8,7 @@ use wasmtime::component::Val;
 use weft_core::{Failure, Fault, Outcome, Reason};
 use weft_engine::{EngineError, EngineOptions, FunctionSpec, ReuseSpec};
 
-use harness::Bench;
+use crate::harness::Bench;
 
 const INTERFACE: &str = "test:limits/attack@1.0.0";
 

@@ -1,7 +1,5 @@
 //! Component files that are damaged: each is loaded or refused by name; the host that looks at them stays.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
 use std::path::Path;
 
 use weft_engine::{EngineError, EngineOptions, FunctionSpec, Grants, InstanceSpec, Source, check_functions};

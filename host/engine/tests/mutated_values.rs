@@ -1,22 +1,6 @@
 //! Values of calls between functions, of random types: each comes back as it went, whatever its type, and in both
 //! notations of text; bytes that are no value are refused, and text that is damaged as well. Nothing takes the host down.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
-#[path = "values/component.rs"]
-mod component;
-mod harness;
-#[path = "values/value.rs"]
-mod value;
-#[path = "values/wit.rs"]
-mod wit;
-
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use wasmtime::component::{Val, wasm_wave};
@@ -26,8 +10,9 @@ use weft_engine::{InvokeAnswer, InvokeError};
 use weft_tests::mutation::mutated;
 use weft_tests::{repository, skip};
 
-use component::{BEFORE, ECHO, ENTRY, FUNCTION, Garbage, Pair};
-use harness::Bench;
+use crate::harness::Bench;
+use crate::values::component::{BEFORE, ECHO, ENTRY, FUNCTION, Garbage, Pair};
+use crate::values::{value, wit};
 
 /// Types of a short run, beside those of the corpus; a long one has 50 times as many.
 const TYPES: u64 = 25;

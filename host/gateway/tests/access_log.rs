@@ -1,13 +1,9 @@
 //! The access log: one line per request, however it ends.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use common::{Setup, public};
+use crate::common::{Setup, public};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tracing_subscriber::layer::SubscriberExt as _;

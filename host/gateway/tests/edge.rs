@@ -1,13 +1,9 @@
 //! The protocol edge: whose word counts on where a request comes from, which pages may call, what restrains a browser,
 //! and in which form an answer is sent.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::io::Read as _;
 
-use common::{Got, Server, Setup, protected, public, read_one};
+use crate::common::{self, Got, Server, Setup, protected, public, read_one};
 use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use weft_core::manifest::{Compression, Cors, Gateway, SecurityHeaders};

@@ -1,15 +1,11 @@
 //! `Idempotency-Key` over real HTTP: what a repeated request is answered, what another one is, and how often the function
 //! runs.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-use common::{Got, Server, Setup, protected, public};
+use crate::common::{self, Got, Server, Setup, protected, public};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;

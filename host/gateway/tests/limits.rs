@@ -1,12 +1,8 @@
 //! Every bound of the gateway, and how it ends.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::time::Duration;
 
-use common::{Got, Setup, public, read_one, read_to_end};
+use crate::common::{Got, Setup, public, read_one, read_to_end};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use weft_core::manifest::Route;
 use weft_gateway::{BindError, Drained, Limits};

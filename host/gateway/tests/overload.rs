@@ -1,14 +1,10 @@
 //! What is refused when there is too much to do, over real connections: by priority, after a while, and not for the fault of
 //! clients that are slow. How the limit is found is tested in simulated time, in `src/overload`.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Got, Server, Setup, public, read_one};
+use crate::common::{Got, Server, Setup, public, read_one};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;

@@ -1,14 +1,10 @@
 //! Rate limits and API keys over real HTTP: what a client is told, what is counted, and what is not.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Got, Server, Setup, protected, public};
+use crate::common::{self, Got, Server, Setup, protected, public};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
@@ -114,10 +110,6 @@ fn setup() -> (Setup, Arc<ManualClock>) {
 impl Server {
     async fn with_token(&self, path: &str, subject: &str) -> Got {
         self.bearer(path, &token(subject, &json!({}))).await
-    }
-
-    async fn bearer(&self, path: &str, token: &str) -> Got {
-        self.send("GET", path, &[("authorization", &format!("Bearer {token}"))], "").await
     }
 
     async fn with_key(&self, path: &str, key: &str) -> Got {

@@ -1,12 +1,8 @@
 //! What an operator changes while requests are in work: each of them ends as it began, and the next keep to what is new.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::time::Duration;
 
-use common::{Server, Setup, read_one, read_to_end};
+use crate::common::{self, Server, Setup, read_one, read_to_end};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use weft_core::manifest::Overload;

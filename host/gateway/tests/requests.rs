@@ -1,8 +1,6 @@
 //! Routes, ids, headers, and what a function sees of a request.
 
-mod common;
-
-use common::{Setup, public};
+use crate::common::{self, Setup, public};
 use weft_core::Reason;
 use weft_core::manifest::{Gateway, Route};
 use weft_gateway::{Deployment, Policy};

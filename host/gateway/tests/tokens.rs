@@ -1,17 +1,13 @@
 //! Access tokens: what is accepted, every attack we know of, and what a function learns of its caller.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::common::{self, Got, Server, Setup, protected, public, route};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use common::{Got, Server, Setup, protected, public, route};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{EncodePrivateKey as _, spki::EncodePublicKey as _};
@@ -143,12 +139,6 @@ fn permitted() -> Callers {
 
 async fn start(keys: KeySet) -> Server {
     setup(settings(keys)).0.start().await
-}
-
-impl Server {
-    async fn bearer(&self, path: &str, token: &str) -> Got {
-        self.send("GET", path, &[("authorization", &format!("Bearer {token}"))], "").await
-    }
 }
 
 #[track_caller]

@@ -1,12 +1,8 @@
 //! Requests and answers that rules change, over a real socket: what the function gets, what the client gets, and what becomes
 //! of bodies that cannot be changed.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::path::Path;
 
-use common::{Server, Setup, public};
+use crate::common::{Server, Setup, public};
 use serde_json::{Value, json};
 use weft_core::manifest::{Manifest, Route};
 

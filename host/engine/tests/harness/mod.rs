@@ -1,7 +1,5 @@
 //! An engine with nothing behind it but what calls between functions need: no policy, no broker, no databases.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::sync::Arc;
 use std::time::Duration;
 

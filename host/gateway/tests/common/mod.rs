@@ -1,8 +1,5 @@
 //! A gateway on a real loopback socket over a fake upstream, and a client that writes bytes.
 
-#![allow(dead_code, reason = "each test file uses a part")]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -330,6 +327,10 @@ impl Server {
 
     pub async fn get(&self, target: &str) -> Got {
         self.send("GET", target, &[], "").await
+    }
+
+    pub async fn bearer(&self, target: &str, token: &str) -> Got {
+        self.send("GET", target, &[("authorization", &format!("Bearer {token}"))], "").await
     }
 }
 
