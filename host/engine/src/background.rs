@@ -57,10 +57,9 @@ pub(crate) fn give_way() {
     std::thread::yield_now();
 }
 
-/// Whether any thread has given way since it was `before`: then beats have to be counted one by one.
-pub(crate) fn has_given_way(before: &mut u64) -> bool {
-    let now = GIVEN_WAY.load(Relaxed);
-    std::mem::replace(before, now) != now
+/// How often any thread has given way.
+pub(crate) fn given_way() -> u64 {
+    GIVEN_WAY.load(Relaxed)
 }
 
 /// The threads, started for the first function that needs them.

@@ -62,7 +62,11 @@ impl InstanceLimits {
         }
         give_way();
         // Others may have had the processor for long: an epoch is one of all time, as it is elsewhere.
-        let now = ticks();
+        self.at_a_beat(ticks())
+    }
+
+    /// At the side, after it has given way.
+    fn at_a_beat(&mut self, now: Duration) -> UpdateDeadline {
         if now.saturating_sub(self.yielded) < self.cpu.epoch {
             return UpdateDeadline::Continue(1);
         }
@@ -209,4 +213,22 @@ pub(crate) fn install<T: HasLimits>(store: &mut Store<T>, spec: &FunctionSpec) {
         }
         Ok(limits.next_deadline())
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_is_one_of_all_time_and_at_the_side_has_beats() {
+        let epoch = Duration::from_millis(10);
+        let mut limits = InstanceLimits::new(&InstanceSpec::default(), epoch, HostMemory::new(usize::MAX));
+        assert!(matches!(limits.next_deadline(), UpdateDeadline::Yield(beats) if beats == u64::from(BEATS)));
+        let start = Duration::from_secs(1);
+        assert!(matches!(limits.at_a_beat(start), UpdateDeadline::Yield(1)));
+        assert!(matches!(limits.at_a_beat(start + epoch / 2), UpdateDeadline::Continue(1)));
+        // Others had the processor in between.
+        assert!(matches!(limits.at_a_beat(start + epoch), UpdateDeadline::Yield(1)));
+        assert!(matches!(limits.at_a_beat(start + 3 * epoch / 2), UpdateDeadline::Continue(1)));
+    }
 }

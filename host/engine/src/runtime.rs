@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::background::{BEATS, has_given_way};
+use crate::background::{BEATS, given_way};
 use crate::config::{EngineOptions, Metering, wasmtime_config};
 use crate::engine::EngineError;
 use crate::linker::BaseLinkers;
@@ -103,20 +103,66 @@ fn wasmtime_error(error: wasmtime::Error) -> EngineError {
 /// For so many epochs beats are counted one by one after a thread has given way last: it may wait for long until it runs again.
 const LINGER: u32 = 100;
 
-/// A thread that counts the beats of epochs as long as the engine lives: all of an epoch together, while none of them
-/// matters. A thread and not a task: it has to tick while the runtime's threads are busy in wasm.
+/// How finely beats are counted: all of an epoch together, while none of them matters.
+struct Counting {
+    given_way: u64,
+    quiet: u32,
+}
+
+impl Counting {
+    fn new() -> Self {
+        Self { given_way: 0, quiet: LINGER }
+    }
+
+    /// In so many steps the next epoch is counted.
+    fn steps(&self) -> u32 {
+        if self.quiet < LINGER { BEATS } else { 1 }
+    }
+
+    /// An epoch has ended, up to which threads have given way so often.
+    fn ended(&mut self, given_way: u64) {
+        self.quiet = if self.given_way == given_way { LINGER.min(self.quiet + 1) } else { 0 };
+        self.given_way = given_way;
+    }
+}
+
+/// A thread that counts the beats of epochs as long as the engine lives. A thread and not a task: it has to tick while the
+/// runtime's threads are busy in wasm.
 fn spawn_ticker(engine: wasmtime::EngineWeak, epoch: Duration) -> std::io::Result<()> {
     let ticker = move || {
-        let (mut given_way, mut quiet) = (0, LINGER);
+        let mut counting = Counting::new();
         loop {
-            let sleeps = if quiet < LINGER { BEATS } else { 1 };
-            for _ in 0..sleeps {
-                std::thread::sleep(epoch / sleeps);
+            let steps = counting.steps();
+            for _ in 0..steps {
+                std::thread::sleep(epoch / steps);
                 let Some(engine) = engine.upgrade() else { return };
-                (0..BEATS / sleeps).for_each(|_| engine.increment_epoch());
+                (0..BEATS / steps).for_each(|_| engine.increment_epoch());
             }
-            quiet = if has_given_way(&mut given_way) { 0 } else { LINGER.min(quiet + 1) };
+            counting.ended(given_way());
         }
     };
     std::thread::Builder::new().name("weft-epoch".to_owned()).spawn(ticker).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beats_are_counted_one_by_one_while_somebody_gives_way_and_for_a_while_after() {
+        let mut counting = Counting::new();
+        assert_eq!(counting.steps(), 1);
+        counting.ended(0);
+        assert_eq!(counting.steps(), 1);
+        counting.ended(3);
+        for quiet in 0..LINGER {
+            assert_eq!(counting.steps(), BEATS, "{quiet}");
+            counting.ended(3);
+        }
+        assert_eq!(counting.steps(), 1);
+        counting.ended(4);
+        assert_eq!(counting.steps(), BEATS);
+        // As many beats make an epoch, however they are counted.
+        assert_eq!(BEATS % counting.steps(), 0);
+    }
 }

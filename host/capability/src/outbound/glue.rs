@@ -8,9 +8,9 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Either, select};
 use http::header::HOST;
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use weft_core::{CallContext, MAX_DEPTH, StepScope, hops};
 
@@ -132,7 +132,15 @@ type Driver = Box<dyn Future<Output = Result<(), Error>> + Send>;
 /// wasmtime's own size an instance with many bodies would hold hundreds of MiB.
 const BODY_CHUNK_BYTES: usize = 64 * 1024;
 
+/// Fields that components neither see nor set, by wasmtime's own rule.
+static FORBIDDEN: [HeaderName; 9] = DEFAULT_FORBIDDEN_HEADERS;
+
 impl WasiHttpHooks for OutboundHooks {
+    /// As wasmtime's own, which makes a filter anew for each field of each request.
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        FORBIDDEN.contains(name)
+    }
+
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
         BODY_CHUNK_BYTES
     }
