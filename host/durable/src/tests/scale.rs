@@ -1,9 +1,10 @@
 //! Many sagas, long ones, and wide ones.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
+use futures::channel::oneshot;
 use futures::executor::block_on;
 use futures::future::{BoxFuture, FutureExt};
 use weft_core::clock::ManualClock;
@@ -152,18 +153,29 @@ fn continuing_as_new_bounds_what_is_replayed() {
 #[test]
 fn ten_thousand_steps_run_sixty_four_at_a_time() {
     const STEPS: usize = 10_000;
+    const AT_ONCE: usize = 64;
     let (disk, clock) = (SimulatedDisk::new(), Arc::new(ManualClock::at_ms(START_MS)));
     let (sagas, _) = open(&disk, clock.clone());
     let (running, most, ran) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    // None goes on before so many have begun, or the journal may be done with the first before the last of them comes.
+    let (all_run, gate) = oneshot::channel();
+    let (all_run, gate) = (Mutex::new(Some(all_run)), gate.shared());
     let one = |run: Arc<Run>, number: usize| {
-        let (running, most, ran) = (&running, &most, &ran);
+        let (running, most, ran, all_run, gate) = (&running, &most, &ran, &all_run, gate.clone());
         async move {
             let name = format!("item{number}");
             match run.enter(&name, Phase::Do, options()).await.unwrap() {
                 Entered::Recorded(_) => run.seen(EventKind::Do, &name),
                 Entered::Execute(_) => {
                     ran.fetch_add(1, Ordering::SeqCst);
-                    most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    let at_once = running.fetch_add(1, Ordering::SeqCst) + 1;
+                    most.fetch_max(at_once, Ordering::SeqCst);
+                    if at_once == AT_ONCE
+                        && let Some(all_run) = all_run.lock().unwrap().take()
+                    {
+                        all_run.send(()).unwrap();
+                    }
+                    gate.await.unwrap();
                     run.leave(&name, Phase::Do, success()).await.unwrap();
                     running.fetch_sub(1, Ordering::SeqCst);
                     run.seen(EventKind::Do, &name);
@@ -174,11 +186,11 @@ fn ten_thousand_steps_run_sixty_four_at_a_time() {
     };
     let all = |run: &Arc<Run>, steps: usize| {
         let steps = (0..steps).map(|number| one(Arc::clone(run), number)).collect();
-        block_on(at_most(64, steps)).len()
+        block_on(at_most(AT_ONCE, steps)).len()
     };
     let run = block_on(begin(&sagas, "k"));
     assert_eq!(all(&run, STEPS / 2), STEPS / 2);
-    assert_eq!(most.load(Ordering::SeqCst), 64);
+    assert_eq!(most.load(Ordering::SeqCst), AT_ONCE);
     disk.crash(0);
     drop((run, sagas));
     let (sagas, _) = open(&disk, clock);
