@@ -101,13 +101,10 @@ fn no_test_file_is_left_out() {
     let mut bad = Vec::new();
     for (path, main) in &sources {
         let Some(folder) = path.strip_suffix("main.rs").filter(|folder| folder.ends_with("/tests/")) else { continue };
-        let modules = sources.iter().filter_map(|(path, _)| path.strip_prefix(folder)?.strip_suffix(".rs"));
-        let missing = modules.filter(|module| *module != "main" && !module.contains('/'));
-        bad.extend(
-            missing
-                .filter(|module| !main.contains(&format!("mod {module};\n")))
-                .map(|module| format!("{folder}{module}.rs")),
-        );
+        let files = sources.iter().filter_map(|(path, _)| path.strip_prefix(folder)?.strip_suffix(".rs"));
+        let modules = files.filter(|file| *file != "main" && !file.contains('/'));
+        let missing = modules.filter(|module| !main.contains(&format!("mod {module};\n")));
+        bad.extend(missing.map(|module| format!("{folder}{module}.rs")));
     }
     assert_none("not named in the main.rs beside them", &bad);
 }

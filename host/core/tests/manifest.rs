@@ -1,5 +1,6 @@
 //! The manifest over whole files: what a good one resolves to, and word for word what is said about bad ones.
 //! `BLESS=1` writes the words anew.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

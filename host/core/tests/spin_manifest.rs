@@ -1,4 +1,5 @@
 //! Spin's manifest: every key of it is taken or refused by name, and what the forms mean that have no file of their own.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
