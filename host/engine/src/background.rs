@@ -7,9 +7,7 @@
 //! else wants the processor at every beat of an epoch.
 
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -73,6 +71,11 @@ impl Background {
     /// Beside the runtime that this is called in.
     pub fn new() -> Self {
         Self { main: Handle::try_current().ok(), side: OnceLock::new() }
+    }
+
+    /// Where all others are.
+    pub fn main(&self) -> Option<&Handle> {
+        self.main.as_ref()
     }
 
     fn handle(&self) -> Option<&Handle> {
@@ -151,7 +154,7 @@ impl Pace {
     }
 
     /// Where the next call is to run, if not among all others.
-    fn place<'a>(&self, clock: &dyn Clock, background: &'a Background) -> Option<&'a Handle> {
+    pub fn place<'a>(&self, clock: &dyn Clock, background: &'a Background) -> Option<&'a Handle> {
         // Most functions never compute for long, and no clock is read for them.
         if self.weight.load(Relaxed) == 0 {
             return None;
@@ -183,22 +186,6 @@ impl Pace {
             None => tokio::spawn(call),
         }
     }
-
-    /// Resolves as `starting` does; the tasks that it starts run in the call's place.
-    pub async fn placed<F: Future>(&self, clock: &dyn Clock, background: &Background, starting: F) -> F::Output {
-        let place = match self.place(clock, background) {
-            // Called from the side: it is not to run there as well.
-            None if is_at_the_side() => background.main.as_ref(),
-            place => place,
-        };
-        let Some(place) = place else { return starting.await };
-        let mut starting = pin!(starting);
-        poll_fn(|context| {
-            let _entered = place.enter();
-            starting.as_mut().poll(context)
-        })
-        .await
-    }
 }
 
 fn millis(time: Duration) -> u64 {
@@ -226,20 +213,18 @@ mod tests {
             pace.computes(clock.monotonic());
         }
         assert_eq!(pace.spawn(&clock, &background, async { place() }).await.unwrap(), at_the_side);
-        let started = pace.placed(&clock, &background, async { tokio::spawn(async { place() }).await.unwrap() });
-        assert_eq!(started.await, at_the_side);
         // What it calls does not come along.
         let (other, here) = (Pace::default(), pace.spawn(&clock, &background, async { is_at_the_side() }));
         assert!(here.await.unwrap());
         let calling = Arc::new((other, Background::new(), ManualClock::at_ms(1_000)));
         let call = calling.clone();
-        let called = pace.spawn(&clock, &background, async move {
-            let called = call.0.placed(&call.2, &call.1, async { tokio::spawn(async { place() }).await.unwrap() });
-            (called.await, call.0.spawn(&call.2, &call.1, async { place() }).await.unwrap())
-        });
-        let (placed, spawned) = called.await.unwrap();
-        assert_ne!(placed, at_the_side);
-        assert_ne!(spawned, at_the_side);
+        let called =
+            pace.spawn(
+                &clock,
+                &background,
+                async move { call.0.spawn(&call.2, &call.1, async { place() }).await.unwrap() },
+            );
+        assert_ne!(called.await.unwrap(), at_the_side);
         clock.advance(MEMORY);
         assert_ne!(pace.spawn(&clock, &background, async { place() }).await.unwrap(), at_the_side);
     }

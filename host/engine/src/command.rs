@@ -94,10 +94,10 @@ async fn run(function: Arc<Function>, job: Job) -> Result<JobEnd, Failure> {
     let deadline = function.shared.clock.monotonic().saturating_add(job.timeout);
     let context = CallContext::of_host(deadline);
     let mut store = function.command_store(context, &terminal);
-    let pauses = store.data().limits.pauses();
+    let meter = store.data().limits.meter();
     let ran = match Kind::of(&function) {
-        Some(Kind::P3) => pauses.of(run_p3(&function, &mut store)).await,
-        _ => pauses.of(run_p2(&function, &mut store)).await,
+        Some(Kind::P3) => meter.of(run_p3(&function, &mut store)).await,
+        _ => meter.of(run_p2(&function, &mut store)).await,
     };
     let code = match ran {
         Ok(Ok(())) => 0,

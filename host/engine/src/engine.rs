@@ -27,7 +27,7 @@ use crate::instance;
 use crate::loader::{LoadError, Loaded};
 use crate::memory::HostMemory;
 use crate::output::{LogSink, OutputRate};
-use crate::reused::Instances;
+use crate::pool::Pool;
 use crate::runtime::Runtimes;
 use crate::shared::{CallSlot, Shared};
 use crate::spec::{FunctionSpec, NamedFunction};
@@ -199,14 +199,14 @@ impl Engine {
         let refused = |error: wasmtime::Error| EngineError::Wasmtime(format!("component {}: {error:#}", spec.id));
         let pre = self.inner.runtimes.of(&spec)?.linkers.link(&loaded.component, &spec);
         let pre = pre.map_err(|error| EngineError::Refused(vec![check::unlinkable(&spec, &error)]))?;
-        let http = http::proxy(&loaded.component, &pre).map_err(refused)?;
-        let exports = Exports::of(&loaded.component);
         let shared = self.inner.shared.clone();
+        let http = http::proxy(&loaded.component, &pre, &shared).map_err(refused)?;
+        let exports = Exports::of(&loaded.component);
         let granted = Granted::new(&spec.grants, &shared.services, &shared.clock)
             .map_err(|error| EngineError::Wasmtime(format!("component {}: {error}", spec.id)))?;
         let digest = loaded.digest.clone();
         let output_rate = Arc::new(OutputRate::new(spec.limits.output_bytes_per_second, shared.clock.clone()));
-        let (instances, pace) = (Instances::default(), Arc::new(Pace::of(&spec.grants)));
+        let (instances, pace) = (Pool::new(shared.clone()), Arc::new(Pace::of(&spec.grants)));
         Ok(Arc::new(Function { spec, digest, granted, pre, exports, http, instances, output_rate, pace, shared }))
     }
 

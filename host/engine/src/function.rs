@@ -17,8 +17,10 @@ use crate::calling::Calling;
 use crate::capabilities::{CapabilityStates, Granted};
 use crate::http::HttpEntry;
 use crate::limits::{self, InstanceLimits};
+use crate::meter::CpuMeter;
 use crate::output::OutputRate;
-use crate::reused::Instances;
+use crate::pool::Pool;
+use crate::reused;
 use crate::shared::Shared;
 use crate::spec::FunctionSpec;
 use crate::state::StoreData;
@@ -33,7 +35,7 @@ pub(crate) struct Function {
     pub exports: Exports,
     pub http: Option<HttpEntry>,
     /// Those that serve several typed calls.
-    pub instances: Instances,
+    pub instances: Arc<Pool<reused::Call>>,
     pub output_rate: Arc<OutputRate>,
     pub pace: Arc<Pace>,
     pub shared: Arc<Shared>,
@@ -142,13 +144,14 @@ impl Function {
         let wasi = wasi::context(self, trace_id, seed, terminal, &capabilities);
         let mut http = wasmtime_wasi_http::WasiHttpCtx::new();
         http.set_field_size_limit(self.spec.limits.header_bytes);
+        let epoch = self.shared.epoch;
+        let meter = CpuMeter::new(self.spec.limits.cpu, epoch, self.pace.clone(), self.shared.clock.clone());
         let data = StoreData {
             function: self.spec.clone(),
             shared: self.shared.clone(),
-            pace: self.pace.clone(),
             calling: Calling::default(),
             gate,
-            limits: InstanceLimits::new(&self.spec.limits, self.shared.epoch, self.shared.memory.clone()),
+            limits: InstanceLimits::new(&self.spec.limits, epoch, self.shared.memory.clone(), meter),
             capabilities,
             wasi,
             http,

@@ -1,68 +1,60 @@
-//! HTTP requests to functions, WASI 0.3 (`wasi:http/handler`) and 0.2 (`wasi:http/incoming-handler`), over
-//! wasmtime's `ProxyHandler`: a fresh instance for each request, or one that serves several by choice. `ProxyHandler`
-//! has no bound of its own; the mesh's bulkhead stands before it.
+//! HTTP requests to functions, WASI 0.3 (`wasi:http/handler`) and 0.2 (`wasi:http/incoming-handler`): a fresh instance for each
+//! request, or one that serves several by choice. How many run at once is bounded by the mesh's bulkhead, which stands before it.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::{BoxFuture, Either, select};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
-use wasmtime::component::{Component, GuestTaskId, InstancePre};
-use wasmtime::{Store, StoreContextMut};
-use wasmtime_wasi_http::handler::{
-    ExpirationError, HandlerState, Instance, InstantiationError, ProxyHandler, ProxyPre, ShouldAccept, WorkerState,
-};
-use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
+use tokio::sync::oneshot::error::TryRecvError;
+use wasmtime::component::{Accessor, Component, Func, InstancePre};
+use wasmtime::{AsContextMut as _, Store, StoreContextMut};
+use wasmtime_wasi_http::handler::{Proxy, ProxyPre};
+use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView as _};
 use wasmtime_wasi_http::{p2, p3};
 
-use weft_core::{CallContext, Clock, Failure, Fault, Reason};
+use weft_core::{CallContext, Failure, Fault, Reason};
 
-use crate::background::{Pace, is_at_the_side};
 use crate::engine::Engine;
 use crate::function::Function;
-use crate::life::{Expiration, Life};
 use crate::limits;
-use crate::spec::ReuseSpec;
+use crate::pool::Pool;
+use crate::shared::Shared;
 use crate::state::StoreData;
 use crate::trap;
+use crate::worker::{Ticket, Work, late, stopped};
 
 /// Which `wasi:http` a component exports.
-pub(crate) fn proxy(component: &Component, pre: &InstancePre<StoreData>) -> wasmtime::Result<Option<HttpEntry>> {
+pub(crate) fn proxy(
+    component: &Component,
+    pre: &InstancePre<StoreData>,
+    shared: &Arc<Shared>,
+) -> wasmtime::Result<Option<HttpEntry>> {
     let exports = |name: &str| component.get_export(None, name).is_some();
     let proxy = if exports("wasi:http/handler@0.3.0") {
-        Arc::new(ProxyPre::P3(p3::bindings::ServicePre::new(pre.clone())?))
+        ProxyPre::P3(p3::bindings::ServicePre::new(pre.clone())?)
     } else if component
         .component_type()
         .exports(component.engine())
         .any(|(name, _)| name.starts_with("wasi:http/incoming-handler@0.2"))
     {
-        Arc::new(ProxyPre::P2(p2::bindings::ProxyPre::new(pre.clone())?))
+        ProxyPre::P2(p2::bindings::ProxyPre::new(pre.clone())?)
     } else {
         return Ok(None);
     };
-    Ok(Some(HttpEntry { proxy, handler: Mutex::default(), mirrored: Mutex::default() }))
+    Ok(Some(HttpEntry { proxy, pool: Pool::new(shared.clone()), mirrored: OnceLock::new() }))
 }
 
-/// The HTTP side of a function. A handler is made at the first request. What a mirrored request may not do is a matter of the instance,
-/// so these have instances of their own.
+/// The HTTP side of a function. What a mirrored request may not do is a matter of the instance, so these have instances of their own.
 pub(crate) struct HttpEntry {
-    proxy: Arc<ProxyPre<StoreData>>,
-    handler: Mutex<Option<ProxyHandler<Handler>>>,
-    mirrored: Mutex<Option<ProxyHandler<Handler>>>,
-}
-
-impl HttpEntry {
-    fn handler(&self, function: &Arc<Function>, mirrored: bool) -> ProxyHandler<Handler> {
-        let slot = if mirrored { &self.mirrored } else { &self.handler };
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.get_or_insert_with(|| {
-            ProxyHandler::new(Handler { function: Arc::downgrade(function), proxy: self.proxy.clone(), mirrored })
-        })
-        .clone()
-    }
+    proxy: ProxyPre<StoreData>,
+    pool: Arc<Pool<Asked>>,
+    mirrored: OnceLock<Arc<Pool<Asked>>>,
 }
 
 impl Engine {
@@ -89,42 +81,37 @@ impl Engine {
             let message = format!("component {component} does not serve HTTP");
             return Err(Failure::not_attempted(Fault::Host, Reason::Unavailable, message));
         };
+        let pool = match context.mirrored {
+            false => &entry.pool,
+            true => entry.mirrored.get_or_init(|| Pool::new(function.shared.clone())),
+        };
+        let (answer, mut answered) = oneshot::channel();
         let (failed, failure) = oneshot::channel();
-        let place: Place = Arc::new(place);
-        let handler = entry.handler(&function, context.mirrored);
-        let served = Served { context, failed, place: place.clone() };
-        let serving = handler.handle(served, request);
-        let shared = &function.shared;
-        match function.pace.placed(&*shared.clock, &shared.background, serving).await {
-            Ok(response) => Ok(response.map(|body| AnswerBody { body, failure, _place: place }.boxed_unsync())),
-            Err(error) => Err(classify(component, error, failure).await),
+        let (place, deadline): (Place, _) = (Arc::new(place), context.deadline);
+        let of = function.clone();
+        pool.give(Asked { function: of, request, context, answer, failed: Some(failed), place: place.clone() });
+        let response = match answered.try_recv() {
+            Err(TryRecvError::Empty) => {
+                let clock = &function.shared.clock;
+                let remaining = deadline.saturating_sub(clock.monotonic());
+                match select(answered, clock.sleep(remaining)).await {
+                    Either::Left((response, _)) => response.ok(),
+                    Either::Right(_) => return Err(late(component)),
+                }
+            }
+            response => response.ok(),
+        };
+        match response {
+            Some(Ok(response)) => Ok(response.map(|body| AnswerBody { body, failure, _place: place }.boxed_unsync())),
+            Some(Err(error)) => Err(trap::classify(component, &error, None)),
+            // The instance is gone; whoever cleaned it up knows why.
+            None => Err(failure.await.unwrap_or_else(|_| stopped(component))),
         }
     }
 }
 
-async fn classify(component: &str, error: wasmtime::Error, failure: oneshot::Receiver<Failure>) -> Failure {
-    if let Some(error) = error.downcast_ref::<InstantiationError<Served>>() {
-        // The store is gone, and what its limits remember: the error itself says which of them was passed.
-        return trap::not_begun(component, &error.error, None);
-    }
-    if error.is::<ExpirationError>() {
-        return Failure::unknown(Fault::Guest, Reason::Deadline, format!("function {component} took too long"));
-    }
-    // The instance is gone; whoever cleaned it up knows why. The function may also have answered with an error.
-    match failure.await {
-        Ok(failure) => failure,
-        Err(_) => trap::classify(component, &error, None),
-    }
-}
-
 type Place = Arc<dyn Send + Sync>;
-
-/// What goes with a request to the instance that serves it.
-struct Served {
-    context: CallContext,
-    failed: oneshot::Sender<Failure>,
-    place: Place,
-}
+type Response = wasmtime::Result<http::Response<WasiBody>>;
 
 /// The body of an answer. When the instance ends in the middle of it, what wasmtime gives looks like its regular end;
 /// the client has to see that something is missing.
@@ -155,113 +142,141 @@ impl Body for AnswerBody {
     }
 }
 
-struct Handler {
-    function: Weak<Function>,
-    proxy: Arc<ProxyPre<StoreData>>,
-    mirrored: bool,
+/// A request on its way to an instance.
+pub(crate) struct Asked {
+    function: Arc<Function>,
+    request: http::Request<WasiBody>,
+    context: CallContext,
+    answer: oneshot::Sender<Response>,
+    failed: Option<oneshot::Sender<Failure>>,
+    place: Place,
 }
 
-impl HandlerState for Handler {
-    type StoreData = StoreData;
-    type WorkerExpiration = Expiration;
-    type WorkerState = Worker;
+impl Work for Asked {
+    type Instance = Proxy;
+    /// A function does what it has begun, also when its client is gone.
+    const BREAKS_OFF: bool = false;
 
-    async fn instantiate(&self) -> wasmtime::Result<Instance<StoreData, Expiration, Worker>> {
-        let function = self.function.upgrade().ok_or_else(|| wasmtime::format_err!("the function was replaced"))?;
-        let mut store = function.reusable_store(self.mirrored);
-        let pauses = store.data().limits.pauses();
-        let proxy = pauses.of(self.proxy.instantiate_async(&mut store)).await?;
-        let reuse = function.spec.reuse.unwrap_or(ReuseSpec { max_requests: 1, max_concurrent: 1 });
-        let life = Arc::new(Life::default());
-        let clock = function.shared.clock.clone();
-        let state = Worker {
-            function: function.spec.id.clone(),
-            reuse,
-            clock: clock.clone(),
-            life: life.clone(),
-            pace: function.pace.clone(),
-            at_the_side: is_at_the_side(),
-            requests: Mutex::default(),
-        };
-        let expiration = Expiration::new(clock, life, pauses);
-        Ok(Instance { store, proxy, view: StoreData::http, expiration, state })
+    fn function(&self) -> &Arc<Function> {
+        &self.function
     }
-}
 
-/// One instance, as long as it lives.
-struct Worker {
-    function: Arc<str>,
-    reuse: ReuseSpec,
-    clock: Arc<dyn Clock>,
-    life: Arc<Life>,
-    pace: Arc<Pace>,
-    /// Where it was made, and stays.
-    at_the_side: bool,
-    requests: Mutex<Vec<Request>>,
-}
+    fn deadline(&self) -> Duration {
+        self.context.deadline
+    }
 
-/// A request that an instance has accepted.
-struct Request {
-    failed: oneshot::Sender<Failure>,
-    /// Of an instance that serves this one alone: it is occupied as long as the instance lives.
-    _place: Option<Place>,
-}
+    fn is_given_up(&self) -> bool {
+        self.answer.is_closed()
+    }
 
-impl WorkerState for Worker {
-    type StoreData = StoreData;
-    type RequestData = Served;
+    fn ticket(&mut self) -> Ticket {
+        // An instance that serves this one alone occupies its place as long as it lives.
+        let is_alone = self.function.spec.reuse.is_none_or(|reuse| reuse.max_requests == 1);
+        let place = is_alone.then(|| self.place.clone());
+        Ticket { failed: self.failed.take(), place }
+    }
 
-    fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
-        // It takes one in any case: where a request waits, whoever is begun for it must not turn it away.
-        let is_out_of_place = total > 0 && self.pace.is_long() != self.at_the_side;
-        if total >= self.reuse.max_requests || is_out_of_place {
-            ShouldAccept::Never
-        } else if concurrent >= self.reuse.max_concurrent {
-            ShouldAccept::No
-        } else {
-            ShouldAccept::Yes
+    fn refuse(mut self, failure: Failure) {
+        if let Some(failed) = self.failed.take() {
+            // Whoever has given up needs no reason.
+            let _ = failed.send(failure);
         }
     }
 
-    fn on_request_start(
-        &self,
-        mut store: StoreContextMut<'_, StoreData>,
-        served: Served,
-        task: GuestTaskId,
-    ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
-        let now = self.clock.monotonic();
-        let Served { context, failed, place } = served;
-        let remaining = context.deadline.saturating_sub(now);
-        self.life.serve_until(context.deadline);
-        limits::begin_request(&mut store);
-        store.data_mut().begin(task, context);
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        requests.retain(|request| !request.failed.is_closed());
-        let own = (self.reuse.max_requests == 1).then(|| place.clone());
-        requests.push(Request { failed, _place: own });
-        Box::pin(async move {
-            // Until there is a response, or none can come any more.
-            let _place = place;
-            tokio::time::sleep(remaining).await;
+    fn store(&self) -> Store<StoreData> {
+        self.function.reusable_store(self.context.mirrored)
+    }
+
+    async fn instantiate(function: &Function, store: &mut Store<StoreData>) -> wasmtime::Result<Proxy> {
+        match &function.http {
+            Some(entry) => entry.proxy.instantiate_async(store).await,
+            None => Err(wasmtime::format_err!("the component does not serve HTTP")),
+        }
+    }
+
+    fn func(&self, instance: &Proxy, _: &mut StoreContextMut<'_, StoreData>) -> Result<Func, Failure> {
+        Ok(match instance {
+            Proxy::P3(service) => *service.wasi_http_handler().func_handle().func(),
+            Proxy::P2(proxy) => *proxy.wasi_http_incoming_handler().func_handle().func(),
         })
     }
 
-    fn drop(&self, mut store: Store<StoreData>, result: Result<(), wasmtime::Error>) {
-        let Err(error) = result else { return };
-        let exceeded = store.data_mut().limits.exceeded;
-        let requests = std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner));
-        let waiting: Vec<_> = requests.into_iter().filter(|request| !request.failed.is_closed()).collect();
-        if waiting.is_empty() {
-            return;
-        }
-        let failure = if self.life.has_expired() {
-            Failure::unknown(Fault::Guest, Reason::Deadline, format!("function {} took too long", self.function))
-        } else {
-            trap::classify(&self.function, &error, exceeded)
+    async fn run(self, instance: &Proxy, accessor: &Accessor<StoreData>) -> wasmtime::Result<()> {
+        let Self { function: _, request, context, answer, failed: _, place } = self;
+        let ended = match instance {
+            Proxy::P3(service) => run_p3(service, accessor, request, context, answer).await,
+            Proxy::P2(proxy) => run_p2(proxy, accessor, request, context, answer).await,
         };
-        for request in waiting {
-            // A request that was given up meanwhile needs no reason.
-            let _ = request.failed.send(failure.clone());
-        }
+        drop(place);
+        ended
     }
+}
+
+/// What became of a request's body.
+type Sent = BoxFuture<'static, Result<(), Error>>;
+
+async fn run_p3(
+    service: &p3::bindings::Service,
+    accessor: &Accessor<StoreData>,
+    request: http::Request<WasiBody>,
+    context: CallContext,
+    answer: oneshot::Sender<Response>,
+) -> wasmtime::Result<()> {
+    let handler = service.wasi_http_handler().func_handle();
+    let (call, sent) = accessor.with(|mut access| {
+        let mut store = access.as_context_mut();
+        let (request, sent): (_, Sent) = {
+            let http = store.data_mut().http();
+            let (request, sent) = p3::Request::from_http(http.hooks, request);
+            (http.table.push(request)?, Box::pin(sent))
+        };
+        let call = handler.start_call_concurrent(&mut store, (request,))?;
+        limits::begin_request(&mut store);
+        store.data_mut().begin(call.task(), context);
+        wasmtime::error::Ok((call, sent))
+    })?;
+    let response = match handler.finish_call_concurrent(accessor, call).await?.0 {
+        Ok(response) => accessor.with(|mut access| {
+            let mut store = access.as_context_mut();
+            let response = store.data_mut().http().table.delete(response)?;
+            response.into_http(&mut store, sent)
+        }),
+        Err(code) => Err(code.into()),
+    };
+    // Here and below: whoever has given up needs no answer.
+    let _ = answer.send(response);
+    Ok(())
+}
+
+async fn run_p2(
+    proxy: &p2::bindings::Proxy,
+    accessor: &Accessor<StoreData>,
+    request: http::Request<WasiBody>,
+    context: CallContext,
+    answer: oneshot::Sender<Response>,
+) -> wasmtime::Result<()> {
+    let handler = proxy.wasi_http_incoming_handler().func_handle();
+    // It answers when it likes, and that may be never.
+    let answer = Arc::new(Mutex::new(Some(answer)));
+    let take = |answer: &Mutex<Option<_>>| answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let call = accessor.with(|mut access| {
+        let mut store = access.as_context_mut();
+        let mut http = store.data_mut().http();
+        let request = http.new_incoming_request(p2::bindings::http::types::Scheme::Http, request)?;
+        let answer = answer.clone();
+        let out = http.new_response_outparam_from_callback(move |response| {
+            if let Some(answer) = take(&answer) {
+                let _ = answer.send(response.map_err(Into::into));
+            }
+        })?;
+        let call = handler.start_call_concurrent(&mut store, (request, out))?;
+        limits::begin_request(&mut store);
+        store.data_mut().begin(call.task(), context);
+        wasmtime::error::Ok(call)
+    })?;
+    handler.finish_call_concurrent(accessor, call).await?;
+    if let Some(answer) = take(&answer) {
+        let _ = answer.send(Err(wasmtime::format_err!("the function returned and has not set its response")));
+    }
+    Ok(())
 }

@@ -28,9 +28,7 @@ impl Runner<Val> for Engine {
         };
         match function.spec.reuse {
             // What a mirrored call may not do is a matter of the instance: it gets one of its own.
-            Some(reuse) if !function.spec.durable && !invocation.context.mirrored => {
-                reused::run(&function, reuse, invocation)
-            }
+            Some(_) if !function.spec.durable && !invocation.context.mirrored => reused::run(function, invocation),
             _ => run_in(function, invocation),
         }
     }
@@ -107,8 +105,8 @@ where
 {
     let component = &*target.component;
     let export = exported(&function, &target)?;
-    let pauses = store.data().limits.pauses();
-    let instance = match pauses.of(function.pre.instantiate_async(&mut store)).await {
+    let meter = store.data().limits.meter();
+    let instance = match meter.of(function.pre.instantiate_async(&mut store)).await {
         Ok(instance) => instance,
         Err(error) => return Err(trap::not_begun(component, &error, store.data().limits.exceeded)),
     };
@@ -117,7 +115,7 @@ where
         Failure::not_attempted(Fault::Guest, Reason::Unavailable, message)
     })?;
     let running = store.run_concurrent(async |accessor| func.call_concurrent(accessor, parameters).await);
-    let ran = pauses.of(running).await.and_then(|inner| inner);
+    let ran = meter.of(running).await.and_then(|inner| inner);
     ran.map_err(|error| trap::classify(component, &error, store.data().limits.exceeded))
 }
 
@@ -134,8 +132,8 @@ async fn call(function: Arc<Function>, invocation: Invocation<Val>) -> Result<Ve
     let export = exported(&function, &target)?;
     let key = function.spec.durable.then(|| durable_key(&arguments)).flatten();
     let mut store = function.store(unbounded_if_durable(&function, context), key);
-    let pauses = store.data().limits.pauses();
-    let instance = match pauses.of(function.pre.instantiate_async(&mut store)).await {
+    let meter = store.data().limits.meter();
+    let instance = match meter.of(function.pre.instantiate_async(&mut store)).await {
         Ok(instance) => instance,
         Err(error) => return Err(trap::not_begun(component, &error, store.data().limits.exceeded)),
     };
@@ -145,7 +143,7 @@ async fn call(function: Arc<Function>, invocation: Invocation<Val>) -> Result<Ve
     };
     let mut results = vec![Val::Bool(false); export.results];
     let running = store.run_concurrent(async |accessor| func.call_concurrent(accessor, &arguments, &mut results).await);
-    let ran = pauses.of(running).await.and_then(|inner| inner);
+    let ran = meter.of(running).await.and_then(|inner| inner);
     match ran {
         Ok(()) => Ok(results),
         Err(error) => Err(trap::classify(component, &error, store.data().limits.exceeded)),

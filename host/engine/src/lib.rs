@@ -22,8 +22,10 @@ mod loader;
 mod memory;
 mod meter;
 mod output;
+mod pool;
 mod reused;
 mod runtime;
+mod seat;
 mod shared;
 mod spec;
 mod spin_world;
@@ -31,6 +33,7 @@ mod state;
 mod trap;
 mod values;
 mod wasi;
+mod worker;
 
 pub use capabilities::Services;
 pub use check::Problem;

@@ -10,7 +10,7 @@ use wasmtime::{CallHook, ResourceLimiter, Store, StoreContextMut, UpdateDeadline
 
 use crate::background::{BEATS, give_way, is_at_the_side};
 use crate::memory::{Held, HostMemory};
-use crate::meter::{CpuMeter, Pauses, ticks};
+use crate::meter::{CpuMeter, ticks};
 use crate::spec::{FunctionSpec, InstanceSpec};
 
 /// Which limit of the instance was passed, or of the host with all its instances. It is also the error that ends the
@@ -36,20 +36,22 @@ pub(crate) struct InstanceLimits {
     table_elements: Budget,
     pub exceeded: Option<Exceeded>,
     fuel: Option<u64>,
-    cpu: CpuMeter,
+    epoch: Duration,
+    cpu: Arc<CpuMeter>,
     /// When it yielded last, at the side.
     yielded: Duration,
 }
 
 impl InstanceLimits {
-    pub fn new(spec: &InstanceSpec, epoch: Duration, host: Arc<HostMemory>) -> Self {
+    pub fn new(spec: &InstanceSpec, epoch: Duration, host: Arc<HostMemory>, cpu: CpuMeter) -> Self {
         Self {
             memory_bytes: Budget::new(spec.memory_bytes),
             of_host: Held::nothing_of(host),
             table_elements: Budget::new(spec.table_elements),
             exceeded: None,
             fuel: spec.fuel,
-            cpu: CpuMeter::new(spec.cpu, epoch),
+            epoch,
+            cpu: Arc::new(cpu),
             yielded: Duration::ZERO,
         }
     }
@@ -67,7 +69,7 @@ impl InstanceLimits {
 
     /// At the side, after it has given way.
     fn at_a_beat(&mut self, now: Duration) -> UpdateDeadline {
-        if now.saturating_sub(self.yielded) < self.cpu.epoch {
+        if now.saturating_sub(self.yielded) < self.epoch {
             return UpdateDeadline::Continue(1);
         }
         self.yielded = now;
@@ -80,9 +82,9 @@ impl InstanceLimits {
         Err(wasmtime::Error::new(exceeded))
     }
 
-    /// Where whoever drives the instance notes that it waits.
-    pub fn pauses(&self) -> Arc<Pauses> {
-        self.cpu.pauses()
+    /// By which whoever drives the instance measures that.
+    pub fn meter(&self) -> Arc<CpuMeter> {
+        self.cpu.clone()
     }
 }
 
@@ -166,10 +168,7 @@ impl ResourceLimiter for InstanceLimits {
 pub(crate) trait HasLimits: Send + Sized + 'static {
     fn limits(&mut self) -> &mut InstanceLimits;
 
-    /// The call that runs now computes for long.
-    fn computes(&self);
-
-    /// Wasm is about to call a host function.
+    /// Wasm is about to call a host function, in an instance that serves several at once.
     fn calling_host(store: StoreContextMut<'_, Self>);
 }
 
@@ -195,19 +194,18 @@ pub(crate) fn install<T: HasLimits>(store: &mut Store<T>, spec: &FunctionSpec) {
     }
     refuel(spec.limits.fuel, |fuel| store.set_fuel(fuel));
     store.limiter(|data| data.limits());
-    store.call_hook(|mut store: StoreContextMut<'_, T>, hook| {
-        if store.data_mut().limits().cpu.edge() {
-            store.data().computes();
-        }
-        if matches!(hook, CallHook::CallingHost) {
-            T::calling_host(store);
-        }
-        Ok(())
-    });
+    if spec.reuse.is_some_and(|reuse| reuse.max_concurrent > 1) {
+        store.call_hook(|store: StoreContextMut<'_, T>, hook| {
+            if matches!(hook, CallHook::CallingHost) {
+                T::calling_host(store);
+            }
+            Ok(())
+        });
+    }
     store.set_epoch_deadline(if is_at_the_side() { 1 } else { BEATS.into() });
     store.epoch_deadline_callback(|mut store: StoreContextMut<'_, T>| {
         let limits = store.data_mut().limits();
-        if !limits.cpu.is_within() {
+        if !limits.cpu.look() {
             limits.exceeded = Some(Exceeded::Cpu);
             return Ok(UpdateDeadline::Interrupt);
         }
@@ -217,12 +215,16 @@ pub(crate) fn install<T: HasLimits>(store: &mut Store<T>, spec: &FunctionSpec) {
 
 #[cfg(test)]
 mod tests {
+    use weft_core::clock::ManualClock;
+
     use super::*;
 
     #[test]
     fn an_epoch_is_one_of_all_time_and_at_the_side_has_beats() {
         let epoch = Duration::from_millis(10);
-        let mut limits = InstanceLimits::new(&InstanceSpec::default(), epoch, HostMemory::new(usize::MAX));
+        let spec = InstanceSpec::default();
+        let meter = CpuMeter::new(spec.cpu, epoch, Arc::default(), Arc::new(ManualClock::default()));
+        let mut limits = InstanceLimits::new(&spec, epoch, HostMemory::new(usize::MAX), meter);
         assert!(matches!(limits.next_deadline(), UpdateDeadline::Yield(beats) if beats == u64::from(BEATS)));
         let start = Duration::from_secs(1);
         assert!(matches!(limits.at_a_beat(start), UpdateDeadline::Yield(1)));

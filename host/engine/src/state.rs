@@ -11,7 +11,6 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use weft_capability::gate::Gate;
 use weft_core::CallContext;
 
-use crate::background::Pace;
 use crate::calling::Calling;
 use crate::capabilities::CapabilityStates;
 use crate::limits::{HasLimits, InstanceLimits};
@@ -21,7 +20,6 @@ use crate::spec::FunctionSpec;
 pub(crate) struct StoreData {
     pub function: Arc<FunctionSpec>,
     pub shared: Arc<Shared>,
-    pub pace: Arc<Pace>,
     pub calling: Calling,
     pub gate: Gate,
     pub limits: InstanceLimits,
@@ -43,10 +41,6 @@ impl StoreData {
 impl HasLimits for StoreData {
     fn limits(&mut self) -> &mut InstanceLimits {
         &mut self.limits
-    }
-
-    fn computes(&self) {
-        self.pace.computes(self.shared.clock.monotonic());
     }
 
     fn calling_host(store: StoreContextMut<'_, Self>) {
