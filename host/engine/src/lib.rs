@@ -12,6 +12,7 @@ mod denied;
 mod deployed;
 mod engine;
 mod function;
+mod habit;
 mod http;
 mod instance;
 mod invoke;

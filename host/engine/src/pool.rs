@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use crate::background::is_at_the_side;
+use crate::habit::{Habit, Way};
 use crate::meter::is_driving;
 use crate::seat::{Driven, Polled, Seat, Task};
 use crate::shared::Shared;
@@ -28,12 +29,6 @@ const SWEEP: Duration = Duration::from_secs(5);
 const MOST_AT_ONCE: u32 = 64;
 /// What takes longer keeps those behind it waiting for longer than it saves.
 const BRIEF: Duration = Duration::from_micros(500);
-/// So often in a row there is nothing else in the queue where work comes by itself; and so much what is long weighs where all is
-/// long, of which each is a fourth. A thread that lost its processor makes it seem long as well.
-const SURELY: u32 = 16;
-const LONG: u32 = SURELY / 4;
-/// So much is begun by itself until it is looked again.
-const UNSEEN: u32 = 32;
 
 /// The instances of one function.
 pub(crate) struct Pool<W: Work> {
@@ -53,13 +48,7 @@ struct State<W: Work> {
     queue: VecDeque<W>,
     /// Whether somebody is about to begin it.
     is_expected: bool,
-    /// How often in a row there was no more than one in the queue.
-    alone: u32,
-    /// What has taken long weighs so much, and what has not takes one off.
-    long: u32,
-    /// So much more comes in that is driven where it is, or in a task of its own, before it is looked again what is better.
-    here: u32,
-    apart: u32,
+    habit: Habit,
 }
 
 struct Resting<W: Work> {
@@ -77,10 +66,7 @@ impl<W: Work> Pool<W> {
             is_swept: false,
             queue: VecDeque::new(),
             is_expected: false,
-            alone: 0,
-            long: 0,
-            here: 0,
-            apart: 0,
+            habit: Habit::default(),
         };
         Arc::new(Self { shared, state: Mutex::new(state) })
     }
@@ -111,13 +97,10 @@ impl<W: Work> Pool<W> {
     /// Puts work to what waits; gives it back, and whether it may be driven here, if it is better begun by itself.
     fn gather(self: &Arc<Self>, work: W) -> Option<(W, bool)> {
         let mut state = self.state();
-        if state.apart > 0 {
-            state.apart -= 1;
-            return Some((work, false));
-        }
-        if state.here > 0 && state.queue.is_empty() {
-            state.here -= 1;
-            return Some((work, true));
+        match state.habit.next() {
+            Way::Apart => return Some((work, false)),
+            Way::Here if state.queue.is_empty() => return Some((work, true)),
+            Way::Here | Way::Gathered => {}
         }
         let Some(runtime) = self.runtime() else { return Some((work, false)) };
         state.queue.push_back(work);
@@ -157,20 +140,7 @@ impl<W: Work> Pool<W> {
     /// whether more waits.
     fn note(&self, begun: u32, is_long: bool) -> bool {
         let mut state = self.state();
-        match begun {
-            0 => {}
-            1 => state.alone = state.alone.saturating_add(1),
-            _ => state.alone = 0,
-        }
-        if state.alone >= SURELY {
-            state.here = UNSEEN;
-        }
-        state.long = if is_long { state.long.saturating_add(LONG) } else { state.long.saturating_sub(begun) };
-        if state.long >= SURELY {
-            state.apart = UNSEEN;
-            // The next one that is long as well says so again.
-            state.long = SURELY - LONG;
-        }
+        state.habit.note(begun, is_long);
         !state.queue.is_empty()
     }
 
@@ -205,14 +175,12 @@ impl<W: Work> Pool<W> {
         Some(Driven::new(Arc::downgrade(self), work))
     }
 
-    /// Drives an instance until it rests or has ended, or else waits: then it is given back.
+    /// Drives an instance until it rests or has ended, or else is to go on in a task: then it is given back.
     fn drive(self: &Arc<Self>, mut instance: Driven<W>) -> Option<Driven<W>> {
-        loop {
-            instance = match instance.poll() {
-                Polled::Ended => return None,
-                Polled::Waits => return Some(instance),
-                Polled::Rests => self.rest(instance)?,
-            };
+        match instance.poll() {
+            Polled::Ended => None,
+            Polled::Waits => Some(instance),
+            Polled::Rests => self.rest(instance),
         }
     }
 

@@ -59,20 +59,13 @@ impl<W: Work> Future for Task<W> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let Some(mut instance) = self.instance.take() else { return Poll::Ready(()) };
         instance.seat.attend(context.waker());
-        loop {
-            instance = match instance.poll() {
-                Polled::Ended => return Poll::Ready(()),
-                Polled::Waits => {
-                    self.instance = Some(instance);
-                    return Poll::Pending;
-                }
-                // Without its pool the function was replaced.
-                Polled::Rests => match self.pool.upgrade().and_then(|pool| pool.rest(instance)) {
-                    Some(instance) => instance,
-                    None => return Poll::Ready(()),
-                },
-            }
-        }
+        self.instance = match instance.poll() {
+            Polled::Ended => None,
+            Polled::Waits => Some(instance),
+            // Without its pool the function was replaced. Where it was woken meanwhile, so was this task.
+            Polled::Rests => self.pool.upgrade().and_then(|pool| pool.rest(instance)),
+        };
+        if self.instance.is_some() { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 
