@@ -2,7 +2,7 @@
 //!
 //! Work that comes in together is begun together: whoever comes first waits until all tasks that were ready have had their turn,
 //! and then one instance does the work of all, one after the other. Its code and its memory are at hand then, and so are those of the
-//! gateway while the others are read; a request costs a third less. Who is alone is served where it is, and work that takes long is
+//! gateway while the others are read; a request costs a quarter less. Who is alone is served where it is, and work that takes long is
 //! begun each in a task of its own.
 //!
 //! An instance that has to wait goes on in its own task. When it has nothing more to do it rests, and the one that has rested for the
