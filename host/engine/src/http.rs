@@ -2,7 +2,7 @@
 //! request, or one that serves several by choice. How many run at once is bounded by the mesh's bulkhead, which stands before it.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,10 +22,9 @@ use weft_core::{CallContext, Failure, Fault, Reason};
 
 use crate::engine::Engine;
 use crate::function::Function;
-use crate::limits;
-use crate::pool::Pool;
+use crate::pool::{Pool, locked};
 use crate::shared::Shared;
-use crate::state::StoreData;
+use crate::state::{self, StoreData};
 use crate::trap;
 use crate::worker::{Ticket, Work, late, stopped};
 
@@ -231,8 +230,7 @@ async fn run_p3(
             (http.table.push(request)?, Box::pin(sent))
         };
         let call = handler.start_call_concurrent(&mut store, (request,))?;
-        limits::begin_request(&mut store);
-        store.data_mut().begin(call.task(), context);
+        state::begin(&mut store, call.task(), context);
         wasmtime::error::Ok((call, sent))
     })?;
     let response = match handler.finish_call_concurrent(accessor, call).await?.0 {
@@ -258,7 +256,7 @@ async fn run_p2(
     let handler = proxy.wasi_http_incoming_handler().func_handle();
     // It answers when it likes, and that may be never.
     let answer = Arc::new(Mutex::new(Some(answer)));
-    let take = |answer: &Mutex<Option<_>>| answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let take = |answer: &Mutex<Option<_>>| locked(answer).take();
     let call = accessor.with(|mut access| {
         let mut store = access.as_context_mut();
         let mut http = store.data_mut().http();
@@ -270,8 +268,7 @@ async fn run_p2(
             }
         })?;
         let call = handler.start_call_concurrent(&mut store, (request, out))?;
-        limits::begin_request(&mut store);
-        store.data_mut().begin(call.task(), context);
+        state::begin(&mut store, call.task(), context);
         wasmtime::error::Ok(call)
     })?;
     handler.finish_call_concurrent(accessor, call).await?;

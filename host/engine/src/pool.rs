@@ -1,4 +1,4 @@
-//! The instances of one function that serve several, one after another and at the same time, and how work comes to one of them.
+//! The instances of one function, which serve one request each or several, and how work comes to one of them.
 //!
 //! Work that comes in together is begun together: whoever comes first waits until all tasks that were ready have had their turn,
 //! and then one instance does the work of all, one after the other. Its code and its memory are at hand then, and so are those of the
@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake as _};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
@@ -116,7 +116,8 @@ impl<W: Work> Pool<W> {
     fn begin(self: &Arc<Self>) -> bool {
         // From now on others are begun at the same time.
         self.state().is_expected = false;
-        let (mut begun, mut start) = (0, Instant::now());
+        let clock = &self.shared.clock;
+        let (mut begun, mut start) = (0, clock.monotonic());
         let mut is_long = false;
         while begun < MOST_AT_ONCE && !is_long {
             let Some(work) = self.next() else { break };
@@ -125,7 +126,7 @@ impl<W: Work> Pool<W> {
             if let Some(instance) = self.drive(instance) {
                 self.spawn(instance, None);
             }
-            let end = Instant::now();
+            let end = clock.monotonic();
             is_long = end - start > BRIEF;
             start = end;
         }
@@ -225,11 +226,11 @@ impl<W: Work> Pool<W> {
     }
 
     /// Drives an instance in a task.
-    fn spawn(self: &Arc<Self>, instance: Driven<W>, place: Option<&Handle>) {
+    fn spawn(&self, instance: Driven<W>, place: Option<&Handle>) {
         let runtime = self.runtime();
         // Without one the process ends, and so does the work.
         if let Some(runtime) = place.or(runtime.as_ref()) {
-            runtime.spawn(Task { pool: Arc::downgrade(self), instance: Some(instance) });
+            runtime.spawn(Task::new(instance));
         }
     }
 

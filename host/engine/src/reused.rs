@@ -12,8 +12,7 @@ use weft_core::{Failure, Fault, Invocation, Reason};
 
 use crate::function::{Export, Function};
 use crate::instance::exported;
-use crate::limits;
-use crate::state::StoreData;
+use crate::state::{self, StoreData};
 use crate::worker::{Ticket, Work, stopped};
 
 type Answer = Result<Vec<Val>, Failure>;
@@ -100,8 +99,7 @@ impl Work for Call {
             let mut store = access.as_context_mut();
             let func = func(instance, &mut store, export).map_err(|failure| wasmtime::format_err!("{failure}"))?;
             let started = func.start_call_concurrent(&mut store, &arguments, &mut results)?;
-            limits::begin_request(&mut store);
-            store.data_mut().begin(started.task(), context);
+            state::begin(&mut store, started.task(), context);
             wasmtime::error::Ok((func, started))
         })?;
         func.finish_call_concurrent(accessor, started).await?;

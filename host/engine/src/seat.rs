@@ -48,24 +48,27 @@ impl<W: Work> Driven<W> {
 }
 
 /// An instance that is driven in a task, until it rests.
-pub(crate) struct Task<W: Work> {
-    pub pool: Weak<Pool<W>>,
-    pub instance: Option<Driven<W>>,
+pub(crate) struct Task<W: Work>(Option<Driven<W>>);
+
+impl<W: Work> Task<W> {
+    pub fn new(instance: Driven<W>) -> Self {
+        Self(Some(instance))
+    }
 }
 
 impl<W: Work> Future for Task<W> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Some(mut instance) = self.instance.take() else { return Poll::Ready(()) };
+        let Some(mut instance) = self.0.take() else { return Poll::Ready(()) };
         instance.seat.attend(context.waker());
-        self.instance = match instance.poll() {
+        self.0 = match instance.poll() {
             Polled::Ended => None,
             Polled::Waits => Some(instance),
             // Without its pool the function was replaced. Where it was woken meanwhile, so was this task.
-            Polled::Rests => self.pool.upgrade().and_then(|pool| pool.rest(instance)),
+            Polled::Rests => instance.seat.pool.upgrade().and_then(|pool| pool.rest(instance)),
         };
-        if self.instance.is_some() { Poll::Pending } else { Poll::Ready(()) }
+        if self.0.is_some() { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 
@@ -183,7 +186,7 @@ impl<W: Work> Wake for Seat<W> {
         self.is_woken.store(true, SeqCst);
         let driver = locked(&self.driver);
         match &*driver {
-            // It is driven on as long as it is woken.
+            // Woken while it is driven, it goes on in a task.
             Driver::Here => {}
             Driver::Task(task) => task.wake_by_ref(),
             Driver::Nobody => {

@@ -13,7 +13,7 @@ use weft_core::CallContext;
 
 use crate::calling::Calling;
 use crate::capabilities::CapabilityStates;
-use crate::limits::{HasLimits, InstanceLimits};
+use crate::limits::{self, HasLimits, InstanceLimits};
 use crate::shared::Shared;
 use crate::spec::FunctionSpec;
 
@@ -29,13 +29,13 @@ pub(crate) struct StoreData {
     pub table: ResourceTable,
 }
 
-impl StoreData {
-    /// Notes that the instance serves one more call or request, by a task of its own.
-    pub fn begin(&mut self, task: GuestTaskId, context: CallContext) {
-        self.calling.forget_before(self.shared.clock.monotonic());
-        self.capabilities.serve(&context);
-        self.calling.begin(task, context);
-    }
+/// Notes that the instance serves one more call or request, by a task of its own.
+pub(crate) fn begin(store: &mut StoreContextMut<'_, StoreData>, task: GuestTaskId, context: CallContext) {
+    limits::begin_request(store);
+    let data = store.data_mut();
+    data.calling.forget_before(data.shared.clock.monotonic());
+    data.capabilities.serve(&context);
+    data.calling.begin(task, context);
 }
 
 impl HasLimits for StoreData {

@@ -127,11 +127,10 @@ pub(crate) async fn live<W: Work>(seat: Arc<Seat<W>>, first: W) {
 async fn drive<W: Work>(
     worker: &Worker<W>,
     store: &mut Store<StoreData>,
-    expiration: Expiration,
+    mut expiration: Expiration,
     first: W,
 ) -> wasmtime::Result<()> {
     let meter = store.data().limits.meter();
-    let mut expiration = pin!(expiration);
     let mut working = pin!(store.run_concurrent(async |accessor| worker.work(accessor, first).await));
     std::future::poll_fn(|cx| {
         loop {
@@ -149,7 +148,7 @@ async fn drive<W: Work>(
                 return Poll::Pending;
             }
             // From out here an instance can be ended also while its event loop is stuck.
-            if worker.is_abandoned(cx) || worker.has_expired(expiration.as_mut().get_mut(), cx) {
+            if worker.is_abandoned(cx) || worker.has_expired(&mut expiration, cx) {
                 return Poll::Ready(Ok(()));
             }
             // Whatever still runs waits for something, so there may be room for more.
