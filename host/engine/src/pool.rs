@@ -188,14 +188,13 @@ impl<W: Work> Pool<W> {
     /// Lets an instance rest; gives it back if it was woken meanwhile.
     pub fn rest(self: &Arc<Self>, instance: Driven<W>) -> Option<Driven<W>> {
         let mut state = self.state();
-        let Ok(task) = instance.seat.lie_down() else {
+        if instance.seat.lie_down().is_err() {
             return Some(instance);
-        };
+        }
         let since = state.sweeps;
         state.resting.push(Resting { instance, since });
         let is_swept = std::mem::replace(&mut state.is_swept, true);
         drop(state);
-        drop(task);
         if !is_swept && let Some(runtime) = self.runtime() {
             runtime.spawn(sweep(Arc::downgrade(self), self.shared.clone()));
         }

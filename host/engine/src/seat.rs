@@ -32,12 +32,13 @@ impl<W: Work> Driven<W> {
             work: Mutex::default(),
             is_done: AtomicBool::new(false),
             is_woken: AtomicBool::new(false),
-            driver: Mutex::new(Driver::Here),
+            driver: Mutex::new(Driver::Somebody),
         });
         Self { waker: seat.clone().into(), life: Box::pin(live(seat.clone(), first)), seat }
     }
 
     pub fn poll(&mut self) -> Polled {
+        self.seat.attend();
         let mut context = Context::from_waker(&self.waker);
         match self.life.as_mut().poll(&mut context) {
             Poll::Ready(()) => Polled::Ended,
@@ -61,14 +62,19 @@ impl<W: Work> Future for Task<W> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let Some(mut instance) = self.0.take() else { return Poll::Ready(()) };
-        instance.seat.attend(context.waker());
-        self.0 = match instance.poll() {
+        let goes_on = match instance.poll() {
             Polled::Ended => None,
             Polled::Waits => Some(instance),
-            // Without its pool the function was replaced. Where it was woken meanwhile, so was this task.
+            // Without its pool the function was replaced.
             Polled::Rests => instance.seat.pool.upgrade().and_then(|pool| pool.rest(instance)),
         };
-        if self.0.is_some() { Poll::Pending } else { Poll::Ready(()) }
+        let Some(instance) = goes_on else { return Poll::Ready(()) };
+        if instance.seat.wait(context.waker()).is_err() {
+            // Others have their turn before it.
+            context.waker().wake_by_ref();
+        }
+        self.0 = Some(instance);
+        Poll::Pending
     }
 }
 
@@ -79,7 +85,7 @@ pub(crate) struct Seat<W: Work> {
     work: Mutex<Option<W>>,
     /// Whether it has nothing more to do, as it says itself.
     is_done: AtomicBool,
-    /// Whether it was woken since it looked for work last.
+    /// Whether it was woken since its driver attended to it last.
     is_woken: AtomicBool,
     driver: Mutex<Driver>,
 }
@@ -88,33 +94,56 @@ pub(crate) struct Seat<W: Work> {
 pub(crate) struct Woken;
 
 /// Who drives an instance.
-pub(crate) enum Driver {
-    /// Whoever brought the work, at this moment.
-    Here,
+enum Driver {
+    /// Somebody does at this moment, or is about to.
+    Somebody,
+    /// This task, once it is woken.
     Task(Waker),
     /// Nobody: it rests.
     Nobody,
 }
 
 impl<W: Work> Seat<W> {
-    /// It begins to rest. Answers who has driven it.
+    /// Its driver looks after all that it was woken for so far.
+    pub fn attend(&self) {
+        // What was written before each of these wakes is seen by the driver now.
+        self.is_woken.swap(false, SeqCst);
+    }
+
+    /// Whether it was woken since.
+    pub fn is_woken(&self) -> bool {
+        self.is_woken.load(SeqCst)
+    }
+
+    /// It begins to rest.
     ///
     /// # Errors
-    /// If it was woken since it looked for work last; then it does not.
-    pub fn lie_down(&self) -> Result<Driver, Woken> {
+    /// If it was woken since its driver attended to it; then it does not.
+    pub fn lie_down(&self) -> Result<(), Woken> {
+        self.leave(Driver::Nobody)
+    }
+
+    /// It goes on in this task once it is woken.
+    ///
+    /// # Errors
+    /// If it was woken since its driver attended to it; then it goes on at once.
+    pub fn wait(&self, task: &Waker) -> Result<(), Woken> {
+        self.leave(Driver::Task(task.clone()))
+    }
+
+    fn leave(&self, to: Driver) -> Result<(), Woken> {
         let mut driver = locked(&self.driver);
-        let before = std::mem::replace(&mut *driver, Driver::Nobody);
         // A wake notes itself first and then looks who drives.
-        if self.is_woken.load(SeqCst) {
-            *driver = before;
+        if self.is_woken() {
             return Err(Woken);
         }
-        Ok(before)
+        *driver = to;
+        Ok(())
     }
 
     /// It does not rest any more.
     pub fn rise(&self, work: Option<W>) {
-        *locked(&self.driver) = Driver::Here;
+        *locked(&self.driver) = Driver::Somebody;
         self.is_done.store(false, Relaxed);
         *locked(&self.work) = work;
     }
@@ -124,21 +153,8 @@ impl<W: Work> Seat<W> {
         *locked(&self.work) = Some(work);
     }
 
-    /// It is driven by a task.
-    pub fn attend(&self, task: &Waker) {
-        let mut driver = locked(&self.driver);
-        if !matches!(&*driver, Driver::Task(known) if known.will_wake(task)) {
-            *driver = Driver::Task(task.clone());
-        }
-    }
-
-    /// It looks for work. Whatever it was woken for before, it looks after that now.
-    pub fn look(&self) -> Option<W> {
-        self.is_woken.store(false, SeqCst);
-        self.take()
-    }
-
-    fn take(&self) -> Option<W> {
+    /// Takes what is laid down for it.
+    pub fn take(&self) -> Option<W> {
         let work = locked(&self.work).take()?;
         self.is_done.store(false, Relaxed);
         Some(work)
@@ -183,13 +199,19 @@ impl<W: Work> Wake for Seat<W> {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.is_woken.store(true, SeqCst);
-        let driver = locked(&self.driver);
-        match &*driver {
-            // Woken while it is driven, it goes on in a task.
-            Driver::Here => {}
-            Driver::Task(task) => task.wake_by_ref(),
+        if self.is_woken.swap(true, SeqCst) {
+            return;
+        }
+        let mut driver = locked(&self.driver);
+        match std::mem::replace(&mut *driver, Driver::Somebody) {
+            // It looks before it leaves.
+            Driver::Somebody => {}
+            Driver::Task(task) => {
+                drop(driver);
+                task.wake();
+            }
             Driver::Nobody => {
+                *driver = Driver::Nobody;
                 drop(driver);
                 if let Some(pool) = self.pool.upgrade() {
                     pool.rouse(self);

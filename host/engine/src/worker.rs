@@ -21,11 +21,15 @@ use weft_core::{Failure, Fault, Reason};
 use crate::background::{Pace, is_at_the_side};
 use crate::function::Function;
 use crate::life::Expiration;
+use crate::meter::ticks;
 use crate::pool::locked;
 use crate::seat::Seat;
 use crate::spec::{FunctionSpec, ReuseSpec};
 use crate::state::StoreData;
 use crate::trap;
+
+/// So often an instance that is woken while it is driven goes on before others have their turn.
+const MOST_TURNS: u32 = 16;
 
 /// What an instance is to do: a typed call, or a request.
 pub(crate) trait Work: Sized + Send + 'static {
@@ -132,9 +136,12 @@ async fn drive<W: Work>(
 ) -> wasmtime::Result<()> {
     let meter = store.data().limits.meter();
     let mut working = pin!(store.run_concurrent(async |accessor| worker.work(accessor, first).await));
+    let seat = &worker.place.seat;
     std::future::poll_fn(|cx| {
+        let (mut turns, began) = (0..MOST_TURNS, ticks());
         loop {
             worker.was_reached.store(false, Relaxed);
+            seat.attend();
             if let Poll::Ready(ended) = meter.drive(|| working.as_mut().poll(cx)) {
                 return Poll::Ready(ended.and_then(|ended| ended));
             }
@@ -142,9 +149,13 @@ async fn drive<W: Work>(
             if !worker.was_reached.load(Relaxed)
                 && let Some(work) = worker.place.withdraw()
             {
-                worker.place.seat.pass_on(work);
+                seat.pass_on(work);
             }
-            if worker.place.seat.is_done() {
+            // What it waits for comes mostly from itself, and at once: it goes on here, unless it computes.
+            if seat.is_woken() && turns.next().is_some() && ticks() == began {
+                continue;
+            }
+            if seat.is_done() {
                 return Poll::Pending;
             }
             // From out here an instance can be ended also while its event loop is stuck.
@@ -169,7 +180,7 @@ struct Place<W: Work> {
 
 impl<W: Work> Place<W> {
     fn take(&self) -> Option<W> {
-        let work = self.seat.look()?;
+        let work = self.seat.take()?;
         self.is_open.store(false, Relaxed);
         Some(work)
     }
