@@ -27,13 +27,7 @@ pub(crate) enum Polled {
 
 impl<W: Work> Driven<W> {
     pub fn new(pool: Weak<Pool<W>>, first: W) -> Self {
-        let seat = Arc::new(Seat {
-            pool,
-            work: Mutex::default(),
-            is_done: AtomicBool::new(false),
-            is_woken: AtomicBool::new(false),
-            driver: Mutex::new(Driver::Somebody),
-        });
+        let seat = Arc::new(Seat::new(pool));
         Self { waker: seat.clone().into(), life: Box::pin(live(seat.clone(), first)), seat }
     }
 
@@ -104,6 +98,16 @@ enum Driver {
 }
 
 impl<W: Work> Seat<W> {
+    fn new(pool: Weak<Pool<W>>) -> Self {
+        Self {
+            pool,
+            work: Mutex::default(),
+            is_done: AtomicBool::new(false),
+            is_woken: AtomicBool::new(false),
+            driver: Mutex::new(Driver::Somebody),
+        }
+    }
+
     /// Its driver looks after all that it was woken for so far.
     pub fn attend(&self) {
         // What was written before each of these wakes is seen by the driver now.
@@ -218,5 +222,99 @@ impl<W: Work> Wake for Seat<W> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::reused::Call;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    impl Wakes {
+        fn so_far(&self) -> usize {
+            self.0.load(SeqCst)
+        }
+    }
+
+    fn driven(life: impl Future<Output = ()> + Send + 'static) -> Driven<Call> {
+        let seat = Arc::new(Seat::new(Weak::new()));
+        Driven { waker: seat.clone().into(), life: Box::pin(life), seat }
+    }
+
+    #[test]
+    fn what_is_woken_while_it_is_driven_goes_on() {
+        let mut polls = 0;
+        let instance = driven(poll_fn(move |context| {
+            polls += 1;
+            if polls == 1 {
+                context.waker().wake_by_ref();
+            }
+            if polls == 3 { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        let seat = instance.seat.clone();
+        let (wakes, mut task) = (Arc::new(Wakes::default()), Task::new(instance));
+        let waker = wakes.clone().into();
+        let mut context = Context::from_waker(&waker);
+        let mut poll = || Pin::new(&mut task).poll(&mut context);
+        assert!(poll().is_pending());
+        assert_eq!(wakes.so_far(), 1);
+        assert!(poll().is_pending());
+        assert_eq!(wakes.so_far(), 1);
+        // However often it is woken, its task is once.
+        (0..3).for_each(|_| seat.wake_by_ref());
+        assert_eq!(wakes.so_far(), 2);
+        assert!(poll().is_ready());
+    }
+
+    #[test]
+    fn it_rests_only_where_it_was_not_woken() {
+        let seat = Arc::new(Seat::<Call>::new(Weak::new()));
+        seat.wake_by_ref();
+        assert!(seat.lie_down().is_err());
+        assert!(seat.wait(Waker::noop()).is_err());
+        seat.attend();
+        assert!(seat.lie_down().is_ok());
+    }
+
+    /// A lost wake leaves the two waiting for each other.
+    #[test]
+    fn no_wake_from_another_thread_is_lost() {
+        const ROUNDS: usize = 100_000;
+        let (asked, answered) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let instance = driven({
+            let (asked, answered) = (asked.clone(), answered.clone());
+            poll_fn(move |_| {
+                let asked = asked.load(Relaxed);
+                answered.store(asked, Relaxed);
+                if asked == ROUNDS { Poll::Ready(()) } else { Poll::Pending }
+            })
+        });
+        let seat = instance.seat.clone();
+        let other = std::thread::spawn(move || {
+            for round in 1..=ROUNDS {
+                asked.store(round, Relaxed);
+                seat.wake_by_ref();
+                while answered.load(Relaxed) < round {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let within = tokio::time::timeout(Duration::from_secs(60), Task::new(instance));
+        runtime.block_on(async { within.await }).expect("a wake was lost");
+        other.join().unwrap();
     }
 }

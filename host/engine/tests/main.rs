@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod gathered;
 mod harness;
 mod imports;
 mod limits;

@@ -21,11 +21,15 @@ use weft_engine::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A call to a function of this name panics in the host.
+pub const PANIC: &str = "panic";
+
 /// Calls go to the engine without any policy.
 struct Direct(Engine);
 
 impl Call<Val> for Direct {
     fn call(&self, invocation: Invocation<Val>) -> BoxFuture<'static, Result<Vec<Val>, Failure>> {
+        assert_ne!(&*invocation.target.function, PANIC, "as the test wants it");
         self.0.run(invocation)
     }
 }
@@ -60,9 +64,12 @@ impl Bench {
     }
 
     pub fn with(options: EngineOptions) -> Self {
-        let runtime = Runtime::new().unwrap();
+        let clock = SystemClock::new(|time| Box::pin(tokio::time::sleep(time)));
+        Self::on(Runtime::new().unwrap(), Arc::new(clock), options)
+    }
+
+    pub fn on(runtime: Runtime, clock: Arc<dyn Clock>, options: EngineOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new(|time| Box::pin(tokio::time::sleep(time))));
         let entered = runtime.enter();
         let services = Services {
             databases: Default::default(),
@@ -111,11 +118,20 @@ impl Bench {
         arguments: Vec<Val>,
     ) -> Result<Vec<Val>, Failure> {
         let target = Target { component: component.into(), interface: interface.into(), function: function.into() };
-        let deadline = self.clock.monotonic() + PATIENCE;
-        let context = CallContext::of_host(deadline);
+        self.runtime.block_on(async { self.start(target, arguments).await })
+    }
+
+    /// Calls that begin at the same time, with each of these arguments.
+    pub fn call_all(&self, target: &Target, arguments: Vec<Vec<Val>>) -> Vec<Result<Vec<Val>, Failure>> {
         self.runtime.block_on(async {
-            self.engine.run(Invocation { target, arguments: arguments.into(), keyed: false, context }).await
+            let calls = arguments.into_iter().map(|arguments| self.start(target.clone(), arguments));
+            futures::future::join_all(calls).await
         })
+    }
+
+    fn start(&self, target: Target, arguments: Vec<Val>) -> BoxFuture<'static, Result<Vec<Val>, Failure>> {
+        let context = CallContext::of_host(self.clock.monotonic() + PATIENCE);
+        self.engine.run(Invocation { target, arguments: arguments.into(), keyed: false, context })
     }
 
     pub fn invoke(&self, component: &str, function: &str, arguments: &str) -> Result<InvokeAnswer, InvokeError> {
