@@ -313,8 +313,8 @@ mod tests {
             }
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let within = tokio::time::timeout(Duration::from_secs(60), Task::new(instance));
-        runtime.block_on(async { within.await }).expect("a wake was lost");
+        let within = async { tokio::time::timeout(Duration::from_secs(60), Task::new(instance)).await };
+        runtime.block_on(within).expect("a wake was lost");
         other.join().unwrap();
     }
 }

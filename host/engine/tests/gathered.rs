@@ -11,32 +11,36 @@ use weft_core::{Clock, Failure, SystemClock, Target};
 use weft_engine::{EngineOptions, ReuseSpec};
 use weft_tests::wait::eventually;
 
-use crate::harness::{Bench, PANIC};
+use crate::harness::{Bench, PANICS};
 
 const INTERFACE: &str = "test:gathered/counting@1.0.0";
-const BROKEN: &str = "test:gathered/broken@1.0.0";
-/// A number that makes the function call what panics.
-const ASKS_FOR_PANIC: u32 = 13;
+/// Told this, the function opens its output.
+const OPENS_OUTPUT: u32 = 13;
 
 /// Answers how often its instance was called, and goes on for a moment after it has.
 fn counting() -> Vec<u8> {
     let text = format!(
         r#"(component
-            (import "{BROKEN}" (instance $broken (export "{PANIC}" (func))))
-            (core func $panic (canon lower (func $broken "{PANIC}")))
+            (import "wasi:io/streams@0.2.0" (instance $streams (export "output-stream" (type (sub resource)))))
+            (alias export $streams "output-stream" (type $output))
+            (import "wasi:cli/stdout@0.2.0" (instance $stdout
+                (alias outer 1 $output (type $outer))
+                (export "output-stream" (type $own (eq $outer)))
+                (export "get-stdout" (func (result (own $own))))))
+            (core func $open (canon lower (func $stdout "get-stdout")))
             (core func $return (canon task.return (result u32)))
             (core module $module
-                (import "host" "panic" (func $panic))
+                (import "host" "open" (func $open (result i32)))
                 (import "host" "return" (func $return (param i32)))
                 (global $calls (mut i32) (i32.const 0))
                 (func (export "run") (param $what i32) (result i32)
                     (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
-                    (if (i32.eq (local.get $what) (i32.const {ASKS_FOR_PANIC})) (then (call $panic)))
+                    (if (i32.eq (local.get $what) (i32.const {OPENS_OUTPUT})) (then (drop (call $open))))
                     (call $return (global.get $calls))
                     (i32.const 1 (; yield ;)))
                 (func (export "go-on") (param i32 i32 i32) (result i32) (i32.const 0 (; exit ;))))
             (core instance $instance (instantiate $module
-                (with "host" (instance (export "panic" (func $panic)) (export "return" (func $return))))))
+                (with "host" (instance (export "open" (func $open)) (export "return" (func $return))))))
             (func $run async (param "what" u32) (result u32)
                 (canon lift (core func $instance "run") async (callback (core func $instance "go-on"))))
             (instance $counting (export "run" (func $run)))
@@ -45,26 +49,13 @@ fn counting() -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-fn broken() -> Vec<u8> {
-    let text = format!(
-        r#"(component
-            (core module $module (func (export "run")))
-            (core instance $instance (instantiate $module))
-            (func $run (canon lift (core func $instance "run")))
-            (instance $broken (export "{PANIC}" (func $run)))
-            (export "{BROKEN}" (instance $broken)))"#
-    );
-    wat::parse_str(text).unwrap()
-}
-
 /// Its runtime has one thread, so that what comes in together does so each time.
 fn bench(clock: Arc<dyn Clock>) -> Bench {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let bench = Bench::on(runtime, clock, EngineOptions { max_instances: 16, ..EngineOptions::default() });
-    let mut spec = bench.spec("counting", &counting());
+    let mut spec = bench.spec(PANICS, &counting());
     spec.reuse = Some(ReuseSpec { max_requests: 1_000, max_concurrent: 1 });
-    spec.calls.insert(BROKEN.to_owned(), "broken".into());
-    bench.engine.deploy(vec![spec, bench.spec("broken", &broken())]).unwrap();
+    bench.engine.deploy(vec![spec]).unwrap();
     bench
 }
 
@@ -73,7 +64,7 @@ fn system_clock() -> Arc<dyn Clock> {
 }
 
 fn run(bench: &Bench, whats: impl IntoIterator<Item = u32>) -> Vec<Result<u32, Failure>> {
-    let target = Target { component: "counting".into(), interface: INTERFACE.into(), function: "run".into() };
+    let target = Target { component: PANICS.into(), interface: INTERFACE.into(), function: "run".into() };
     let answers = bench.call_all(&target, whats.into_iter().map(|what| vec![Val::U32(what)]).collect());
     let count = |results: Vec<Val>| match results[..] {
         [Val::U32(count)] => count,
@@ -100,7 +91,7 @@ fn one_instance_does_what_comes_in_together_in_its_order() {
 #[test]
 fn a_panic_among_what_came_in_together_concerns_no_other() {
     let bench = bench(system_clock());
-    let mut answers = run(&bench, [0, 0, ASKS_FOR_PANIC, 0, 0]);
+    let mut answers = run(&bench, [0, 0, OPENS_OUTPUT, 0, 0]);
     let failure = answers.remove(2).unwrap_err();
     assert!(failure.message.contains("stopped without an answer"), "{failure}");
     // Those behind it are begun at the same time, in instances of their own.
