@@ -9,7 +9,6 @@ use wasmtime::component::Val;
 use weft_core::clock::ManualClock;
 use weft_core::{Clock, Failure, SystemClock, Target};
 use weft_engine::{EngineOptions, ReuseSpec};
-use weft_tests::wait::eventually;
 
 use crate::harness::{Bench, PANICS};
 
@@ -103,18 +102,15 @@ fn a_panic_among_what_came_in_together_concerns_no_other() {
 fn an_instance_that_rests_ends_after_a_while() {
     let clock = Arc::new(ManualClock::default());
     let bench = bench(clock.clone());
-    let rest = || {
-        // Its runtime does what is to be done then only while it waits for something.
-        eventually("it is looked who rests", || clock.advance_to_next().ok_or_else(|| run(&bench, [])))
+    let look = || {
+        bench.give_way();
+        clock.advance_to_next().expect("it is looked who rests");
+        bench.give_way();
     };
-    assert_eq!(counts(run(&bench, [0])), [1]);
-    rest();
-    assert_eq!(counts(run(&bench, [0])), [2]);
-    rest();
-    assert_eq!(counts(run(&bench, [0])), [3]);
-    rest();
-    run(&bench, []);
-    rest();
-    run(&bench, []);
+    for count in 1..=3 {
+        assert_eq!(counts(run(&bench, [0])), [count]);
+        look();
+    }
+    look();
     assert_eq!(counts(run(&bench, [0])), [1]);
 }

@@ -129,6 +129,15 @@ impl Bench {
         })
     }
 
+    /// Lets all tasks that are ready have their turn, where the runtime has one thread.
+    pub fn give_way(&self) {
+        self.runtime.block_on(async {
+            for _ in 0..8 {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
     fn start(&self, target: Target, arguments: Vec<Val>) -> BoxFuture<'static, Result<Vec<Val>, Failure>> {
         let context = CallContext::of_host(self.clock.monotonic() + PATIENCE);
         self.engine.run(Invocation { target, arguments: arguments.into(), keyed: false, context })
