@@ -14,6 +14,7 @@ use weft_tests::http2::{
 use weft_tests::isolation::peak_memory_kib;
 use weft_tests::platform::{Options, Platform};
 use weft_tests::repository;
+use weft_tests::wait::eventually;
 
 /// Longer than the host takes for any of them, so that a hang is seen.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -231,7 +232,11 @@ fn assert_grown_less(platform: &Platform, before_kib: u64, bound_kib: u64) {
     let grown = peak_memory_kib(platform).saturating_sub(before_kib);
     println!("the host has grown by {grown} KiB");
     assert!(grown < bound_kib, "the host has grown by {grown} KiB");
-    assert_eq!(platform.get("/hello").send().status, 200, "others are served");
+    // A flood of requests to one function is refused at first, and so may be the others that ask it.
+    eventually("others are served", || match platform.get("/hello").send().status {
+        200 => Ok(()),
+        status => Err(status),
+    });
 }
 
 #[test]
